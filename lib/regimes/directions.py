@@ -1,0 +1,103 @@
+"""Directions: where an optimizer would go from here. The heart of the course.
+
+A direction is what is *subtracted*: an optimizer takes ``w <- w - step * direction``, a flow follows ``dw/dt = -direction``.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from regimes.jacobians import Jacobian, jacobian
+from regimes.linalg import SmallestEigenvalue, Solve, damped_solve, minimum_norm_solve
+from regimes.losses import Loss, match_targets, squared
+
+__all__ = ["Direction", "gauss_newton", "gradient", "time_scale"]
+
+
+class Direction(NamedTuple):
+    """A direction in parameter space and what was computed on the way.
+
+    Attributes:
+        tensors: one tensor a trainable parameter, in the order of ``net.parameters()``.
+        loss: the loss at the present parameters, one number a run.
+        solve: how the Gauss-Newton system was solved; ``None`` for the gradient.
+    """
+
+    tensors: tuple[Tensor, ...]
+    loss: Tensor
+    solve: Solve | None = None
+
+
+def time_scale(net: nn.Module) -> float:
+    """The network's own time scale (the width, for a mean-field `TwoLayer`), 1 for other modules."""
+    return getattr(net, "time_scale", 1.0)
+
+
+def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Direction:
+    r"""The gradient of the mean loss, in the network's time scale ``c``: :math:`c\,J^T r / n`.
+
+    For the squared loss ``L = |r|^2 / 2n`` with ``r = f(x) - y``. Following it, the outputs move as
+    :math:`\dot f = -K r / n` with the kernel ``K = c J J^T``, of order one at any width.
+
+    Args:
+        net: a `TwoLayer`, or any module (see `regimes.jacobians.jacobian`).
+        x: inputs ``(..., n, d)``.
+        y: targets ``(..., n)``.
+        loss: see `regimes.losses`.
+
+    Raises:
+        ValueError: for targets of another shape than the outputs, or data that are not finite.
+    """
+    J = jacobian(net, x)
+    y = match_targets(y, J.outputs, J.shape)
+    r = loss.slope(J.outputs, y)
+    return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
+
+
+def gauss_newton(
+    net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tensor | SmallestEigenvalue = 0.0
+) -> Direction:
+    r"""The Gauss-Newton direction of the squared loss in sample space: :math:`c\,J^T (K + \epsilon I)^{-1} r`.
+
+    ``K = c J J^T`` is the ``N x N`` kernel, ``c`` the network's time scale, ``r = f(x) - y`` the residual (no 1/n: a step of
+    ``eta`` shrinks the residual by ``1 - eta``, to first order). Without damping it is the shortest solution of
+    ``J delta = r``, and the same whatever ``c`` is.
+
+    Args:
+        net: a `TwoLayer`, or any module (see `regimes.jacobians.jacobian`).
+        x: inputs ``(..., n, d)``.
+        y: targets ``(..., n)``.
+        damping: ``epsilon``: zero, a positive number (or one a run), or `SmallestEigenvalue` for Arbel et al.'s rule.
+
+    Raises:
+        ValueError: for a negative damping, one too small for the precision, no damping in float32, targets of another
+            shape than the outputs, or data that are not finite.
+
+    Source: Arbel et al. 2023; written in sample space by the push-through identity.
+    """
+    J = jacobian(net, x)
+    r = squared.slope(J.outputs, match_targets(y, J.outputs, J.shape))
+    a, how = _solve(J, time_scale(net), r, damping)
+    return Direction(J.vjp(time_scale(net) * a), r.square().sum(-1) / (2 * J.samples), how)
+
+
+def _solve(J: Jacobian, c: float, r: Tensor, damping) -> tuple[Tensor, Solve]:
+    """``(c J J^T + damping)^-1 r``, in the dtype of ``r``."""
+    K, r64 = c * J.gram(), r.double()
+    eps = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype, device=K.device)
+    eps = eps.expand(K.shape[:-2])
+    if (eps < 0).any() or not torch.isfinite(eps).all():
+        raise ValueError(f"damping must be a finite number >= 0; got {damping}")
+    if (eps > 0).all():
+        a, how = damped_solve(K, r64, eps, r.dtype)
+    elif (eps > 0).any():
+        raise ValueError("damping must be zero in all runs or positive in all runs; got a mixture")
+    elif r.dtype != torch.float64:
+        raise ValueError(
+            f"Gauss-Newton without damping divides by eigenvalues that {r.dtype} does not resolve. "
+            "Use float64 (net.double(), and the data too), or a positive damping"
+        )
+    else:
+        a, how = minimum_norm_solve(K, r64, lambda a: c * J.jvp(J.vjp(a)))
+    return a.to(r.dtype), how

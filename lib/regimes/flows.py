@@ -1,0 +1,109 @@
+"""Flows: the same directions, integrated in continuous time, ``dw/dt = -direction``.
+
+A flow has the ``step(x, y)`` and ``dt`` of an optimizer, so that `regimes.training.train` runs either.
+"""
+
+from collections.abc import Callable
+
+import torch
+from scipy.integrate import solve_ivp
+from torch import Tensor, nn
+
+from regimes.directions import Direction
+from regimes.optimizers import move
+
+__all__ = ["Adaptive", "RungeKutta4"]
+
+Field = Callable[[nn.Module, Tensor, Tensor], Direction]
+
+
+class Flow:
+    """What the integrators share: a network, the direction field it follows, and the time a step covers."""
+
+    def __init__(self, net: nn.Module, field: Field, dt: float):
+        if not dt > 0:
+            raise ValueError(f"the time step dt must be positive; got {dt}")
+        self.net, self.field, self.dt = net, field, dt
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """The field at the present parameters."""
+        return self.field(self.net, x, y)
+
+
+class RungeKutta4(Flow):
+    """The classical fourth-order Runge-Kutta method with a fixed step.
+
+    Args:
+        net: the network it moves.
+        field: ``field(net, x, y)``, for example `regimes.directions.gauss_newton`, or a ``partial`` of it with damping.
+        dt: time of one step, in the units of the flow: see `regimes.optimizers`.
+
+    Raises:
+        ValueError: if ``dt`` is not positive.
+    """
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Follow the flow for a time ``dt``. Returns the loss before."""
+        start, dt = [w.detach().clone() for w in _weights(self.net)], self.dt
+        slopes = []
+        for reach in (0, dt / 2, dt / 2, dt):
+            _place(self.net, start)
+            if reach:
+                move(self.net, slopes[-1].tensors, reach)
+            slopes.append(self.direction(x, y))
+        _place(self.net, start)
+        for slope, weight in zip(slopes, (1, 2, 2, 1), strict=True):
+            move(self.net, slope.tensors, weight * dt / 6)
+        return slopes[0].loss
+
+
+class Adaptive(Flow):
+    """SciPy's adaptive integrators (``solve_ivp``), for a single network or a stack in which all runs share the steps.
+
+    Args:
+        net: the network it moves.
+        field: as for `RungeKutta4`.
+        dt: the time that one call of ``step`` covers; the integrator chooses its own steps inside.
+        method, rtol, atol: as for ``scipy.integrate.solve_ivp``.
+
+    Raises:
+        ValueError: if ``dt`` is not positive.
+        RuntimeError: if the integrator gives up, with its message.
+    """
+
+    def __init__(
+        self, net: nn.Module, field: Field, dt: float, *, method="DOP853", rtol: float = 1e-9, atol: float = 1e-12
+    ):
+        super().__init__(net, field, dt)
+        self.options = {"method": method, "rtol": rtol, "atol": atol}
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Follow the flow for a time ``dt``. Returns the loss before."""
+        loss = []
+
+        def velocity(_, w):
+            self._set(w)
+            d = self.direction(x, y)
+            loss.append(d.loss)
+            return -torch.cat([t.flatten() for t in d.tensors]).double().cpu().numpy()
+
+        w0 = nn.utils.parameters_to_vector(_weights(self.net)).detach().double().cpu().numpy()
+        solution = solve_ivp(velocity, (0.0, self.dt), w0, t_eval=[self.dt], **self.options)
+        if not solution.success:
+            raise RuntimeError(f"the integrator stopped inside a step of {self.dt}: {solution.message}")
+        self._set(solution.y[:, -1])
+        return loss[0]
+
+    def _set(self, w):
+        weights = _weights(self.net)
+        nn.utils.vector_to_parameters(torch.as_tensor(w).to(weights[0]), weights)
+
+
+def _weights(net):
+    return [p for p in net.parameters() if p.requires_grad]
+
+
+@torch.no_grad()
+def _place(net, values):
+    for w, value in zip(_weights(net), values, strict=True):
+        w.copy_(value)

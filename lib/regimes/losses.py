@@ -1,0 +1,59 @@
+"""Losses, as functions of the outputs alone: value and slope."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+__all__ = ["Loss", "Squared", "squared"]
+
+
+class Loss(Protocol):
+    """What the rest of the house asks of a loss of outputs ``f`` and targets ``y``, both ``(..., n)`` or ``(..., n * c)``."""
+
+    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+        """The mean over samples, one number a run."""
+
+    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+        """The derivative by each output of ``samples * value``, of the shape of ``f``."""
+
+
+@dataclass(frozen=True)
+class Squared:
+    r"""The squared loss, with a half and a mean: :math:`L = \frac{1}{2n} \sum_i (f_i - y_i)^2`.
+
+    Its slope in output space is the residual ``r = f - y`` itself: neither the half nor the ``1/n`` is in it. With several
+    outputs a sample the sum runs over all of them and ``n`` still counts samples.
+    """
+
+    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+        """The loss, one number a run: ``(..., n)`` to ``(...)``."""
+        return (f - y).square().sum(-1) / (2 * samples)
+
+    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+        """The residual ``f - y``."""
+        return f - y
+
+
+squared = Squared()
+
+
+def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Targets ``y`` brought to the shape of ``outputs``, never by accident.
+
+    Args:
+        y: ``(n,)`` shared by all runs, or of the network's own output shape ``shape``.
+        outputs: what the Jacobian reports, ``(..., N)``.
+        shape: the shape of ``net(x)``.
+
+    Raises:
+        ValueError: if ``y`` has another shape, or holds numbers that are not finite.
+    """
+    runs = outputs.shape[:-1]
+    shared = y.shape == shape or (runs and 1 <= y.ndim <= len(shape) and y.shape == shape[-y.ndim :])
+    if not shared:
+        raise ValueError(f"the network's outputs have shape {tuple(shape)}; the targets y have {tuple(y.shape)}")
+    if not torch.isfinite(y).all():
+        raise ValueError("targets y contain numbers that are not finite (NaN or infinity)")
+    return y if runs else y.reshape(outputs.shape)

@@ -1,0 +1,144 @@
+"""Optimizers: a direction times a step. Ordinary ``torch.optim.Optimizer``s, whose ``step`` takes the data.
+
+Step sizes are times: after ``k`` steps of size ``lr`` the optimizer has followed its flow for ``t = k * lr``. For
+`GaussNewton`, ``lr`` is the step ``eta`` in function space (the residual shrinks by ``1 - eta``); for `GradientDescent` it is
+the time of the gradient flow of the *mean* loss.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from regimes.directions import Direction, gauss_newton, gradient, time_scale
+from regimes.jacobians import jacobian
+from regimes.linalg import SmallestEigenvalue
+from regimes.losses import Loss, squared
+
+__all__ = ["EdgeFraction", "GaussNewton", "GradientDescent", "move"]
+
+
+@torch.no_grad()
+def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> None:
+    """``w <- w - step * tensor`` in place, for each trainable parameter; ``step`` is a number or one a run."""
+    step = torch.as_tensor(step)
+    for w, t in zip((p for p in net.parameters() if p.requires_grad), tensors, strict=True):
+        w -= step.to(w.device, w.dtype)[(...,) + (None,) * (w.ndim - step.ndim) * bool(step.ndim)] * t
+
+
+class DirectionOptimizer(torch.optim.Optimizer):
+    """What gradient descent and Gauss-Newton share: ``step(x, y)`` moves the network by ``lr`` along ``direction(x, y)``.
+
+    Learning-rate schedulers and ``state_dict`` work as with any torch optimizer.
+
+    Attributes:
+        net: the network it moves.
+        last: the `Direction` of the latest step.
+        dt: the time the latest step took, a number or one a run.
+    """
+
+    def __init__(self, net: nn.Module, lr: float | Tensor, **options):
+        if not callable(lr):
+            _positive(lr, "the step size lr")
+        self.net, self.last, self.dt = net, None, None
+        super().__init__([p for p in net.parameters() if p.requires_grad], {"lr": lr, **options})
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """Where to go from the present parameters."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """One step on the data ``x, y``. Returns the loss *before* it, one number a run."""
+        self.last = self.direction(x, y)
+        self.dt = self._step_size(x)
+        move(self.net, self.last.tensors, self.dt)
+        return self.last.loss
+
+    def _step_size(self, x: Tensor) -> float | Tensor:
+        return self.param_groups[0]["lr"]
+
+
+@dataclass(frozen=True)
+class EdgeFraction:
+    """A step size that follows the kernel: ``fraction`` of the stability limit ``2 n / lambda_max(K)`` of gradient descent.
+
+    Computed anew every ``every`` steps, because ``lambda_max(K)`` grows during training (up to 17-fold on noise labels) and
+    a step tuned at the start then diverges.
+    """
+
+    fraction: float = 0.5
+    every: int = 20
+
+    def __post_init__(self):
+        _positive(self.fraction, "the fraction of the stability limit")
+
+    def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
+        """The step size for each run."""
+        J = jacobian(net, x)
+        largest = time_scale(net) * torch.linalg.eigvalsh(J.gram())[..., -1]
+        return self.fraction * 2 * J.samples / largest
+
+
+class GradientDescent(DirectionOptimizer):
+    r"""Full-batch gradient descent on the mean loss, :math:`w \leftarrow w - \mathrm{lr}\; c\, J^T r / n`.
+
+    ``c`` is the network's time scale (the width in mean-field scaling). On frozen features the outputs obey
+    :math:`r \leftarrow (1 - \mathrm{lr}\,K/n)\, r`: stable while ``lr < 2 n / lambda_max(K)``.
+
+    Args:
+        net: a `TwoLayer` or any module.
+        lr: a positive number, one a run, or an `EdgeFraction`.
+        loss: see `regimes.losses`.
+
+    Raises:
+        ValueError: for a step size that is not positive and finite.
+    """
+
+    def __init__(self, net: nn.Module, lr: float | Tensor | EdgeFraction, *, loss: Loss = squared):
+        self._count, self._edge = 0, None
+        super().__init__(net, lr)
+        self.loss = loss
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """The gradient of the mean loss."""
+        return gradient(self.net, x, y, loss=self.loss)
+
+    def _step_size(self, x: Tensor) -> float | Tensor:
+        lr = self.param_groups[0]["lr"]
+        if not isinstance(lr, EdgeFraction):
+            return lr
+        if self._count % lr.every == 0:
+            self._edge = lr(self.net, x)
+        self._count += 1
+        return self._edge
+
+
+class GaussNewton(DirectionOptimizer):
+    r"""Gauss-Newton on the squared loss, :math:`w \leftarrow w - \eta\, c J^T (c J J^T + \epsilon I)^{-1} r`.
+
+    Args:
+        net: a `TwoLayer` or any module.
+        lr: the step ``eta`` in function space, a positive number or one a run. One is a full step, two the stability limit.
+        damping: ``epsilon`` on the kernel ``K = c J J^T``: zero (the minimum-norm step), a positive number, one a run, or
+            `SmallestEigenvalue`.
+
+    Raises:
+        ValueError: for a step size that is not positive, or a damping `regimes.directions.gauss_newton` refuses.
+    """
+
+    def __init__(
+        self, net: nn.Module, lr: float | Tensor = 0.05, *, damping: float | Tensor | SmallestEigenvalue = 0.0
+    ):
+        if not callable(damping) and (torch.as_tensor(damping) < 0).any():
+            raise ValueError(f"damping must be >= 0; got {damping}")
+        super().__init__(net, lr, damping=damping)
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """The Gauss-Newton direction."""
+        return gauss_newton(self.net, x, y, damping=self.param_groups[0]["damping"])
+
+
+def _positive(value, what):
+    t = torch.as_tensor(value)
+    if not (torch.isfinite(t) & (t > 0)).all():
+        raise ValueError(f"{what} must be a positive, finite number; got {value}")

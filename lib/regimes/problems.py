@@ -1,0 +1,133 @@
+"""Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
+
+from dataclasses import dataclass
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from regimes.networks import TwoLayer
+
+__all__ = ["Problem", "digits", "seeds", "teacher_student"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Training and test data, with the same run axes ``...`` on all four tensors.
+
+    Attributes:
+        x: ``(..., n, d)``.
+        y: ``(..., n)``.
+        x_test: ``(..., n_test, d)``.
+        y_test: ``(..., n_test)``, always without label noise.
+        teacher: the network the labels come from, where there is one.
+    """
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    teacher: TwoLayer | None = None
+
+    @property
+    def inputs(self) -> int:
+        """``d``."""
+        return self.x.shape[-1]
+
+    def to(self, *args, **kwargs) -> "Problem":
+        """The same problem on another device or in another dtype (as ``Tensor.to``)."""
+        tensors = (t.to(*args, **kwargs) for t in (self.x, self.y, self.x_test, self.y_test))
+        return Problem(*tensors, self.teacher)
+
+
+def seeds(count: int, first: int = 0) -> Tensor:
+    """``count`` seeds in a row, as a tensor: give it to a problem and to a network to have one run a seed."""
+    return torch.arange(first, first + count)
+
+
+def teacher_student(
+    n: int = 40,
+    d: int = 5,
+    *,
+    teacher_width: int = 3,
+    kappa: float | Tensor = 1.0,
+    labels: str = "teacher",
+    n_test: int = 500,
+    seed: int | Tensor = 0,
+) -> Problem:
+    r"""Gaussian inputs, labelled by a narrow two-layer network or by noise.
+
+    Inputs are ``N(0, I_d)`` with coordinate ``i`` scaled by :math:`\kappa^{-i/(d-1)}`, so that ``kappa`` is their condition
+    number. The teacher has ``teacher_width`` SiLU units in mean-field scaling and all its parameters ``N(0, 1)``; labels are
+    divided by the root mean square of the test labels, so that predicting zero costs a loss of one half.
+
+    Args:
+        n, n_test: numbers of training and test samples.
+        d: number of inputs.
+        teacher_width: number of hidden units of the teacher.
+        kappa: at least one; a number, or a tensor that broadcasts against ``seed``.
+        labels: ``"teacher"``, or ``"noise"`` for ``N(0, 1)`` labels that no small network can predict.
+        seed: an integer, or a tensor of them: the shape of ``seed`` broadcast with ``kappa`` gives the run axes. The same
+            seed draws the same teacher and the same Gaussians for every ``kappa``.
+
+    Raises:
+        ValueError: for unknown labels, sizes below one, or ``kappa < 1``.
+
+    Source: Arbel et al. 2023 (their published code, with the labels normalised).
+    """
+    kappa, seed = torch.broadcast_tensors(torch.as_tensor(kappa, dtype=torch.float64), torch.as_tensor(seed))
+    if labels not in ("teacher", "noise"):
+        raise ValueError(f"unknown labels {labels!r}; choose 'teacher' or 'noise'")
+    if min(n, d, n_test, teacher_width) < 1:
+        raise ValueError(f"sizes must be at least one; got {n=}, {d=}, {n_test=}, {teacher_width=}")
+    if (kappa < 1).any():
+        raise ValueError(f"kappa is a condition number, at least one; got {kappa.tolist()}")
+    runs = tuple(seed.shape)
+    scale = kappa[..., None] ** -torch.linspace(0, 1, d, dtype=torch.float64)
+    x, noise = _draws(seed, n + n_test, d)
+    x = x * scale[..., None, :]
+    teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seed + 10**6)
+    with torch.no_grad():
+        y = noise if labels == "noise" else teacher(x)
+    y = y / y[..., n:].square().mean(-1, keepdim=True).sqrt()
+    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:], teacher if labels == "teacher" else None)
+
+
+def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:
+    """Two of scikit-learn's handwritten digits (8 x 8 pixels, bundled with it) with labels -1 and +1.
+
+    Pixels are centred by the mean image and divided by one number, the overall standard deviation times 8, so that images
+    have a length of order one; both are computed on the training images.
+
+    Args:
+        first, second: the two digits; ``first`` gets the label -1.
+        n: number of training images; all others are the test set.
+        seed: of the shuffle; a tensor gives one run a seed.
+
+    Raises:
+        ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
+    """
+    if first == second or not {first, second} <= set(range(10)):
+        raise ValueError(f"choose two different digits from 0 to 9; got {first} and {second}")
+    images, target = load_digits(return_X_y=True)
+    chosen = (target == first) | (target == second)
+    x, y = torch.tensor(images[chosen], dtype=torch.float64), torch.tensor(target[chosen] == second) * 2.0 - 1.0
+    if not 1 <= n < len(x):
+        raise ValueError(f"there are {len(x)} images of {first} and {second}: n must be from 1 to {len(x) - 1}; got {n}")
+    seed = torch.as_tensor(seed)
+    order = [torch.randperm(len(x), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
+    order = torch.stack(order).reshape(*seed.shape, -1)
+    x, y = x[order], y[order].double()
+    train = x[..., :n, :]
+    x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
+    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
+
+
+def _draws(seed: Tensor, n: int, d: int) -> tuple[Tensor, Tensor]:
+    """Standard normal inputs ``(..., n, d)`` and labels ``(..., n)``, drawn seed by seed."""
+    draws = []
+    for s in seed.flatten().tolist():
+        g = torch.Generator().manual_seed(s)
+        draws.append(torch.randn(n, d + 1, generator=g, dtype=torch.float64))
+    z = torch.stack(draws).reshape(*seed.shape, n, d + 1)
+    return z[..., :d], z[..., d]

@@ -1,0 +1,105 @@
+r"""Gradient descent and Gauss-Newton in function space: rates, envelopes, step counts.
+
+Conventions: squared loss ``L = |r|^2 / 2n``, kernel ``K = c J J^T``, Gauss-Newton flow :math:`\dot r = -K (K + \epsilon)^{-1} r`,
+gradient flow :math:`\dot r = -K r / n`; ``t`` is the time of the flow, a step of size ``eta`` takes the time ``eta``.
+
+Source: Arbel et al. 2023 for the statement that conditioning drops out; the formulas follow from the flows in a line each.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = [
+    "damped_envelope",
+    "discrete_rate",
+    "flow_loss",
+    "frozen_residual",
+    "random_feature_prediction",
+    "steps_to",
+]
+
+
+def flow_loss(t: Tensor) -> Tensor:
+    """``L(t) / L(0) = exp(-2 t)`` under the undamped Gauss-Newton flow, whatever the conditioning."""
+    return torch.exp(-2 * torch.as_tensor(t))
+
+
+def discrete_rate(eta: float) -> float:
+    """The rate at which ``log L`` falls per unit of time with steps of size ``eta``: ``-2 ln(1 - eta) / eta``.
+
+    From ``r <- (1 - eta) r`` at each step; tends to 2 for small steps.
+
+    Raises:
+        ValueError: unless ``0 < eta < 1``.
+
+    >>> round(discrete_rate(0.02), 4)
+    2.0203
+    """
+    _unit(eta)
+    return -2 * np.log1p(-eta) / eta
+
+
+def steps_to(tolerance: float, eta: float) -> int:
+    """Steps of size ``eta`` until ``L / L_0 < tolerance``: ``ceil(ln(tolerance) / (2 ln(1 - eta)))``.
+
+    Raises:
+        ValueError: unless both lie strictly between 0 and 1.
+
+    >>> steps_to(1e-3, 0.02), steps_to(1e-6, 0.1)
+    (171, 66)
+    """
+    _unit(eta)
+    _unit(tolerance)
+    return int(np.ceil(np.log(tolerance) / (2 * np.log1p(-eta))))
+
+
+def damped_envelope(t: Tensor, lambda_min: float | Tensor, damping: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper bound on ``L(t) / L(0)`` of the damped Gauss-Newton flow.
+
+    ``exp(-2 t)`` and ``exp(-2 t lambda_min / (lambda_min + damping))``: each mode of the residual decays at a rate
+    ``lambda / (lambda + damping)``. ``lambda_min`` is the smallest eigenvalue of ``K`` along the whole path.
+    """
+    t = torch.as_tensor(t)
+    slowest = lambda_min / (lambda_min + damping)
+    return flow_loss(t), torch.exp(-2 * slowest * t)
+
+
+def frozen_residual(K: Tensor, r0: Tensor, lr: float, n: int, steps: Tensor) -> Tensor:
+    """The residual of gradient descent on a kernel that does not move, after each number of ``steps``.
+
+    ``r_k = Q (1 - lr lambda / n)^k Q^T r_0`` for ``K = Q diag(lambda) Q^T``. Exact for a linear model and for a network
+    whose hidden layer is frozen; for a network that learns features it is only a comparison.
+
+    Args:
+        K: ``(n, n)``, the kernel.
+        r0: ``(n,)``, the residual at the start.
+        lr: step size.
+        n: the number in the mean of the loss.
+        steps: ``(k,)``.
+
+    Returns:
+        ``(k, n)``.
+    """
+    lam, Q = torch.linalg.eigh(K)
+    factors = (1 - lr * lam / n) ** torch.as_tensor(steps)[:, None]
+    return (factors * (Q.mT @ r0)) @ Q.mT
+
+
+def random_feature_prediction(features: Tensor, y: Tensor, new_features: Tensor, cutoff: float = 1e-12) -> Tensor:
+    """What the shortest last layer that fits ``y`` on fixed features predicts elsewhere.
+
+    From a network with ``v = 0``, one full undamped Gauss-Newton step lands exactly here.
+
+    Args:
+        features: ``(n, m)``.
+        y: ``(n,)``.
+        new_features: ``(n_new, m)``.
+        cutoff: singular values below this fraction of the largest are dropped.
+    """
+    return new_features @ (torch.linalg.pinv(features, rtol=cutoff) @ y)
+
+
+def _unit(value: float) -> None:
+    if not 0 < value < 1:
+        raise ValueError(f"a number strictly between 0 and 1 is needed here; got {value}")

@@ -1,0 +1,156 @@
+"""The training loop and what it records."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import trange
+
+from regimes.directions import Direction
+
+__all__ = ["Diverged", "Trace", "train"]
+
+
+class Steps(Protocol):
+    """An optimizer or a flow: moves a network, says how long it took."""
+
+    net: nn.Module
+    dt: float | Tensor
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """Where to go from here, and the loss here."""
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Move once; return the loss before."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened, step by step. Axis 0 is the record, further axes are runs.
+
+    Attributes:
+        step: ``(k,)``, the number of steps taken at each record; starts at 0.
+        time: ``(k,)`` or ``(k, ...)``, the sum of the step sizes so far.
+        loss: ``(k, ...)``, the training loss.
+        measured: for each name given to `train`, ``(k, ...)``.
+    """
+
+    step: Tensor
+    time: Tensor
+    loss: Tensor
+    measured: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def relative(self) -> Tensor:
+        """The loss divided by the first one."""
+        return self.loss / self.loss[0]
+
+    def steps_to(self, tolerance: float) -> Tensor:
+        """The first recorded step with ``loss < tolerance * first loss``, one a run; -1 where it was not reached."""
+        below = self.relative < tolerance
+        first = self.step[below.int().argmax(0)]
+        return torch.where(below.any(0), first, torch.full_like(first, -1))
+
+    def rate(self, between: tuple[float, float] = (0.5, 1e-4)) -> Tensor:
+        """The rate ``-d(log L)/dt``, fitted by least squares to the records with ``L / L_0`` inside ``between``.
+
+        Args:
+            between: relative losses, the larger one first.
+
+        Returns:
+            One rate a run, per unit of ``time``.
+
+        Raises:
+            ValueError: if fewer than three records of a run lie in between.
+        """
+        t = self.time.reshape(self.time.shape + (1,) * (self.loss.ndim - self.time.ndim)).double()
+        high, low = between
+        inside = (self.relative <= high) & (self.relative >= low)
+        count = inside.sum(0)
+        if (count < 3).any():
+            raise ValueError(f"a run has only {int(count.min())} records with a relative loss in [{low:g}, {high:g}]")
+        log = torch.where(inside, self.relative, 1.0).log()
+        t = torch.where(inside, t - (inside * t).sum(0) / count, 0.0)
+        return -(t * log).sum(0) / t.square().sum(0)
+
+
+class Diverged(ArithmeticError):
+    """The loss of a run is no longer finite.
+
+    Attributes:
+        step: the number of steps that had been taken.
+        runs: the runs concerned, as a boolean tensor.
+        trace: the records up to the step before.
+    """
+
+    def __init__(self, step: int, runs: Tensor, trace: Trace):
+        self.step, self.runs, self.trace = step, runs, trace
+        which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
+        last = f" after {trace.loss[-1].max().item():.3g} before" if len(trace.loss) else ""
+        super().__init__(
+            f"the loss is no longer finite at step {step}{which}{last}. "
+            "Use a smaller step, or for Gauss-Newton a larger damping"
+        )
+
+
+def train(
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    optimizer: Steps,
+    steps: int,
+    *,
+    until: float = 0.0,
+    every: int = 1,
+    measure: Mapping[str, Callable[[nn.Module], Tensor]] | None = None,
+) -> Trace:
+    """Take ``steps`` steps on the full batch and record what happens.
+
+    Args:
+        net: the network that ``optimizer`` moves.
+        x, y: inputs ``(..., n, d)`` and targets ``(..., n)``.
+        optimizer: anything with ``direction(x, y)``, ``step(x, y)`` and ``dt``: see `regimes.optimizers` and `regimes.flows`.
+        steps: how many at most.
+        until: stop one step after ``loss <= until * first loss`` holds in all runs; zero never stops.
+        every: record each so many steps; the first and the last are always recorded.
+        measure: functions of the network to record beside the loss, by name.
+
+    A progress bar shows itself if this takes longer than two seconds.
+
+    Raises:
+        ValueError: if ``optimizer`` moves another network, or ``steps`` is negative.
+        Diverged: at the step where the loss of a run is no longer finite.
+    """
+    if optimizer.net is not net:
+        raise ValueError("this optimizer moves another network than the one given to train()")
+    if steps < 0 or every < 1:
+        raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
+    measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0), False
+    for k in trange(steps + 1, desc="training", leave=False, delay=2):
+        last = last or k == steps
+        record = last or k % every == 0
+        seen = _look(net, measure) if record else {}
+        loss = (optimizer.direction(x, y).loss if last else optimizer.step(x, y)).detach()
+        if not torch.isfinite(loss).all():
+            raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
+        if record:
+            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **seen})
+        if last:
+            break
+        elapsed = elapsed + torch.as_tensor(optimizer.dt)
+        last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
+    return _trace(rows)
+
+
+@torch.no_grad()
+def _look(net, measure):
+    return {name: torch.as_tensor(f(net)).detach().clone() for name, f in measure.items()}
+
+
+def _trace(rows) -> Trace:
+    names = rows[0] if rows else ()
+    column = {name: torch.stack(torch.broadcast_tensors(*(row[name] for row in rows))) for name in names}
+    step, time, loss = (column.pop(name, torch.empty(0)) for name in ("step", "time", "loss"))
+    return Trace(step, time, loss, column)

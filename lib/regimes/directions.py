@@ -55,9 +55,7 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> D
     return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
 
 
-def gauss_newton(
-    net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tensor | SmallestEigenvalue = 0.0
-) -> Direction:
+def gauss_newton(net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tensor | SmallestEigenvalue = 0.0) -> Direction:
     r"""The Gauss-Newton direction of the squared loss in sample space: :math:`c\,J^T (K + \epsilon I)^{-1} r`.
 
     ``K = c J J^T`` is the ``N x N`` kernel, ``c`` the network's time scale, ``r = f(x) - y`` the residual (no 1/n: a step of

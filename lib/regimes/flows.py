@@ -71,9 +71,7 @@ class Adaptive(Flow):
         RuntimeError: if the integrator gives up, with its message.
     """
 
-    def __init__(
-        self, net: nn.Module, field: Field, dt: float, *, method="DOP853", rtol: float = 1e-9, atol: float = 1e-12
-    ):
+    def __init__(self, net: nn.Module, field: Field, dt: float, *, method="DOP853", rtol: float = 1e-9, atol: float = 1e-12):
         super().__init__(net, field, dt)
         self.options = {"method": method, "rtol": rtol, "atol": atol}
 

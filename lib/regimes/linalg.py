@@ -1,7 +1,7 @@
 r"""Solving with a Gram matrix: damped, undamped, and how far the precision reaches.
 
-All three functions take ``K`` of shape ``(..., N, N)`` in float64 and ``r`` of shape ``(..., N)``, and return ``a`` with which the
-step is ``J^T a`` (times the network's time scale).
+Both solvers take ``K`` of shape ``(..., N, N)`` in float64 and ``r`` of shape ``(..., N)``, and return the ``a`` with which
+the step is ``J^T a`` (times the network's time scale).
 """
 
 from collections.abc import Callable

@@ -24,6 +24,7 @@ class Activation:
         self.name, self._pair = name, pair
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``phi(z)`` and ``phi'(z)``."""
         return self._pair(z)
 
     def __repr__(self) -> str:

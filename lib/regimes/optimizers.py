@@ -126,9 +126,7 @@ class GaussNewton(DirectionOptimizer):
         ValueError: for a step size that is not positive, or a damping `regimes.directions.gauss_newton` refuses.
     """
 
-    def __init__(
-        self, net: nn.Module, lr: float | Tensor = 0.05, *, damping: float | Tensor | SmallestEigenvalue = 0.0
-    ):
+    def __init__(self, net: nn.Module, lr: float | Tensor = 0.05, *, damping: float | Tensor | SmallestEigenvalue = 0.0):
         if not callable(damping) and (torch.as_tensor(damping) < 0).any():
             raise ValueError(f"damping must be >= 0; got {damping}")
         super().__init__(net, lr, damping=damping)

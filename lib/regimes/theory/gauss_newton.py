@@ -1,7 +1,8 @@
 r"""Gradient descent and Gauss-Newton in function space: rates, envelopes, step counts.
 
-Conventions: squared loss ``L = |r|^2 / 2n``, kernel ``K = c J J^T``, Gauss-Newton flow :math:`\dot r = -K (K + \epsilon)^{-1} r`,
-gradient flow :math:`\dot r = -K r / n`; ``t`` is the time of the flow, a step of size ``eta`` takes the time ``eta``.
+Conventions: squared loss ``L = |r|^2 / 2n``, kernel ``K = c J J^T``, Gauss-Newton flow
+:math:`\dot r = -K (K + \epsilon)^{-1} r`, gradient flow :math:`\dot r = -K r / n`. ``t`` is the time of the flow; a step of
+size ``eta`` takes the time ``eta``.
 
 Source: Arbel et al. 2023 for the statement that conditioning drops out; the formulas follow from the flows in a line each.
 """

@@ -42,14 +42,13 @@ class RungeKutta4(Flow):
         ValueError: if ``dt`` is not positive.
     """
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """Follow the flow for a time ``dt``. Returns the loss before."""
         start, dt = [w.detach().clone() for w in _weights(self.net)], self.dt
-        slopes = []
-        for reach in (0, dt / 2, dt / 2, dt):
+        slopes = [direction or self.direction(x, y)]
+        for reach in (dt / 2, dt / 2, dt):
             _place(self.net, start)
-            if reach:
-                move(self.net, slopes[-1].tensors, reach)
+            move(self.net, slopes[-1].tensors, reach)
             slopes.append(self.direction(x, y))
         _place(self.net, start)
         for slope, weight in zip(slopes, (1, 2, 2, 1), strict=True):
@@ -75,22 +74,20 @@ class Adaptive(Flow):
         super().__init__(net, field, dt)
         self.options = {"method": method, "rtol": rtol, "atol": atol}
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
+    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """Follow the flow for a time ``dt``. Returns the loss before."""
-        loss = []
+        loss = (direction or self.direction(x, y)).loss
 
         def velocity(_, w):
             self._set(w)
-            d = self.direction(x, y)
-            loss.append(d.loss)
-            return -torch.cat([t.flatten() for t in d.tensors]).double().cpu().numpy()
+            return -torch.cat([t.flatten() for t in self.direction(x, y).tensors]).double().cpu().numpy()
 
         w0 = nn.utils.parameters_to_vector(_weights(self.net)).detach().double().cpu().numpy()
         solution = solve_ivp(velocity, (0.0, self.dt), w0, t_eval=[self.dt], **self.options)
         if not solution.success:
             raise RuntimeError(f"the integrator stopped inside a step of {self.dt}: {solution.message}")
         self._set(solution.y[:, -1])
-        return loss[0]
+        return loss
 
     def _set(self, w):
         weights = _weights(self.net)

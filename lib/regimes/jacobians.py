@@ -79,7 +79,8 @@ class TwoLayerJacobian(Jacobian):
     """
 
     def __init__(self, net: TwoLayer, x: Tensor):
-        self.s, self.parameters = net.scale, [net.W, net.v]
+        self.s, self.trains_W, self.trains_v = net.scale, net.W.requires_grad, net.v.requires_grad
+        self.parameters = _trainable(net)
         with torch.no_grad():
             self.X = net.augmented(x)
             self.Phi, slope = net.hidden(x)
@@ -88,19 +89,24 @@ class TwoLayerJacobian(Jacobian):
         self.shape, self.samples = self.outputs.shape, self.outputs.shape[-1]
 
     def gram(self) -> Tensor:
-        """``s^2 [Phi Phi^T + (D D^T) * (X X^T)]``."""
+        """``s^2 [Phi Phi^T + (D D^T) * (X X^T)]``; a frozen layer leaves its term out."""
         Phi, D, X = self.Phi.double(), self.D.double(), self.X.double()
-        return self.s**2 * (Phi @ Phi.mT).addcmul_(D @ D.mT, X @ X.mT)
+        K = self.trains_v * (Phi @ Phi.mT)
+        return self.s**2 * (K.addcmul_(D @ D.mT, X @ X.mT) if self.trains_W else K)
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``s [D^T diag(u) X, Phi^T u]``."""
         u = u[..., None]
-        return self.s * (self.D.mT @ (u * self.X)), self.s * (self.Phi.mT @ u)[..., 0]
+        hidden = [self.s * (self.D.mT @ (u * self.X))] if self.trains_W else []
+        output = [self.s * (self.Phi.mT @ u)[..., 0]] if self.trains_v else []
+        return (*hidden, *output)
 
     def jvp(self, v: Tensors) -> Tensor:
         """``s [rowsum((D V) * X) + Phi u]``."""
-        V, u = v
-        return self.s * (((self.D @ V) * self.X).sum(-1) + (self.Phi @ u[..., None])[..., 0])
+        parts = iter(v)
+        hidden = ((self.D @ next(parts)) * self.X).sum(-1) if self.trains_W else 0.0
+        output = (self.Phi @ next(parts)[..., None])[..., 0] if self.trains_v else 0.0
+        return self.s * (hidden + output)
 
 
 class AutogradJacobian(Jacobian):
@@ -117,9 +123,7 @@ class AutogradJacobian(Jacobian):
     def __init__(self, net: nn.Module, x: Tensor):
         self.net, self.x = net, x
         self.named = {k: p for k, p in net.named_parameters() if p.requires_grad}
-        self.parameters = list(self.named.values())
-        if not self.parameters:
-            raise ValueError("the network has no trainable parameters")
+        self.parameters = _trainable(net)
         _refuse_batch_statistics(net)
         with torch.enable_grad():
             f = self._forward()
@@ -264,6 +268,13 @@ def is_feed_forward(net: nn.Module) -> bool:
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
     theirs = [id(p) for m in layers for p in m.parameters(recurse=False)]
     return bool(theirs) and sorted(theirs) == sorted(id(p) for p in net.parameters())
+
+
+def _trainable(net: nn.Module) -> list[Tensor]:
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("the network has no trainable parameters: call net.requires_grad_(True) on what should move")
+    return parameters
 
 
 def _refuse_batch_statistics(net: nn.Module) -> None:

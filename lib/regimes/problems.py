@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 
-__all__ = ["Problem", "digits", "seeds", "teacher_student"]
+__all__ = ["Problem", "digits", "teacher_student"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,6 @@ class Problem:
         """The same problem on another device or in another dtype (as ``Tensor.to``)."""
         tensors = (t.to(*args, **kwargs) for t in (self.x, self.y, self.x_test, self.y_test))
         return Problem(*tensors, self.teacher)
-
-
-def seeds(count: int, first: int = 0) -> Tensor:
-    """``count`` seeds in a row, as a tensor: give it to a problem and to a network to have one run a seed."""
-    return torch.arange(first, first + count)
 
 
 def teacher_student(

@@ -22,8 +22,8 @@ class Steps(Protocol):
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """Where to go from here, and the loss here."""
 
-    def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Move once; return the loss before."""
+    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
+        """Move once, along ``direction`` if that is known already; return the loss before."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,15 @@ def train(
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0), False
     for k in trange(steps + 1, desc="training", leave=False, delay=2):
         last = last or k == steps
-        record = last or k % every == 0
-        seen = _look(net, measure) if record else {}
-        loss = (optimizer.direction(x, y).loss if last else optimizer.step(x, y)).detach()
+        here = optimizer.direction(x, y)
+        loss = here.loss.detach()
         if not torch.isfinite(loss).all():
             raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
-        if record:
-            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **seen})
+        if last or k % every == 0:
+            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **_look(net, measure)})
         if last:
             break
+        optimizer.step(x, y, here)
         elapsed = elapsed + torch.as_tensor(optimizer.dt)
         last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
     return _trace(rows)

@@ -17,6 +17,7 @@ __all__ = [
     "flow_loss",
     "frozen_residual",
     "random_feature_prediction",
+    "step_envelope",
     "steps_to",
 ]
 
@@ -62,8 +63,19 @@ def damped_envelope(t: Tensor, lambda_min: float | Tensor, damping: float | Tens
     ``lambda / (lambda + damping)``. ``lambda_min`` is the smallest eigenvalue of ``K`` along the whole path.
     """
     t = torch.as_tensor(t)
-    slowest = lambda_min / (lambda_min + damping)
-    return flow_loss(t), torch.exp(-2 * slowest * t)
+    return flow_loss(t), torch.exp(-2 * _slowest(lambda_min, damping) * t)
+
+
+def step_envelope(k: Tensor, eta: float, lambda_min: float | Tensor, damping: float | Tensor) -> tuple[Tensor, Tensor]:
+    """Lower and upper bound on ``L_k / L_0`` after ``k`` damped Gauss-Newton steps of size ``eta``, to first order in them.
+
+    Each mode of the residual is multiplied by ``1 - eta rho`` with ``rho = lambda / (lambda + damping)`` between its value
+    at ``lambda_min`` and one. The lower bound is zero where some mode could be removed in one step (``eta rho = 1``).
+    """
+    k, slowest = torch.as_tensor(k), _slowest(lambda_min, damping)
+    ends = torch.stack([1 - eta * slowest, torch.full_like(slowest, 1 - eta)])
+    least = torch.where((ends[0] > 0) == (ends[1] > 0), ends.abs().amin(0), 0.0)
+    return least ** (2 * k), ends.abs().amax(0) ** (2 * k)
 
 
 def frozen_residual(K: Tensor, r0: Tensor, lr: float, n: int, steps: Tensor) -> Tensor:
@@ -99,6 +111,12 @@ def random_feature_prediction(features: Tensor, y: Tensor, new_features: Tensor,
         cutoff: singular values below this fraction of the largest are dropped.
     """
     return new_features @ (torch.linalg.pinv(features, rtol=cutoff) @ y)
+
+
+def _slowest(lambda_min: float | Tensor, damping: float | Tensor) -> Tensor:
+    """``lambda_min / (lambda_min + damping)``, and 1 without damping, also on a kernel that rounding makes singular."""
+    lam, eps = (torch.as_tensor(value, dtype=torch.float64) for value in (lambda_min, damping))
+    return torch.where(eps == 0, 1.0, lam / (lam + eps).clamp(min=torch.finfo(lam.dtype).tiny))
 
 
 def _unit(value: float) -> None:

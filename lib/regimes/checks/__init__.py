@@ -1,0 +1,32 @@
+"""What answers an exercise: one file a lesson, each with the mistakes it must recognise."""
+
+from regimes.checks import lesson01
+from regimes.checks.core import Behaviour, Exercise, Function, Mistake, Result
+
+__all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
+
+EXERCISES: dict[str, Exercise] = {e.key: e for lesson in (lesson01,) for e in lesson.EXERCISES}
+
+
+class WrongAnswer(AssertionError):
+    """Raised by ``check(..., strict=True)`` for an answer that is wrong or missing."""
+
+
+def check(key: str, answer, *, strict: bool = False) -> Result:
+    """Check an answer and say what is wrong with it. Never raises in a notebook, whatever the answer does.
+
+    Args:
+        key: ``"01/gn_direction"``, as printed in the exercise.
+        answer: the learner's function itself, not its value.
+        strict: raise instead, for grading and for tests.
+
+    Raises:
+        KeyError: for an unknown exercise.
+        WrongAnswer: if ``strict`` and the answer did not pass.
+    """
+    if key not in EXERCISES:
+        raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
+    result = EXERCISES[key].examine(answer)
+    if strict and result.status != "passed":
+        raise WrongAnswer(f"{key}: {result.diagnosis}")
+    return result

@@ -1,0 +1,100 @@
+"""`python3 course.py lab | start | check | doctor` arrive here: `python -m regimes.course COMMAND`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from regimes.course import Unusable
+
+HERE = Path(__file__).resolve()
+FOLDERS = ("lessons", "exercises")
+
+
+def course_folder(file: Path = HERE) -> Path:
+    """The folder that holds lib/, lessons/ and exercises/; raises Unusable outside a copy of the course."""
+    root = file.parents[3]
+    if missing := [name for name in FOLDERS if not (root / name).is_dir()]:
+        raise Unusable(f"{root} is not a complete copy of the course: no {' and no '.join(missing)} in it")
+    return root
+
+
+def lab(chosen: argparse.Namespace) -> int:
+    """Open JupyterLab."""
+    from regimes.course.lab import lab
+
+    return lab(course_folder(), chosen.port, chosen.browser)
+
+
+def start(chosen: argparse.Namespace) -> int:
+    """Copy exercises to work/, or list them."""
+    from regimes.course.start import listing, start
+
+    root = course_folder()
+    print(start(chosen.number, root, chosen.again) if chosen.number else listing(root))
+    return 0
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Run the checks of a notebook; 0 if all passed, 1 if not, 2 if there is nothing to check."""
+    from regimes.course.grade import grade
+
+    report = grade(chosen.path, course_folder(), chosen.seconds, progress=not chosen.json)
+    print(json.dumps(report.as_dict(), indent=2) if chosen.json else report)
+    return int(report.passed < len(report.outcomes))
+
+
+def doctor(chosen: argparse.Namespace) -> int:
+    """Look at the machine; 1 if something the course needs is off."""
+    from regimes.course.doctor import examine
+
+    findings = examine(HERE.parents[3])
+    print(*findings, sep="\n")
+    off = [finding.name for finding in findings if finding.needed and not finding.ok]
+    print(f"\nOff: {', '.join(off)}." if off else "\nAll that the course needs is in order.")
+    return int(bool(off))
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser("course.py", allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = commands.add_parser("lab", help="open the course in JupyterLab", allow_abbrev=False)
+    one.add_argument("--port", type=port, metavar="N", help="where to serve, 1024 to 65535; from 8888 on if not given")
+    one.add_argument("--no-browser", dest="browser", action="store_false", help="only print the address")
+    one.set_defaults(run=lab)
+    one = commands.add_parser("start", help="copy exercises to work/", allow_abbrev=False)
+    one.add_argument("number", nargs="?", metavar="NN", help="number of the lesson; without it: a list")
+    one.add_argument("--again", action="store_true", help="a fresh copy; yours is kept under another name")
+    one.set_defaults(run=start)
+    one = commands.add_parser("check", help="run all checks of an exercise notebook", allow_abbrev=False)
+    one.add_argument("path", type=Path, metavar="PATH", help="the notebook, for example work/01_....ipynb")
+    one.add_argument("--json", action="store_true", help="results for a program to read")
+    one.add_argument("--seconds", type=int, default=120, metavar="S", help="limit for each cell (120)")
+    one.set_defaults(run=check)
+    commands.add_parser("doctor", help="find what is off on this machine").set_defaults(run=doctor)
+    return parser.parse_args(arguments)
+
+
+def port(text: str) -> int:
+    """A port number that a user may serve on."""
+    if not (text.isdigit() and 1024 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1024 to 65535")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 2 for input that cannot be used."""
+    chosen = parse(arguments)
+    try:
+        return chosen.run(chosen)
+    except Unusable as error:
+        print(f"course.py: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

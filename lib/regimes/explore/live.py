@@ -1,0 +1,133 @@
+"""Sliders, a picture and a sentence that follow each other.
+
+The picture is an ordinary PNG, sent through a display handle: it stays in the saved notebook, so that it is seen where widgets
+are not (code hosts, exports). Only the moving artists are redrawn at a move, over a background that is kept.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from IPython.display import display
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from PIL import Image
+
+from regimes.figures import new_figure, style
+
+__all__ = ["Choice", "Explorer", "filmstrip"]
+
+Draw = Callable[[Any], tuple[list[Artist], Callable[[Any], str]]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A slider over a few values.
+
+    Attributes:
+        label: the visible name, with the symbol of the lesson.
+        values: what it offers, in order.
+        start: the value it starts at.
+        shown: how a value is written; ``str`` unless said otherwise.
+    """
+
+    label: str
+    values: tuple
+    start: Any
+    shown: Callable[[Any], str] = str
+
+    def __post_init__(self):
+        if self.start not in self.values:
+            raise ValueError(f"slider {self.label!r} cannot start at {self.start!r}: it offers {self.values}")
+
+    def slider(self) -> widgets.SelectionSlider:
+        """The slider as a widget; arrow keys move it."""
+        options = [(self.shown(value), value) for value in self.values]
+        layout, style = {"width": "30em"}, {"description_width": "13em"}
+        return widgets.SelectionSlider(description=self.label, options=options, value=self.start, layout=layout, style=style)
+
+
+class Explorer:
+    """A widget: sliders above, a picture, and under it a sentence with the numbers.
+
+    Args:
+        compute: a pure function; its keywords are the names in ``choices``. At most 0.3 s a call.
+        draw: ``draw(figure)`` puts empty artists into the figure and returns them with a function ``update(result)`` that
+            gives them their data and returns the sentence.
+        choices: a `Choice` for each keyword of ``compute``.
+        size: of the figure, in inches.
+    """
+
+    def __init__(self, compute: Callable, draw: Draw, choices: Mapping[str, Choice], size: tuple[float, float]):
+        self.compute, self.choices = compute, choices
+        self.figure = new_figure(size)
+        with style():
+            self.moving, self.update = draw(self.figure)
+        self.sliders = {name: choice.slider() for name, choice in choices.items()}
+        self.readout = widgets.HTML()
+        self.background, self.handle = None, None
+        for slider in self.sliders.values():
+            slider.observe(lambda _: self._move(), "value")
+
+    def settings(self) -> dict[str, Any]:
+        """Where the sliders stand."""
+        return {name: slider.value for name, slider in self.sliders.items()}
+
+    def grid(self) -> list[dict[str, Any]]:
+        """Every combination of slider positions."""
+        return [dict(zip(self.choices, values, strict=True)) for values in product(*(c.values for c in self.choices.values()))]
+
+    def png(self) -> bytes:
+        """The picture and, as a side effect, the readout, for the sliders as they stand."""
+        sentence = self.update(self.compute(**self.settings()))
+        self.readout.value = f'<p role="status" aria-live="polite">{sentence}</p>'
+        return self._render()
+
+    def show(self) -> None:
+        """Show the widget in a notebook."""
+        display(widgets.VBox(list(self.sliders.values())))
+        self.handle = display(self._bundle(), raw=True, display_id=True)
+        display(self.readout)
+
+    def _move(self):
+        bundle = self._bundle()
+        if self.handle:
+            self.handle.update(bundle, raw=True)
+
+    def _bundle(self):
+        return {"image/png": self.png(), "text/plain": "figure"}
+
+    def _render(self) -> bytes:
+        canvas = self.figure.canvas
+        if self.background is None:
+            for artist in self.moving:
+                artist.set_animated(True)
+            canvas.draw()
+            self.background = canvas.copy_from_bbox(self.figure.bbox)
+        canvas.restore_region(self.background)
+        for artist in self.moving:
+            artist.axes.draw_artist(artist)
+        png = io.BytesIO()
+        Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(png, "PNG", compress_level=1)
+        return png.getvalue()
+
+
+def filmstrip(compute: Callable, draw: Draw, frames: Mapping[str, Mapping[str, Any]], size: tuple[float, float]) -> Figure:
+    """A few slider positions side by side, for readers without widgets.
+
+    Args:
+        compute, draw: as for `Explorer`.
+        frames: for each frame a title and the keywords of ``compute``.
+        size: of one frame, in inches.
+    """
+    figure = new_figure((size[0] * len(frames), size[1]))
+    parts = figure.subfigures(1, len(frames), squeeze=False)[0]
+    for part, (title, settings) in zip(parts, frames.items(), strict=True):
+        with style():
+            draw(part)[1](compute(**settings))
+        part.suptitle(title, fontsize=10.5)
+    return figure

@@ -1,0 +1,1 @@
+"""What authors run: the notebook builder and the claims page."""

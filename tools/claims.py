@@ -1,0 +1,89 @@
+"""Writes docs/CLAIMS.md from the ledgers in the executed lessons: `python -m tools.claims [--check]`."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from nbformat import NotebookNode
+from nbformat.v4 import reads
+
+MIME = "application/vnd.regimes.claims+json"
+PAGE = "docs/CLAIMS.md"
+ROOT = Path(__file__).resolve().parents[1]
+VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
+KEYS = set("id lesson paper place statement setting predicted measured spread tolerance verdict note".split())
+COLUMNS = ("claim", "paper and place", "predicted", "measured (spread)", "tolerance", "verdict", "note")
+TOP = """\
+# What we measured against what the papers say
+
+<!-- Generated from the executed lessons by `python3 course.py claims`. Do not edit. -->
+This page is generated from the executed lessons; `python3 course.py claims` writes it anew.
+"""
+
+
+def claims(notebook: NotebookNode) -> list[dict]:
+    """The ledger entries stored in the outputs of a notebook, in their order."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return [claim for output in outputs for claim in output.get("data", {}).get(MIME, [])]
+
+
+def page(root: Path) -> str:
+    """The text of docs/CLAIMS.md; raises ValueError, naming the lesson, for an entry that is not complete."""
+    seen, sections = Counter(), []
+    verdicts = Counter()
+    for path in sorted((root / "lessons").glob("*.ipynb")):
+        notebook = reads(path.read_text(encoding="utf-8"))
+        if not (entries := claims(notebook)):
+            continue
+        for claim in entries:
+            _complete(claim, path.name)
+        seen.update(claim["id"] for claim in entries)
+        verdicts.update(claim["verdict"] for claim in entries)
+        title = f"{path.name[:2]} {notebook.metadata['regimes']['title']}"
+        sections.append(f"## [{title}](../lessons/{path.name})\n\n" + _table(entries))
+    if twice := [name for name, count in seen.items() if count > 1]:
+        raise ValueError(f"claims with the same id: {', '.join(twice)}; show each lesson's ledger once, at its end")
+    total = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
+    return "\n".join([TOP, f"{sum(verdicts.values())} claims{': ' if total else ''}{total}.\n", *sections])
+
+
+def _complete(claim, name):
+    if claim.keys() != KEYS:
+        raise ValueError(f"{name}: claim {claim.get('id', '?')} must have the keys {', '.join(sorted(KEYS))}")
+    if claim["verdict"] not in VERDICTS:
+        raise ValueError(f"{name}: verdict {claim['verdict']!r} of {claim['id']}; allowed: {', '.join(VERDICTS)}")
+
+
+def _table(entries):
+    rows = [COLUMNS, ("---",) * len(COLUMNS)]
+    for c in entries:
+        claim = f"{c['statement']} ({c['setting']})" if c["setting"] else c["statement"]
+        measured = f"{c['measured']} ({c['spread']})" if c["spread"] else c["measured"]
+        row = claim, f"{c['paper']}, {c['place']}", c["predicted"], measured, c["tolerance"], c["verdict"], c["note"]
+        rows.append(tuple(" ".join(text.replace("|", r"\|").split()) for text in row))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
+    """Writes the page, or with --check says whether it is the one the lessons give; 0 if all is well."""
+    parser = argparse.ArgumentParser(prog="python -m tools.claims", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare")
+    args = parser.parse_args(argv)
+    path = root / PAGE
+    try:
+        text = page(root)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if not args.check:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    elif not path.exists() or path.read_text(encoding="utf-8") != text:
+        print(f"{PAGE} is stale; mend it with: python3 course.py claims", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,19 +1,23 @@
 """The claims ledger: what a paper says, what we predicted, what we measured, and a verdict.
 
-A lesson makes one `Ledger`, enters a claim where it measures it, and shows the ledger at its end. ``docs/CLAIMS.md`` is
-generated from the executed lessons.
+The words and the tolerances of a lesson's claims stand in ``regimes/claims/lessonNN.toml``; the lesson measures, and enters
+what it found into its `Ledger`. ``docs/CLAIMS.md`` is generated from the executed lessons.
 """
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib import resources
 
 import torch
 from torch import Tensor
 
-__all__ = ["Claim", "Ledger", "digits3"]
+__all__ = ["VERDICTS", "Claim", "Ledger", "digits3"]
 
 MIME = "application/vnd.regimes.claims+json"
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
+WORDS = {"statement": True, "paper": True, "setting": True, "place": False, "note": False, "verdict": False}  # needed or not
+BOUNDS = {"within", "within_percent", "low", "high"}
 
 
 @dataclass(frozen=True)
@@ -35,114 +39,133 @@ class Claim:
 
 
 class Ledger:
-    """The claims of a lesson.
+    """The claims of a lesson, filled in as it measures them.
 
     Args:
         lesson: its number, ``"01"``.
-        paper: the paper that claims are from unless they say otherwise.
+        texts: the claims by id; read from ``regimes/claims`` unless given.
+
+    Raises:
+        ValueError: for a lesson without claims, or a claim that lacks a word, has an unknown one, or has a verdict of its own
+            without a note that explains it.
     """
 
-    def __init__(self, lesson: str, paper: str):
-        self.lesson, self.paper, self.claims = lesson, paper, []
+    def __init__(self, lesson: str, texts: Mapping[str, Mapping] | None = None):
+        self.lesson, self.claims = lesson, {}
+        self.texts = _read(lesson) if texts is None else texts
+        for id, text in self.texts.items():
+            _well_formed(id, text)
 
-    def equal(self, id: str, statement: str, measured: Tensor, predicted: float, *, within: float, **about) -> Claim:
-        """Enter a claim that a number is as predicted: every run ``within`` this relative deviation (absolute for zero).
-
-        Args:
-            id: short and unique.
-            statement: the claim, in our words.
-            measured: one number a run.
-            predicted: from `regimes.theory`, or the paper.
-            within: relative tolerance, or an absolute one if ``predicted`` is zero.
-            about: ``setting`` (needed), ``place``, ``paper``, ``note``, ``verdict``: see `Ledger.enter`.
-        """
-        measured = torch.as_tensor(measured, dtype=torch.float64)
-        scale = abs(predicted) or 1.0
-        holds = ((measured - predicted).abs() <= within * scale).all()
-        tolerance = f"{within:.2g}" if predicted == 0 else f"{100 * within:.2g} %"
-        return self.enter(id, statement, measured, bool(holds), predicted=digits3(predicted), tolerance=tolerance, **about)
-
-    def between(
-        self, id: str, statement: str, measured: Tensor, *, low: float | None = None, high: float | None = None, **about
-    ) -> Claim:
-        """Enter a claim that a number stays above ``low``, or below ``high``, or between them, in every run."""
-        if low is None and high is None:
-            raise ValueError(f"claim {id!r} needs a bound: low, high or both")
-        measured = torch.as_tensor(measured, dtype=torch.float64)
-        holds = (low is None or (measured >= low).all()) and (high is None or (measured <= high).all())
-        below, above = ("" if low is None else f"at least {digits3(low)}"), ("" if high is None else f"at most {digits3(high)}")
-        predicted = ", ".join(filter(None, (below, above)))
-        return self.enter(id, statement, measured, bool(holds), predicted=predicted, tolerance="none", **about)
-
-    def enter(
+    def claim(
         self,
         id: str,
-        statement: str,
-        measured: Tensor,
-        holds: bool,
+        measured: Tensor | float,
+        predicted: float | None = None,
         *,
-        predicted: str,
-        tolerance: str,
-        setting: str,
-        place: str = "",
-        paper: str = "",
-        note: str = "",
-        verdict: str | None = None,
+        low: float | None = None,
+        high: float | None = None,
     ) -> Claim:
-        """Enter a claim whose test you made yourself. What does not hold *contradicts*, unless a note explains another verdict.
+        """Enter what was measured of one claim.
+
+        The verdict is *reproduced* if every run is as predicted: within the claim's tolerance of ``predicted``, or inside the
+        bounds ``low`` and ``high``. Otherwise it is *contradicts*, unless the claim's text gives another verdict with a note.
+
+        Args:
+            id: of the claim, as in the lesson's TOML file.
+            measured: one number a run.
+            predicted: what `regimes.theory` says.
+            low, high: bounds that a formula gives; constant ones stand in the file.
 
         Raises:
-            ValueError: for an ``id`` used before, an unknown verdict, a verdict without a note, or a measurement that is
+            ValueError: for an unknown claim, one entered before, one with nothing to compare with, or a measurement that is
                 not finite.
         """
-        measured = torch.as_tensor(measured, dtype=torch.float64)
-        if id in {c.id for c in self.claims}:
-            raise ValueError(f"the ledger of lesson {self.lesson} already has a claim {id!r}")
+        measured = torch.as_tensor(measured, dtype=torch.float64).flatten()
+        if id not in self.texts or id in self.claims:
+            raise ValueError(
+                f"claim {id!r} is {'entered already' if id in self.claims else 'not in the file'}: lesson {self.lesson}"
+            )
         if not torch.isfinite(measured).all() or not measured.numel():
             raise ValueError(f"claim {id!r} has a measurement that is not finite: {measured.tolist()}")
-        if verdict is not None and (verdict not in VERDICTS or not note):
-            raise ValueError(
-                f"a verdict of your own must be one of {', '.join(VERDICTS)} and come with a note; got {verdict!r}"
-            )
-        verdict = verdict or ("reproduced" if holds else "contradicts")
-        middle = digits3(measured.median().item())
-        spread = f"{digits3(measured.min().item())} to {digits3(measured.max().item())} in {measured.numel()} runs"
-        spread = spread if measured.numel() > 1 else "one run"
-        claim = Claim(
-            id, self.lesson, paper or self.paper, place, statement, setting, predicted, middle, spread, tolerance, verdict, note
-        )
-        self.claims.append(claim)
-        return claim
+        text = self.texts[id]
+        low, high = text.get("low", low), text.get("high", high)
+        if predicted is not None:
+            holds, said, tolerance = _near(id, text, measured, predicted)
+        elif low is None and high is None:
+            raise ValueError(f"claim {id!r} has neither a prediction nor a bound")
+        else:
+            holds, said, tolerance = _inside(measured, low, high)
+        verdict = text.get("verdict", "reproduced" if holds else "contradicts")
+        words = {word: text.get(word, "") for word in ("paper", "place", "statement", "setting", "note")}
+        outcome = {"predicted": said, "measured": digits3(measured.median().item()), "spread": _spread(measured)}
+        self.claims[id] = Claim(id=id, lesson=self.lesson, tolerance=tolerance, verdict=verdict, **words, **outcome)
+        return self.claims[id]
 
     def markdown(self) -> str:
         """The ledger as a Markdown table."""
-        return table(self.claims)
+        rows = ["| claim | predicted | measured (smallest to largest) | tolerance | verdict |", "|---|---|---|---|---|"]
+        for c in self.claims.values():
+            about = f"{c.statement} *{c.paper}{', ' + c.place if c.place else ''}. {c.setting}.*"
+            verdict = f"**{c.verdict}**" + (f": {c.note}" if c.note else "")
+            rows.append(f"| {about} | {c.predicted} | {c.measured} ({c.spread}) | {c.tolerance} | {verdict} |")
+        return "\n".join(rows)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        plain = "\n".join(
-            f"{c.id}: predicted {c.predicted}; measured {c.measured} ({c.spread}); {c.verdict}" for c in self.claims
+        if missing := self.texts.keys() - self.claims.keys():
+            raise ValueError(f"lesson {self.lesson} never measured its claims {', '.join(sorted(missing))}")
+        lines = (
+            f"{c.id}: predicted {c.predicted}, measured {c.measured} ({c.spread}): {c.verdict}" for c in self.claims.values()
         )
-        return {"text/plain": plain, "text/markdown": self.markdown(), MIME: [asdict(c) for c in self.claims]}
-
-
-def table(claims: Iterable[Claim]) -> str:
-    """Claims as a Markdown table."""
-    rows = ["| claim | predicted | measured (median; smallest to largest) | tolerance | verdict |", "|---|---|---|---|---|"]
-    for c in claims:
-        about = f"{c.statement} *{c.paper}{', ' + c.place if c.place else ''}. {c.setting}.*"
-        verdict = f"**{c.verdict}**" + (f": {c.note}" if c.note else "")
-        rows.append(f"| {about} | {c.predicted} | {c.measured}; {c.spread} | {c.tolerance} | {verdict} |")
-    return "\n".join(rows)
+        records = [asdict(c) for c in self.claims.values()]
+        return {"text/plain": "\n".join(lines), "text/markdown": self.markdown(), MIME: records}
 
 
 def digits3(value: float) -> str:
-    """A number with three significant digits, and rounding errors as the bound they respect.
+    """A number with three significant digits; a rounding error as the bound it respects.
 
     >>> digits3(2.02031), digits3(170.6), digits3(3.2e-14), digits3(0), digits3(123456.0)
-    ('2.02', '171', '< 1e-10', '0', '1.23e+05')
+    ('2.02', '171', 'below 1e-10', '0', '1.23e+05')
     """
     if 0 < abs(value) < 1e-10:
-        return "< 1e-10"
+        return "below 1e-10"
     if float(value).is_integer() and abs(value) < 1e4:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def _read(lesson: str) -> dict:
+    file = resources.files("regimes.claims") / f"lesson{lesson}.toml"
+    if not file.is_file():
+        raise ValueError(f"lesson {lesson} has no claims: {file.name} is not in regimes/claims")
+    return tomllib.loads(file.read_text(encoding="utf8"))
+
+
+def _well_formed(id: str, text: Mapping) -> None:
+    missing = {word for word, needed in WORDS.items() if needed} - text.keys()
+    unknown = text.keys() - WORDS.keys() - BOUNDS
+    if missing or unknown:
+        raise ValueError(f"claim {id!r} lacks {sorted(missing) or 'nothing'} and has unknown {sorted(unknown) or 'nothing'}")
+    if "verdict" in text and (text["verdict"] not in VERDICTS or not text.get("note")):
+        raise ValueError(f"claim {id!r}: a verdict of its own must be one of {', '.join(VERDICTS)} and come with a note")
+
+
+def _near(id, text, measured, predicted):
+    if not text.keys() & {"within", "within_percent"}:
+        raise ValueError(f"claim {id!r} has a prediction but no tolerance (within, or within_percent)")
+    percent = text.get("within_percent")
+    reach = text["within"] if percent is None else percent / 100 * abs(predicted)
+    holds = bool(((measured - predicted).abs() <= reach).all())
+    return holds, digits3(predicted), f"± {reach:g}" if percent is None else f"± {percent:g} %"
+
+
+def _inside(measured, low, high):
+    holds = (low is None or bool((measured >= low).all())) and (high is None or bool((measured <= high).all()))
+    ends = ("" if low is None else f"at least {low:.3g}", "" if high is None else f"at most {high:.3g}")
+    return holds, ", ".join(filter(None, ends)), "none"
+
+
+def _spread(measured):
+    if measured.numel() == 1:
+        return "one run"
+    ends = (digits3(end.item()) for end in (measured.min(), measured.max()))
+    return " to ".join(ends) + f", {measured.numel()} runs"

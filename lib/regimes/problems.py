@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 
-__all__ = ["Problem", "digits", "teacher_student"]
+__all__ = ["Problem", "digits", "teacher_student", "wave"]
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,23 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor 
     train = x[..., :n, :]
     x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
     return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
+
+
+def wave(n: int = 8) -> Problem:
+    """A wave on a line: ``n`` equally spaced points on [-2, 2], without noise; the test grid reaches a little further.
+
+    Labels are divided by their root mean square on the grid, so that predicting zero costs a loss of one half.
+
+    Raises:
+        ValueError: for fewer than two points.
+    """
+    if n < 2:
+        raise ValueError(f"a wave needs at least two points; got {n}")
+    x = torch.linspace(-2, 2, n, dtype=torch.float64)[:, None]
+    grid = torch.linspace(-2.6, 2.6, 200, dtype=torch.float64)[:, None]
+    y, y_grid = (torch.sin(2.2 * t[:, 0]) + 0.3 * t[:, 0] for t in (x, grid))
+    size = y_grid.square().mean().sqrt()
+    return Problem(x, y / size, grid, y_grid / size)
 
 
 def _draws(seed: Tensor, n: int, d: int) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """The training loop and what it records."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -128,7 +129,8 @@ def train(
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0), False
-    for k in trange(steps + 1, desc="training", leave=False, delay=2):
+    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
+    for k in trange(steps + 1, desc="training", leave=False, delay=2, disable=quiet):
         last = last or k == steps
         here = optimizer.direction(x, y)
         loss = here.loss.detach()

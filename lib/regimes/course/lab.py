@@ -36,7 +36,8 @@ def has_display(environ: Mapping[str, str], platform: str) -> bool:
 
 def options(port: int, browser: bool, root_user: bool) -> list[str]:
     """The arguments that JupyterLab gets."""
-    quiet = ["--ServerApp.log_level=WARN", "--ServerApp.answer_yes=True"]  # one Ctrl-C ends it, no question
+    quiet = ["--ServerApp.log_level=WARN", "--LabApp.log_level=WARN", "--LabApp.extension_manager=readonly"]
+    quiet += ["--ServerApp.answer_yes=True"]  # one Ctrl-C ends it, no question
     fixed = [WELCOME, "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.base_url=/"]
     return fixed + quiet + ["--no-browser"] * (not browser) + ["--allow-root"] * root_user
 

@@ -52,7 +52,7 @@ class Choice:
 
 
 class Explorer:
-    """A widget: sliders above, a picture, and under it a sentence with the numbers.
+    """A widget: sliders, a sentence with the numbers, and a picture.
 
     Args:
         compute: a pure function; its keywords are the names in ``choices``. At most 0.3 s a call.
@@ -89,9 +89,9 @@ class Explorer:
 
     def show(self) -> None:
         """Show the widget in a notebook."""
-        display(widgets.VBox(list(self.sliders.values())))
-        self.handle = display(self._bundle(), raw=True, display_id=True)
-        display(self.readout)
+        bundle = self._bundle()
+        display(widgets.VBox([*self.sliders.values(), self.readout]))
+        self.handle = display(bundle, raw=True, display_id=True)
 
     def _move(self):
         bundle = self._bundle()

@@ -1,4 +1,4 @@
-"""Figures: data and an Axes in, the Axes out. Nothing here trains, and nothing here shows.
+"""What the figures of all lessons share: data and an Axes in, the Axes out.
 
 One convention in all lessons: what was measured is solid and coloured, what was predicted is dashed and black. Colours are
 the Okabe-Ito palette, and every series has a line style or marker of its own besides.
@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["LOOKS", "STYLE", "curve", "eigenvalues", "hline", "legend", "new_figure", "panels", "predicted", "style"]
+__all__ = ["LOOKS", "STYLE", "curve", "eigenvalues", "legend", "new_figure", "panels", "predicted", "style"]
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
 
@@ -91,12 +91,6 @@ def predicted(ax: Axes, t: Tensor, values: Tensor, label: str = "predicted", **k
         _array(values),
         **{"color": "black", "linestyle": "--", "linewidth": 1.3, "label": label, "zorder": 5, **kwargs},
     )
-    return ax
-
-
-def hline(ax: Axes, y: float, label: str) -> Axes:
-    """A predicted level: dashed and black."""
-    ax.axhline(y, color="black", linestyle="--", linewidth=1.2, label=label, zorder=5)
     return ax
 
 

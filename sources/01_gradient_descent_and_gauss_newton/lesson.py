@@ -1,0 +1,400 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: Gradient descent and Gauss-Newton
+#     minutes: 45
+#     needs: ["00"]
+#     papers: [arbel2023]
+#     objectives:
+#       - follow training in the space of outputs, where it is nearly linear
+#       - say why gradient descent crawls, and predict its error mode by mode
+#       - derive the Gauss-Newton step, and predict its loss and its number of steps
+#       - choose a damping, and say what it costs
+#       - say what Gauss-Newton still depends on
+# ---
+
+# %% [markdown]
+# # Gradient descent and Gauss-Newton
+#
+# **After these 45 minutes you will be able to**
+#
+# - follow training in the space of outputs, where it is nearly linear,
+# - say why gradient descent crawls, and predict its error mode by mode,
+# - derive the Gauss-Newton step, and predict its loss and its number of steps,
+# - choose a damping, and say what it costs,
+# - say what Gauss-Newton still depends on.
+#
+# **Needs** lesson 00, the chain rule, eigenvalues of symmetric matrices. **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking
+# Gauss-Newton for learning over-parameterized models*). We had its abstracts and its code; formulas below are derived here.
+#
+# **Recap.** Answer before you unfold.
+#
+# <details><summary>1. A matrix J has more columns than rows, and full rank. How many solutions has J δ = r?</summary>
+# Infinitely many. The shortest is δ = Jᵀ(J Jᵀ)⁻¹ r.</details>
+#
+# <details><summary>2. Which eigenvectors of a symmetric matrix A survive longest under r ← (1 − A) r, for 0 < A < 1?</summary>
+# Those with the smallest eigenvalues: each is multiplied by 1 − λ.</details>
+#
+# <details><summary>3. In lesson 00, what made a run lazy?</summary>
+# The scaling 1/√m: tiny movements of all the units sufficed.</details>
+
+# %%
+import torch
+from IPython.display import display
+from regimes.course.page import guess, seeds, show
+from regimes.directions import gauss_newton, gradient
+from regimes.explore import filmstrip, gd_against_gn
+from regimes.figures import lesson01 as draw
+from regimes.jacobians import jacobian
+from regimes.kernels import neural_tangent_kernel
+from regimes.ledger import Ledger, digits3
+from regimes.linalg import SmallestEigenvalue
+from regimes.metrics import condition_number, loss_on, spectrum
+from regimes.networks import TwoLayer
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
+from regimes.problems import digits, teacher_student
+from regimes.theory import gauss_newton as theory
+from regimes.training import train
+
+ledger = Ledger("01")
+
+# %% [markdown]
+# ## 1. Training, seen from the outputs
+#
+# The data are $n$ inputs $x_i$ in $d$ dimensions with targets $y_i$. The network has $m$ hidden units in *mean-field scaling*,
+# $$f(x) = \frac1m \sum_{j=1}^m v_j\, \phi(w_j \cdot x + b_j),$$
+# and all its $p = m(d+2)$ parameters together are called $w$. At the start $v = 0$, so $f = 0$. The loss is
+# $L = \frac{1}{2n}\lVert r\rVert^2$ with the *residual* $r = f - y$, a vector with one entry a sample.
+#
+# Move the parameters by $-\delta$. To first order the outputs move by $-J\delta$, where the *Jacobian* $J$ has a row for each
+# sample and a column for each parameter. Gradient descent takes $\delta = \eta\, m\, J^\top r/n$ (the factor $m$ makes the
+# outputs move at a speed that does not depend on the width), so that
+# $$r \;\leftarrow\; \Big(I - \frac{\eta}{n} K\Big)\, r, \qquad K = m\, J J^\top .$$
+#
+# Everything is in the $n\times n$ matrix $K$, the *neural tangent kernel* on the data. Along an eigenvector of $K$ with eigenvalue
+# $\lambda$ the residual is multiplied by $1 - \eta\lambda/n$: stable while $\eta < 2n/\lambda_{\max}$, and slow where $\lambda$ is
+# small. How small do they get?
+
+# %%
+n, d, m = 40, 5, 100
+kappa = torch.tensor([1.0, 10.0, 100.0])[:, None]  # condition number of the inputs
+data = teacher_student(n, d, kappa=kappa, labels="noise", seed=seeds(3))
+
+
+def fresh():  # nine networks side by side: three conditionings, three seeds
+    return TwoLayer(d, m, runs=(3, 3), seed=seeds(3) + 50)
+
+
+condition = condition_number(fresh(), data.x)
+show(
+    draw.spectra(spectrum(fresh(), data.x), kappa),
+    "Eigenvalues of K at the start, first seed, for inputs of condition number κ. The "
+    f"condition number of K is {condition.min():.0e} to {condition.max():.0e} in the nine runs.",
+)
+
+# %% [markdown]
+# **Claim.** On features that do not move, each mode of the residual decays geometrically at its own rate, and gradient descent
+# crawls along the small eigenvalues.
+#
+# To have a kernel that stands still we freeze the hidden weights and train $v$ alone.
+#
+# **Predict.** The step is half the stability limit. How much is left, after 300 steps, of the mode with the *largest* eigenvalue,
+# and of the one with the 20th largest? Guess the second (a fraction between 0 and 1).
+
+# %%
+my_guess = ...
+
+# %%
+x, y = data.x[0, 0], data.y[0, 0]
+net = TwoLayer(d, m, seed=50)
+net.W.requires_grad_(False)
+K = neural_tangent_kernel(net, x)
+lr = n / spectrum(net, x)[0].item()
+residual = {"r": lambda net: net(x) - y}
+trace = train(net, x, y, GradientDescent(net, lr), 300, measure=residual)
+
+measured, predicted = trace.measured["r"], theory.frozen_residual(K, -y, lr, n, trace.step)
+deviation = ((measured - predicted).norm(dim=-1).max() / y.norm()).item()
+mode = torch.linalg.eigh(K)[1][:, -20]
+left = digits3((measured[-1] @ mode / (measured[0] @ mode)).abs().item())
+show(
+    draw.modes(K, measured, predicted),
+    "Gradient descent on frozen features, mode by mode (largest deviation from the dashed "
+    f"prediction {digits3(deviation)}). After 300 steps {left} of mode 20 is left.",
+)
+
+# %%
+guess(my_guess, f"{left} of mode 20 is left")
+_ = ledger.claim("frozen-modes", deviation)
+
+# %% [markdown]
+# Markers sit on the dashed lines. The first mode is gone at once; the twentieth has hardly begun, and half of the modes are slower
+# still. No step size mends this: the largest eigenvalue caps the step, the smallest ones set the waiting time.
+#
+# ## 2. Gauss-Newton: one rate for all modes
+#
+# Turn the question round. Instead of asking where the loss falls most steeply, ask for the *shortest* step after which, to first
+# order, every entry of the residual has shrunk by the same factor $1-\eta$:
+# $$\min \lVert\delta\rVert \ \text{ such that }\ J\delta = \eta\, r
+#   \qquad\Longrightarrow\qquad \delta = \eta\, J^\top (J J^\top)^{-1} r .$$
+#
+# With a *damping* $\varepsilon > 0$ in place of the strict condition, and in terms of $K = m J J^\top$:
+
+# %%
+net = TwoLayer(d, m, output_std=1.0, seed=50)
+damping = 1e-3
+
+J = jacobian(net, x)
+r = J.outputs - y
+K = m * J.gram()
+a = torch.linalg.solve(K + damping * torch.eye(n, dtype=K.dtype), r)
+step = m * J.flatten(J.vjp(a))
+
+library = J.flatten(gauss_newton(net, x, y, damping=damping).tensors)
+apart = (step - library).norm() / library.norm()
+print("these five lines against the library:", digits3(apart.item()))
+
+# %% [markdown]
+# The $n \times p$ matrix $J$ never appears: `gram` and `vjp` give $JJ^\top$ and $J^\top a$ from two $n\times m$ arrays.
+# (Exercises 1 and 2 are these lines.)
+#
+# **Claim.** Under the undamped Gauss-Newton flow $r(t) = e^{-t} r(0)$ and $L(t) = e^{-2t} L(0)$, *whatever the conditioning*
+# (Arbel et al. 2023, abstract: conditioning drops out; derived here: $\dot f = -J J^\top (J J^\top)^{-1} r = -r$). In steps of
+# size $\eta$, $r_{k+1} = (1-\eta)\, r_k + O(\eta^2)$, so $\log L$ falls at the rate $-2\ln(1-\eta)/\eta$ per unit of
+# $t = \eta k$, and the loss is below a tolerance after $\lceil \ln \mathrm{tol} / (2\ln(1-\eta)) \rceil$ steps.
+#
+# The targets are pure noise, which no small eigenvalue can ignore. Gradient descent gets half its stability limit, recomputed
+# every five steps.
+#
+# **Predict.** How many times longer will Gauss-Newton take at κ = 100 than at κ = 1?
+
+# %%
+my_guess = ...
+
+# %%
+races = {}
+for eta, steps in ((0.02, 400), (0.1, 100)):
+    net = fresh()
+    races[eta] = train(net, data.x, data.y, GaussNewton(net, eta), steps)
+net = fresh()
+descent = train(net, data.x, data.y, GradientDescent(net, EdgeFraction(0.5)), 2000)
+
+rate, left = races[0.02].rate(), descent.relative[-1]
+show(
+    draw.race(races, descent, kappa),
+    "Gauss-Newton follows its dashed prediction at every conditioning (median and range of "
+    f"three seeds): rate {rate.min():.3f} to {rate.max():.3f} with η = 0.02, predicted "
+    f"{theory.discrete_rate(0.02):.3f}. After 2000 steps gradient descent has up to "
+    f"{left[0].max():.2g} of its loss left at κ = 1, and at least {left[2].min():.2g} at κ = 100.",
+)
+
+# %%
+slow = races[0.02].steps_to(1e-3)
+ratio = slow[2] / slow[0]
+guess(my_guess, f"{ratio.min():.2f} to {ratio.max():.2f} times as long")
+
+_ = ledger.claim("gn-rate", rate, theory.discrete_rate(0.02))
+_ = ledger.claim("gd-crawls", left[2])
+for eta in races:
+    for tolerance in (1e-3, 1e-6):
+        count = races[eta].steps_to(tolerance)[0]
+        entry = ledger.claim(
+            f"gn-steps-{eta}-{tolerance}", count, theory.steps_to(tolerance, eta)
+        )
+        print(
+            f"η = {eta}, to {tolerance}: predicted {entry.predicted} steps, took {entry.spread}"
+        )
+
+# %% [markdown]
+# The kernel's condition number spans orders of magnitude, and the Gauss-Newton curves cannot be told apart. With targets from a teacher
+# network instead of noise, gradient descent fares better than its worst case, because such targets lie mostly along large
+# eigenvalues: a bound on the slowest mode is a bound, not a prediction.
+#
+# ## 3. Damping: between the two
+#
+# With damping a mode decays at the rate $\rho = \lambda/(\lambda+\varepsilon)$: modes above $\varepsilon$ are trained like
+# Gauss-Newton, modes below it like gradient descent. So the loss stays in an *envelope*,
+# $$e^{-2t} \;\le\; L(t)/L(0) \;\le\; \exp\Big(-2t\,\frac{\lambda_{\min}}{\lambda_{\min}+\varepsilon}\Big).$$
+# The published code takes $\varepsilon = \lambda_{\min}(K)$ at each step, with which the guaranteed rate is exactly half of the best.
+# At the other end, for large $\varepsilon$, $\varepsilon\delta \to m J^\top r$, the gradient, with a relative error of at
+# most $\lambda_{\max}/\varepsilon$.
+
+# %%
+net = fresh()
+rule = GaussNewton(net, 0.02, damping=SmallestEigenvalue(alpha=1.0, floor=1e-12))
+damped = train(net, data.x, data.y, rule, 300)
+rate, best = damped.rate(between=(0.5, 1e-2)), theory.discrete_rate(0.02)
+
+net = TwoLayer(d, m, output_std=1.0, seed=50)
+flat, top = jacobian(net, x).flatten, spectrum(net, x)[0].item()
+slope = n * flat(gradient(net, x, y).tensors)
+eps = top * torch.logspace(-6, 4, 21, dtype=torch.float64)
+steps = [e * flat(gauss_newton(net, x, y, damping=e).tensors) for e in eps]
+error = torch.stack([(step - slope).norm() / slope.norm() for step in steps])
+
+# %%
+envelope = theory.damped_envelope(damped.time, 1.0, 1.0)  # lambda_min equals the damping
+show(
+    draw.damping(damped, envelope, eps, error, bound=top / eps),
+    "Left: with ε = λ_min the nine losses stay in the envelope; their rates are "
+    f"{rate.min():.2f} to {rate.max():.2f}. Right: for large damping the step turns into the "
+    "gradient, at least as fast as the bound.",
+)
+_ = ledger.claim("damped-envelope", rate, low=0.99 * best / 2, high=1.01 * best)
+_ = ledger.claim("large-damping", (error * eps / top)[eps > top])
+
+# %% [markdown]
+# Damping is not free insurance. The envelope holds to first order in the step; when ε lies far above the smallest eigenvalues, the
+# first steps can overshoot where the undamped ones do not. You will find such a place with the widget below.
+#
+# ## 4. The first full step is a random-feature fit
+#
+# At the start $v = 0$. The derivative of $f$ by a hidden weight carries the factor $v_j$, so it is zero: the first step moves only
+# $v$, on the random features $\Phi$ with entries $\phi(w_j\cdot x_i + b_j)$. With $\eta = 1$ it is the shortest $v$ that interpolates
+# the data, and then the residual is zero and nothing moves ever again.
+#
+# **Claim.** One full undamped step from $v = 0$ *is* the minimum-norm fit of random features (derived here). For a step $\eta$, the
+# first move of every output is $\eta$ times that fit.
+
+# %%
+problem = teacher_student(n, d, seed=seeds(3))
+full = TwoLayer(d, m, runs=(3,), seed=seeds(3) + 50)
+small = TwoLayer(d, m, runs=(3,), seed=seeds(3) + 50)
+Phi, Phi_test = (full.hidden(inputs)[0].detach() for inputs in (problem.x, problem.x_test))
+cases = zip(Phi, problem.y, Phi_test, strict=True)
+fits = torch.stack([theory.random_feature_prediction(*case) for case in cases])
+
+_ = train(full, problem.x, problem.y, GaussNewton(full, 1.0), 1)
+_ = train(small, problem.x, problem.y, GaussNewton(small, 0.05), 200)
+apart = (full(problem.x_test) - fits).norm(dim=-1) / fits.norm(dim=-1)
+entry = ledger.claim("first-step", apart.detach())
+print("hidden weights unchanged by the full step:", torch.equal(full.W, fresh().W[0]))
+print("its test outputs against random features:", entry.measured)
+for name, net in (("one full step", full), ("steps of 0.05", small)):
+    tests = (digits3(loss.item()) for loss in loss_on(net, problem.x_test, problem.y_test))
+    print(f"test loss of the three seeds, {name}:", ", ".join(tests))
+
+# %% [markdown]
+# Both fit the training data. A small step follows the flow, along which the hidden weights do move; the full step jumps to the end
+# of the training data's story and stays with the features it drew at random. Whether the small step pays on the test data depends on
+# problem, start and damping; lesson 05 measures it. (Exercise 4 is a bug of this kind.)
+#
+# ## 5. What breaks: Gauss-Newton does not know which parameters are natural
+#
+# In classical least squares, with more data than parameters, the Gauss-Newton step does not depend on how the parameters are
+# written. **Predict.** Rewrite all parameters as $w = T w'$ with a random matrix $T$ and take one undamped step in $w'$. What stays
+# the same, to first order: the movement of the training outputs, of the test outputs, both, or neither?
+
+# %%
+my_guess = ...
+
+# %%
+tiny = teacher_student(20, 3, seed=0)
+net = TwoLayer(3, 20, output_std=1.0, seed=50)
+J, J_test = (jacobian(net, inputs).dense() for inputs in (tiny.x, tiny.x_test))
+r = net(tiny.x).detach() - tiny.y
+step = torch.linalg.pinv(J) @ r
+
+
+def change(T, seen):
+    before, after = (
+        seen @ step,
+        (T @ (torch.linalg.pinv(J @ T) @ r)[..., None])[..., 0] @ seen.mT,
+    )
+    return (after - before).norm(dim=-1) / before.norm()
+
+
+generators = (torch.Generator().manual_seed(seed) for seed in seeds(3).tolist())
+T = torch.stack([torch.randn(100, 100, generator=g, dtype=J.dtype) for g in generators])
+rotation = torch.linalg.qr(T)[0]
+cases = {"train": (T, J), "not-test": (T, J_test), "rotation": (rotation, J_test)}
+for name, case in cases.items():
+    entry = ledger.claim(f"invariant-{name}", change(*case))
+    print(f"relative change, {name}: {entry.spread}")
+guess(my_guess, "the training outputs stay, the test outputs change")
+
+# %% [markdown]
+# On the training data the step is fixed by the condition $J\delta = \eta r$. Which of the many solutions is *shortest* depends on how
+# length is measured, and that decides the test outputs. Gauss-Newton repairs the speed of training; the choice among the
+# interpolants, the *implicit bias*, is still made by the parametrisation.
+#
+# ## 6. Inputs nobody made up
+#
+# Handwritten threes against eights, 100 training images of 8 × 8 pixels, labels −1 and +1. **Predict.** The step is 0.1. Does the loss
+# need the same number of steps as on the synthetic data?
+
+# %%
+images = digits(3, 8, n=100, seed=seeds(3))
+score = {
+    "accuracy": lambda net: (net(images.x_test).sign() == images.y_test).double().mean(-1)
+}
+runs = {}
+for name, steps in (("Gauss-Newton", 100), ("gradient descent", 600)):
+    net = TwoLayer(64, 200, runs=(3,), seed=seeds(3) + 50)
+    gn = name == "Gauss-Newton"
+    optimizer = GaussNewton(net, 0.1) if gn else GradientDescent(net, EdgeFraction(0.5))
+    runs[name] = train(net, images.x, images.y, optimizer, steps, measure=score)
+
+# %%
+gn, gd = runs.values()
+rate, left = gn.rate(), gd.relative[-1]
+best = [run.measured["accuracy"][-1].min() for run in (gn, gd)]
+show(
+    draw.images(runs, gn.step, 0.9 ** (2.0 * gn.step)),
+    f"Threes against eights: Gauss-Newton falls at the rate {rate.min():.2f} to {rate.max():.2f}, "
+    f"predicted {theory.discrete_rate(0.1):.2f}; gradient descent has {left.min():.2g} of its loss or "
+    "more left after 600 steps. Test accuracy at the end, worst of three seeds: "
+    f"{best[0]:.3f} with Gauss-Newton and {best[1]:.3f} with gradient descent.",
+)
+_ = ledger.claim("digits-rate", rate, theory.discrete_rate(0.1))
+_ = ledger.claim("digits-steps", gn.steps_to(1e-6), theory.steps_to(1e-6, 0.1))
+
+# %% [markdown]
+# The same law, the same number of steps. And the test accuracies agree: fitting the training data faster is not generalising better.
+#
+# ## 7. Your turn to turn the knobs
+#
+# Three positions of the sliders, for readers without a running kernel:
+
+# %%
+frames = gd_against_gn.FRAMES
+last = gd_against_gn.compute(**list(frames.values())[-1])
+show(
+    filmstrip(gd_against_gn.compute, gd_against_gn.draw, frames, size=(3.4, 2.9)),
+    "Gauss-Newton against gradient descent on 20 noise labels. Conditioning slows gradient "
+    "descent and leaves Gauss-Newton alone; with a damping above the smallest eigenvalue the "
+    f"loss first rises to {last.gauss_newton.max():.0f} times its start.",
+)
+
+# %% [markdown]
+# Run the next cell; arrow keys move a slider. Find
+#
+# 1. a damping at which Gauss-Newton is hardly better than gradient descent,
+# 2. the step beyond which the undamped loss no longer falls (what does $r \leftarrow (1-\eta) r$ say?),
+# 3. at κ = 100 and ε = 1e-4, the largest step without an overshoot.
+
+# %% tags=["widget"] id="widget"
+gd_against_gn.explorer().show()
+
+# %% [markdown]
+# ## What we measured against what was predicted
+
+# %%
+display(ledger)
+
+# %% [markdown]
+# ## Limits
+#
+# - The law is about the *training* loss, for the squared loss, in the undamped flow, as long as $K$ stays invertible. At a start
+#   with tiny hidden weights $K$ is nearly singular and "the" Gauss-Newton step does not exist: damping decides (lesson 05).
+# - A Gauss-Newton step costs a kernel and a factorisation, about $4 n^2 m + n^3/3$ operations, against $6 n m d$ for a gradient.
+# - The step of gradient descent was half its stability limit. Refreshing it only every twenty steps, one of our nine runs blew up: the
+#   kernel of a network on noise labels grows quickly. Lesson 08 looks at that edge.
+#
+# ## Exercises and what to read next
+#
+# `python3 course.py start 01` puts four exercises into your folder `work`: the Gauss-Newton direction, the Gram matrix in closed form,
+# counting steps, and a bug to find. Then lesson 02 asks what a very wide network is, and lesson 05 what the small steps learn.
+#
+# - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904.
+# - A. Jacot, F. Gabriel, C. Hongler: *Neural tangent kernel: convergence and generalization in neural networks*, NeurIPS 2018, arXiv 1806.07572.

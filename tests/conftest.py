@@ -1,0 +1,28 @@
+"""One thread, one seed, and the tests that need more than every machine has."""
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+def pytest_configure(config):
+    """Warnings are errors, but for one: torch's forward mode loads a module of its own that torch has deprecated."""
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what needs a GPU without one, and what takes minutes unless it is asked for with ``-m long``."""
+    no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU; this machine has none")
+    long = pytest.mark.skip(reason="takes minutes; run it with -m long")
+    for item in items:
+        if "cuda" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+        if "long" in item.keywords and "long" not in config.option.markexpr:
+            item.add_marker(long)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """The global generator starts from the same state in each test, whatever ran before."""
+    torch.manual_seed(0)

@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+from cases import normal, relative
+from regimes.theory.gauss_newton import (
+    damped_envelope,
+    discrete_rate,
+    flow_loss,
+    frozen_residual,
+    random_feature_prediction,
+    steps_to,
+)
+
+DOUBLE = torch.float64
+
+
+def test_flow_loss():
+    t = torch.tensor([0.0, 0.5, 3.0], dtype=DOUBLE)
+    assert flow_loss(t).tolist() == pytest.approx([1.0, math.exp(-1), math.exp(-6)])
+
+
+@pytest.mark.parametrize("eta", [0.02, 0.1, 0.5])
+def test_discrete_rate_is_that_of_a_residual_shrinking_by_one_minus_eta(eta):
+    losses = [(1 - eta) ** (2 * k) for k in range(4)]
+    assert discrete_rate(eta) == pytest.approx(math.log(losses[0] / losses[3]) / (3 * eta))
+
+
+def test_discrete_rate_known_value_and_limit():
+    assert discrete_rate(0.02) == pytest.approx(2.0203, abs=5e-5)
+    assert discrete_rate(1e-9) == pytest.approx(2.0, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("eta", "tolerance", "steps"), [(0.02, 1e-3, 171), (0.02, 1e-6, 342), (0.1, 1e-3, 33), (0.1, 1e-6, 66), (0.05, 1e-4, 90)]
+)
+def test_steps_to(eta, tolerance, steps):
+    assert steps_to(tolerance, eta) == steps
+    assert (1 - eta) ** (2 * steps) < tolerance <= (1 - eta) ** (2 * (steps - 1))
+
+
+@pytest.mark.parametrize("bad", [0.0, 1.0, -0.1, 1.5, float("nan")])
+def test_refuses_what_is_not_between_zero_and_one(bad):
+    for call in (lambda: discrete_rate(bad), lambda: steps_to(bad, 0.1), lambda: steps_to(0.1, bad)):
+        with pytest.raises(ValueError, match="strictly between 0 and 1 is needed here; got"):
+            call()
+
+
+def test_damped_envelope_bounds_every_mode_and_touches_the_slowest():
+    lam, eps, t = torch.tensor([0.3, 2.0, 40.0], dtype=DOUBLE), 0.3, torch.tensor([0.0, 0.7, 5.0], dtype=DOUBLE)
+    low, high = damped_envelope(t, lam.min(), eps)
+    losses = torch.exp(-2 * t[:, None] * lam / (lam + eps))
+    assert (losses >= low[:, None]).all() and (losses <= high[:, None] * (1 + 1e-14)).all()
+    assert torch.allclose(high, losses[:, 0]) and torch.allclose(high, torch.exp(-t))
+    assert torch.equal(low, flow_loss(t)) and torch.equal(damped_envelope(t, 1.0, 0.0)[1], flow_loss(t))
+
+
+def test_frozen_residual_is_what_the_steps_give():
+    J, r, lr = normal(9, 30), normal(9, seed=1), 0.07
+    K, steps, trace = J @ J.T, torch.tensor([0, 1, 5, 40]), []
+    for _ in range(41):
+        trace.append(r)
+        r = r - lr * K @ r / 9
+    assert relative(frozen_residual(K, trace[0], lr, 9, steps), torch.stack(trace)[steps]) < 1e-11
+
+
+def test_random_feature_prediction_is_the_shortest_interpolant():
+    features, y, new = normal(7, 20), normal(7, seed=1), normal(5, 20, seed=2)
+    v = torch.linalg.lstsq(features, y[:, None], driver="gelsd").solution[:, 0]
+    assert relative(random_feature_prediction(features, y, new), new @ v) < 1e-11
+    assert relative(random_feature_prediction(features, y, features), y) < 1e-11
+
+
+def test_random_feature_prediction_drops_small_singular_values():
+    U, V = torch.linalg.qr(normal(7, 3))[0], torch.linalg.qr(normal(20, 3, seed=1))[0]
+    y, new = normal(7, seed=2), normal(5, 20, seed=3)
+    features = U * torch.tensor([2.0, 1.0, 1e-7], dtype=DOUBLE) @ V.T
+    wanted = new @ (V[:, :2] / torch.tensor([2.0, 1.0], dtype=DOUBLE) @ (U[:, :2].T @ y))
+    assert relative(random_feature_prediction(features, y, new, cutoff=1e-6), wanted) < 1e-8
+    assert relative(random_feature_prediction(features, y, new), wanted) > 1

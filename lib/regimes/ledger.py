@@ -167,5 +167,5 @@ def _inside(measured, low, high):
 def _spread(measured):
     if measured.numel() == 1:
         return "one run"
-    ends = (digits3(end.item()) for end in (measured.min(), measured.max()))
-    return " to ".join(ends) + f", {measured.numel()} runs"
+    first, last = (digits3(end.item()) for end in (measured.min(), measured.max()))
+    return f"{first} in all {measured.numel()} runs" if first == last else f"{first} to {last} in {measured.numel()} runs"

@@ -21,7 +21,7 @@ __all__ = ["EdgeFraction", "GaussNewton", "GradientDescent", "move"]
 @torch.no_grad()
 def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> None:
     """``w <- w - step * tensor`` in place, for each trainable parameter; ``step`` is a number or one a run."""
-    step = torch.as_tensor(step)
+    step = torch.as_tensor(step, dtype=torch.float64)
     for w, t in zip((p for p in net.parameters() if p.requires_grad), tensors, strict=True):
         w -= step.to(w.device, w.dtype)[(...,) + (None,) * (w.ndim - step.ndim) * bool(step.ndim)] * t
 

@@ -128,7 +128,7 @@ def train(
         raise ValueError("this optimizer moves another network than the one given to train()")
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
-    measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0), False
+    measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
     quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
     for k in trange(steps + 1, desc="training", leave=False, delay=2, disable=quiet):
         last = last or k == steps
@@ -141,7 +141,7 @@ def train(
         if last:
             break
         optimizer.step(x, y, here)
-        elapsed = elapsed + torch.as_tensor(optimizer.dt)
+        elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64)
         last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
     return _trace(rows)
 

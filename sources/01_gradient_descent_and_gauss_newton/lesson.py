@@ -45,11 +45,12 @@ from regimes.course.page import guess, seeds, show
 from regimes.directions import gauss_newton, gradient
 from regimes.explore import filmstrip, gd_against_gn
 from regimes.figures import lesson01 as draw
+from regimes.figures import span
 from regimes.jacobians import jacobian
 from regimes.kernels import neural_tangent_kernel
 from regimes.ledger import Ledger, digits3
 from regimes.linalg import SmallestEigenvalue
-from regimes.metrics import condition_number, loss_on, spectrum
+from regimes.metrics import loss_on, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import digits, teacher_student
@@ -85,12 +86,7 @@ def fresh():  # nine networks side by side: three conditionings, three seeds
     return TwoLayer(d, m, runs=(3, 3), seed=seeds(3) + 50)
 
 
-condition = condition_number(fresh(), data.x)
-show(
-    draw.spectra(spectrum(fresh(), data.x), kappa),
-    "Eigenvalues of K at the start, first seed, for inputs of condition number κ. The "
-    f"condition number of K is {condition.min():.0e} to {condition.max():.0e} in the nine runs.",
-)
+show(*draw.spectra(spectrum(fresh(), data.x), kappa))
 
 # %% [markdown]
 # **Claim.** On features that do not move, each mode of the residual decays geometrically at its own rate, and gradient descent
@@ -114,18 +110,13 @@ residual = {"r": lambda net: net(x) - y}
 trace = train(net, x, y, GradientDescent(net, lr), 300, measure=residual)
 
 measured, predicted = trace.measured["r"], theory.frozen_residual(K, -y, lr, n, trace.step)
-deviation = ((measured - predicted).norm(dim=-1).max() / y.norm()).item()
-mode = torch.linalg.eigh(K)[1][:, -20]
-left = digits3((measured[-1] @ mode / (measured[0] @ mode)).abs().item())
-show(
-    draw.modes(K, measured, predicted),
-    "Gradient descent on frozen features, mode by mode (largest deviation from the dashed "
-    f"prediction {digits3(deviation)}). After 300 steps {left} of mode 20 is left.",
-)
+show(*draw.modes(K, measured, predicted))
 
 # %%
-guess(my_guess, f"{left} of mode 20 is left")
-_ = ledger.claim("frozen-modes", deviation)
+mode = torch.linalg.eigh(K)[1][:, -20]
+left = (measured[-1] @ mode / (measured[0] @ mode)).abs()
+guess(my_guess, f"{left:.2g} of mode 20 is left")
+_ = ledger.claim("frozen-modes", (measured - predicted).norm(dim=-1).max() / y.norm())
 
 # %% [markdown]
 # Markers sit on the dashed lines. The first mode is gone at once; the twentieth has hardly begun, and half of the modes are slower
@@ -178,37 +169,27 @@ for eta, steps in ((0.02, 400), (0.1, 100)):
     races[eta] = train(net, data.x, data.y, GaussNewton(net, eta), steps)
 net = fresh()
 descent = train(net, data.x, data.y, GradientDescent(net, EdgeFraction(0.5)), 2000)
-
-rate, left = races[0.02].rate(), descent.relative[-1]
-show(
-    draw.race(races, descent, kappa),
-    "Gauss-Newton follows its dashed prediction at every conditioning (median and range of "
-    f"three seeds): rate {rate.min():.3f} to {rate.max():.3f} with η = 0.02, predicted "
-    f"{theory.discrete_rate(0.02):.3f}. After 2000 steps gradient descent has up to "
-    f"{left[0].max():.2g} of its loss left at κ = 1, and at least {left[2].min():.2g} at κ = 100.",
-)
+show(*draw.race(races, descent, kappa))
 
 # %%
 slow = races[0.02].steps_to(1e-3)
 ratio = slow[2] / slow[0]
 guess(my_guess, f"{ratio.min():.2f} to {ratio.max():.2f} times as long")
 
-_ = ledger.claim("gn-rate", rate, theory.discrete_rate(0.02))
-_ = ledger.claim("gd-crawls", left[2])
-for eta in races:
-    for tolerance in (1e-3, 1e-6):
-        count = races[eta].steps_to(tolerance)[0]
-        entry = ledger.claim(
-            f"gn-steps-{eta}-{tolerance}", count, theory.steps_to(tolerance, eta)
-        )
-        print(
-            f"η = {eta}, to {tolerance}: predicted {entry.predicted} steps, took {entry.spread}"
-        )
+_ = ledger.claim("gn-rate", races[0.02].rate(), theory.discrete_rate(0.02))
+_ = ledger.claim("gn-steps-ill", slow[2], theory.steps_to(1e-3, 0.02))
+_ = ledger.claim("gd-crawls", descent.relative[-1, 2])
+for eta, race in races.items():
+    for tol in (1e-3, 1e-6):
+        count, expected = race.steps_to(tol)[0], theory.steps_to(tol, eta)
+        entry = ledger.claim(f"gn-steps-{eta}-{tol}", count, expected)
+        print(f"η = {eta}, to {tol}: predicted {expected} steps, took {entry.spread}")
 
 # %% [markdown]
-# The kernel's condition number spans orders of magnitude, and the Gauss-Newton curves cannot be told apart. With targets from a teacher
-# network instead of noise, gradient descent fares better than its worst case, because such targets lie mostly along large
-# eigenvalues: a bound on the slowest mode is a bound, not a prediction.
+# The kernel's condition number spans orders of magnitude, and the Gauss-Newton curves with the small step cannot be told apart. The
+# larger step strays a little at κ = 100: the law is first order in the step. A word of care about gradient descent: noise labels are its
+# worst case. Targets that lie mostly along large eigenvalues, as a teacher network's do, are learned faster than the slowest mode
+# suggests (lesson 02 measures it).
 #
 # ## 3. Damping: between the two
 #
@@ -223,7 +204,6 @@ for eta in races:
 net = fresh()
 rule = GaussNewton(net, 0.02, damping=SmallestEigenvalue(alpha=1.0, floor=1e-12))
 damped = train(net, data.x, data.y, rule, 300)
-rate, best = damped.rate(between=(0.5, 1e-2)), theory.discrete_rate(0.02)
 
 net = TwoLayer(d, m, output_std=1.0, seed=50)
 flat, top = jacobian(net, x).flatten, spectrum(net, x)[0].item()
@@ -233,14 +213,12 @@ steps = [e * flat(gauss_newton(net, x, y, damping=e).tensors) for e in eps]
 error = torch.stack([(step - slope).norm() / slope.norm() for step in steps])
 
 # %%
-envelope = theory.damped_envelope(damped.time, 1.0, 1.0)  # lambda_min equals the damping
-show(
-    draw.damping(damped, envelope, eps, error, bound=top / eps),
-    "Left: with ε = λ_min the nine losses stay in the envelope; their rates are "
-    f"{rate.min():.2f} to {rate.max():.2f}. Right: for large damping the step turns into the "
-    "gradient, at least as fast as the bound.",
+envelope = theory.damped_envelope(damped.time, 1.0, 1.0)  # the damping is lambda_min
+show(*draw.damping(damped, envelope, eps, error, bound=top / eps))
+best = theory.discrete_rate(0.02)
+_ = ledger.claim(
+    "damped-envelope", damped.rate((0.5, 1e-2)), low=0.99 * best / 2, high=1.01 * best
 )
-_ = ledger.claim("damped-envelope", rate, low=0.99 * best / 2, high=1.01 * best)
 _ = ledger.claim("large-damping", (error * eps / top)[eps > top])
 
 # %% [markdown]
@@ -258,21 +236,19 @@ _ = ledger.claim("large-damping", (error * eps / top)[eps > top])
 
 # %%
 problem = teacher_student(n, d, seed=seeds(3))
-full = TwoLayer(d, m, runs=(3,), seed=seeds(3) + 50)
-small = TwoLayer(d, m, runs=(3,), seed=seeds(3) + 50)
+full, small = (TwoLayer(d, m, runs=(3,), seed=seeds(3) + 50) for _ in range(2))
+start = full.W.detach().clone()
 Phi, Phi_test = (full.hidden(inputs)[0].detach() for inputs in (problem.x, problem.x_test))
 cases = zip(Phi, problem.y, Phi_test, strict=True)
 fits = torch.stack([theory.random_feature_prediction(*case) for case in cases])
 
 _ = train(full, problem.x, problem.y, GaussNewton(full, 1.0), 1)
 _ = train(small, problem.x, problem.y, GaussNewton(small, 0.05), 200)
-apart = (full(problem.x_test) - fits).norm(dim=-1) / fits.norm(dim=-1)
-entry = ledger.claim("first-step", apart.detach())
-print("hidden weights unchanged by the full step:", torch.equal(full.W, fresh().W[0]))
-print("its test outputs against random features:", entry.measured)
-for name, net in (("one full step", full), ("steps of 0.05", small)):
-    tests = (digits3(loss.item()) for loss in loss_on(net, problem.x_test, problem.y_test))
-    print(f"test loss of the three seeds, {name}:", ", ".join(tests))
+apart = (full(problem.x_test).detach() - fits).norm(dim=-1) / fits.norm(dim=-1)
+print("hidden weights unchanged by the full step:", torch.equal(full.W, start))
+print("its outputs against random features:", ledger.claim("first-step", apart).spread)
+for name, net in (("the full step", full), ("steps of 0.05", small)):
+    print(f"test loss after {name}: {span(loss_on(net, problem.x_test, problem.y_test))}")
 
 # %% [markdown]
 # Both fit the training data. A small step follows the flow, along which the hidden weights do move; the full step jumps to the end
@@ -289,29 +265,32 @@ for name, net in (("one full step", full), ("steps of 0.05", small)):
 my_guess = ...
 
 # %%
-tiny = teacher_student(20, 3, seed=0)
+tiny = teacher_student(15, 3, seed=0)
 net = TwoLayer(3, 20, output_std=1.0, seed=50)
 J, J_test = (jacobian(net, inputs).dense() for inputs in (tiny.x, tiny.x_test))
 r = net(tiny.x).detach() - tiny.y
-step = torch.linalg.pinv(J) @ r
 
 
-def change(T, seen):
-    before, after = (
-        seen @ step,
-        (T @ (torch.linalg.pinv(J @ T) @ r)[..., None])[..., 0] @ seen.mT,
-    )
-    return (after - before).norm(dim=-1) / before.norm()
+def move(T):  # of the parameters w = T w', by one undamped step in w'
+    return T @ torch.linalg.pinv(J @ T) @ r
+
+
+def change(T, seen):  # of the move of the outputs, relative to that without T
+    plain = seen @ move(torch.eye(100, dtype=J.dtype))
+    return torch.stack([(seen @ move(t) - plain).norm() / plain.norm() for t in T])
 
 
 generators = (torch.Generator().manual_seed(seed) for seed in seeds(3).tolist())
 T = torch.stack([torch.randn(100, 100, generator=g, dtype=J.dtype) for g in generators])
-rotation = torch.linalg.qr(T)[0]
-cases = {"train": (T, J), "not-test": (T, J_test), "rotation": (rotation, J_test)}
+rotations = torch.linalg.qr(T)[0]
+
+# %%
+cases = {"train": (T, J), "not-test": (T, J_test), "rotation": (rotations, J_test)}
 for name, case in cases.items():
-    entry = ledger.claim(f"invariant-{name}", change(*case))
-    print(f"relative change, {name}: {entry.spread}")
-guess(my_guess, "the training outputs stay, the test outputs change")
+    print(
+        f"{name}: relative change {ledger.claim(f'invariant-{name}', change(*case)).spread}"
+    )
+guess(my_guess, "the training outputs move alike, the test outputs do not")
 
 # %% [markdown]
 # On the training data the step is fixed by the condition $J\delta = \eta r$. Which of the many solutions is *shortest* depends on how
@@ -325,28 +304,18 @@ guess(my_guess, "the training outputs stay, the test outputs change")
 
 # %%
 images = digits(3, 8, n=100, seed=seeds(3))
-score = {
-    "accuracy": lambda net: (net(images.x_test).sign() == images.y_test).double().mean(-1)
-}
+right = {"accuracy": lambda net: (net(images.x_test) * images.y_test > 0).double().mean(-1)}
 runs = {}
 for name, steps in (("Gauss-Newton", 100), ("gradient descent", 600)):
     net = TwoLayer(64, 200, runs=(3,), seed=seeds(3) + 50)
     gn = name == "Gauss-Newton"
     optimizer = GaussNewton(net, 0.1) if gn else GradientDescent(net, EdgeFraction(0.5))
-    runs[name] = train(net, images.x, images.y, optimizer, steps, measure=score)
+    runs[name] = train(net, images.x, images.y, optimizer, steps, measure=right)
 
 # %%
-gn, gd = runs.values()
-rate, left = gn.rate(), gd.relative[-1]
-best = [run.measured["accuracy"][-1].min() for run in (gn, gd)]
-show(
-    draw.images(runs, gn.step, 0.9 ** (2.0 * gn.step)),
-    f"Threes against eights: Gauss-Newton falls at the rate {rate.min():.2f} to {rate.max():.2f}, "
-    f"predicted {theory.discrete_rate(0.1):.2f}; gradient descent has {left.min():.2g} of its loss or "
-    "more left after 600 steps. Test accuracy at the end, worst of three seeds: "
-    f"{best[0]:.3f} with Gauss-Newton and {best[1]:.3f} with gradient descent.",
-)
-_ = ledger.claim("digits-rate", rate, theory.discrete_rate(0.1))
+gn = runs["Gauss-Newton"]
+show(*draw.images(runs, gn.step, 0.9 ** (2.0 * gn.step)))
+_ = ledger.claim("digits-rate", gn.rate(), theory.discrete_rate(0.1))
 _ = ledger.claim("digits-steps", gn.steps_to(1e-6), theory.steps_to(1e-6, 0.1))
 
 # %% [markdown]
@@ -388,8 +357,8 @@ display(ledger)
 # - The law is about the *training* loss, for the squared loss, in the undamped flow, as long as $K$ stays invertible. At a start
 #   with tiny hidden weights $K$ is nearly singular and "the" Gauss-Newton step does not exist: damping decides (lesson 05).
 # - A Gauss-Newton step costs a kernel and a factorisation, about $4 n^2 m + n^3/3$ operations, against $6 n m d$ for a gradient.
-# - The step of gradient descent was half its stability limit. Refreshing it only every twenty steps, one of our nine runs blew up: the
-#   kernel of a network on noise labels grows quickly. Lesson 08 looks at that edge.
+# - The step of gradient descent was half its stability limit, refreshed every five steps. On noise labels the kernel grows so quickly that
+#   a step refreshed less often can cross the limit. Lesson 08 looks at that edge.
 #
 # ## Exercises and what to read next
 #

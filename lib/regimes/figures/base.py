@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["LOOKS", "STYLE", "curve", "eigenvalues", "legend", "new_figure", "panels", "predicted", "style"]
+__all__ = ["LOOKS", "STYLE", "curve", "eigenvalues", "legend", "new_figure", "panels", "predicted", "span", "style"]
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
 
@@ -109,6 +109,12 @@ def legend(ax: Axes, **kwargs) -> Axes:
     with style():
         ax.legend(**kwargs)
     return ax
+
+
+def span(values: Tensor, form: str = ".2g") -> str:
+    """The smallest and the largest value in words, for a figure's sentence; one number if both are written alike."""
+    low, high = (format(end.item(), form) for end in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _array(t) -> np.ndarray:

@@ -74,6 +74,11 @@ def test_all_passed_and_json(root, checked):
     assert data["outcomes"][1] == {"key": "01/b", "status": "passed", "diagnosis": "", "mistake": None}
 
 
+def test_a_renamed_copy_still_owes_the_checks_that_were_deleted_from_it(root, checked):
+    code, shown = checked(write(root / "work/01_x_anna.ipynb", SAYS, "check('01/a', 'passed')"))
+    assert code == 1 and "1 of 3 passed" in shown.out
+
+
 def test_slow_cells_are_stopped_and_stale_answers_do_not_count(root):
     sources = ["import time; time.sleep(60)", SAYS, "check('01/b', 'passed')", "import os; os._exit(1)", "check('01/a', 1)"]
     path = write(root / "work/01_x.ipynb", *sources)

@@ -163,7 +163,8 @@ def missed(rows):
             yield f"{name}: {row['to_bound']:.2f} x the product bound, target {TARGETS[key]}"
         if row["method"] == MODULE and row["task"] != "undamped step" and row["to_closed"] > 1.25 * MODULE_TARGET:
             yield f"{name}: {row['to_closed']:.2f} x the closed form, target {MODULE_TARGET}"
-        if row["method"] in peers.JACOBIANS and row["to_closed"] < PEER_TARGET / 1.25:
+        # In float64 only: for float32 the library multiplies in float64 on purpose, and peers do not.
+        if row["method"] in peers.JACOBIANS and row["dtype"] == "float64" and row["to_closed"] < PEER_TARGET / 1.25:
             yield f"{name}: only {row['to_closed']:.2f} x the closed form, target {PEER_TARGET}"
 
 

@@ -265,8 +265,8 @@ for name, net in (("the full step", full), ("steps of 0.05", small)):
 my_guess = ...
 
 # %%
-tiny = teacher_student(15, 3, seed=0)
-net = TwoLayer(3, 20, output_std=1.0, seed=50)
+tiny = teacher_student(15, 8, seed=0)
+net = TwoLayer(8, 10, output_std=1.0, seed=50)
 J, J_test = (jacobian(net, inputs).dense() for inputs in (tiny.x, tiny.x_test))
 r = net(tiny.x).detach() - tiny.y
 

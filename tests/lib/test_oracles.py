@@ -228,7 +228,6 @@ def test_oracle_13_with_fewer_parameters_than_samples_it_is_invariant():
     assert relative(T @ theirs, ours) > 5
 
 
-@pytest.mark.xfail(reason="move() rounds its step to float32", strict=True)
 def test_oracle_14_gradient_descent_on_frozen_features_is_spectral():
     net, lr = frozen(network(), "W"), 0.9
     K, r, rows = neural_tangent_kernel(net, X), (net(X) - Y).detach(), []

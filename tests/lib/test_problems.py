@@ -49,6 +49,11 @@ def test_same_seed_same_numbers_at_every_kappa():
     assert not torch.equal(a.x, teacher_student(n=9, seed=5).x)
 
 
+def test_the_teacher_is_drawn_apart_from_the_inputs():
+    problem = teacher_student(n=9, seed=4)
+    assert not torch.isin(problem.teacher.W, torch.cat([problem.x, problem.x_test])).any()
+
+
 def test_noise_labels_have_no_teacher_and_know_nothing_of_the_inputs():
     problem = teacher_student(n=4000, d=3, labels="noise", seed=2)
     assert problem.teacher is None

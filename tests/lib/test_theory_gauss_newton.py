@@ -9,6 +9,7 @@ from regimes.theory.gauss_newton import (
     flow_loss,
     frozen_residual,
     random_feature_prediction,
+    step_envelope,
     steps_to,
 )
 
@@ -53,6 +54,27 @@ def test_damped_envelope_bounds_every_mode_and_touches_the_slowest():
     assert (losses >= low[:, None]).all() and (losses <= high[:, None] * (1 + 1e-14)).all()
     assert torch.allclose(high, losses[:, 0]) and torch.allclose(high, torch.exp(-t))
     assert torch.equal(low, flow_loss(t)) and torch.equal(damped_envelope(t, 1.0, 0.0)[1], flow_loss(t))
+
+
+@pytest.mark.parametrize("eta", [0.05, 0.7, 1.3])
+def test_step_envelope_bounds_every_mode_and_touches_the_ends(eta):
+    lam, eps, k = torch.tensor([0.3, 0.5, 2.0, 1e9], dtype=DOUBLE), 0.3, torch.arange(6)
+    low, high = step_envelope(k, eta, lam.min(), eps)
+    losses = (1 - eta * lam / (lam + eps)) ** (2 * k[:, None])
+    assert (losses >= low[:, None] * (1 - 1e-8)).all() and (losses <= high[:, None] * (1 + 1e-8)).all()
+    assert torch.allclose(high, losses.max(1).values, rtol=1e-6)
+    removable = 0.5 * eta < 1 < eta  # some mode between the ends is removed in one step
+    assert torch.allclose(low[1:], torch.zeros(5, dtype=DOUBLE) if removable else losses.min(1).values[1:], rtol=1e-6)
+
+
+def test_envelopes_meet_without_damping_and_for_small_steps():
+    for lambda_min in (0.0, -1e-18, 0.4):  # rounding may make a kernel singular
+        low, high = step_envelope(torch.arange(4), 0.1, lambda_min, 0.0)
+        assert torch.allclose(low, high) and torch.allclose(high, 0.9 ** (2 * torch.arange(4, dtype=DOUBLE)))
+        assert torch.equal(*damped_envelope(torch.tensor([0.3, 2.0], dtype=DOUBLE), lambda_min, 0.0))
+    _, steps = step_envelope(torch.tensor(10**4), 1e-4, 0.3, 0.6)
+    _, flow = damped_envelope(torch.tensor(1.0, dtype=DOUBLE), 0.3, 0.6)
+    assert steps.item() == pytest.approx(flow.item(), rel=1e-4)
 
 
 def test_frozen_residual_is_what_the_steps_give():

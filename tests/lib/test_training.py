@@ -28,12 +28,21 @@ def test_records_are_the_losses_before_each_step():
     assert torch.equal(weights(net), weights(twin))
 
 
-@pytest.mark.xfail(reason="the sum starts as a float32 zero", strict=True)
 def test_time_is_float64():
     net = two_layer()
     trace = train(net, X, Y, GaussNewton(net, 0.1), 300, every=100)
     assert trace.time.dtype == torch.float64
     assert trace.time.tolist() == pytest.approx([0.0, 10.0, 20.0, 30.0], abs=1e-12)
+
+
+@pytest.mark.parametrize("make", [lambda net: GaussNewton(net, 0.1), lambda net: GradientDescent(net, 0.1)])
+def test_the_direction_is_computed_once_a_step(make):
+    net, count = two_layer(), []
+    optimizer = make(net)
+    direction = optimizer.direction
+    optimizer.direction = lambda x, y: count.append(1) or direction(x, y)
+    train(net, X, Y, optimizer, 5)
+    assert len(count) == 6
 
 
 def test_no_steps_is_one_record_and_no_movement():

@@ -1,0 +1,246 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: "Exercises 01: gradient descent and Gauss-Newton"
+#     minutes: 60
+#     needs: ["01"]
+#     papers: [arbel2023]
+#     objectives:
+#       - write the Gauss-Newton direction in sample space
+#       - build a kernel without building a Jacobian
+#       - predict how many steps training takes
+#       - recognise a run that fits without learning features
+# ---
+
+# %% [markdown]
+# # Exercises 01: gradient descent and Gauss-Newton
+#
+# Four exercises on [lesson 01](../lessons/01_gradient_descent_and_gauss_newton.ipynb). Replace the lines that say so, run the cell, and
+# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order.
+#
+# All your numbers are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+
+# %%
+import math
+
+import torch
+from regimes.checks import check
+from regimes.checks.lesson01.bug import fresh
+from regimes.course.page import show
+from regimes.figures import curve, legend, panels, predicted
+from regimes.metrics import loss_on
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton
+from regimes.problems import teacher_student
+from regimes.theory import gauss_newton as theory
+from regimes.training import train
+
+# %% [markdown] exercise="gn_direction" stars=2 minutes=15 concept="sample space"
+# ## Exercise 1: the Gauss-Newton direction in sample space
+#
+# ★★ · 15 minutes · implement
+#
+# Among all parameter movements $\delta$, the damped Gauss-Newton direction minimises
+# $\lVert J\delta - r\rVert^2 + \varepsilon \lVert\delta\rVert^2$. For $p$ parameters and $n$ samples with $p \gg n$ it is cheapest to solve a
+# system with an $n \times n$ matrix. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$.
+
+
+# %% exercise="gn_direction"
+def gn_direction(J, r, damping):
+    """The direction that is subtracted from the parameters.
+
+    J: (n, p) Jacobian.   r: (n,) residual f - y.   damping: a number >= 0.
+    Returns: (p,).
+    """
+    ### BEGIN SOLUTION
+    K = J @ J.T + damping * torch.eye(len(r), dtype=J.dtype)
+    return J.T @ torch.linalg.solve(K, r)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="gn_direction"
+# <details><summary>Hint 1</summary>
+# The textbook form is (JᵀJ + ε I)⁻¹ Jᵀ r, with a p × p matrix. Which n × n matrix can stand in its place?</details>
+#
+# <details><summary>Hint 2</summary>
+# (JᵀJ + ε I) Jᵀ = Jᵀ (J Jᵀ + ε I). Multiply by the two inverses.</details>
+#
+# <details><summary>Hint 3</summary>
+# By hand: J = [[1, 0, 1], [0, 2, 0]], r = [1, 2] gives J Jᵀ = [[2, 0], [0, 4]], so without damping the direction is [1/2, 1, 1/2].</details>
+
+# %% check="gn_direction"
+check("01/gn_direction", gn_direction)
+
+# %% [markdown] discussion="gn_direction" tags=["solution"]
+# **Discussion.** The identity in hint 2 is called push-through. Both forms are the same vector for ε > 0; at ε = 0 and $p > n$ only the
+# second exists, because $J^\top J$ has rank $n$ at most. `solve` is a good choice while $JJ^\top$ is well conditioned: forming it squares the
+# condition number of $J$. The library's `regimes.linalg` corrects for that with two products with $J$.
+
+# %% [markdown] exercise="two_layer_gram" stars=2 minutes=20 concept="kernel without a Jacobian"
+# ## Exercise 2: the Gram matrix of a two-layer network
+#
+# ★★ · 20 minutes · derive, then implement
+#
+# For $f(x) = \frac1m \sum_j v_j \tanh(w_j\cdot x + b_j)$ with parameters $W$, $b$ and $v$, compute the kernel $K = m\,JJ^\top$ on the rows of
+# $X$ without building $J$: two $n\times m$ arrays are enough.
+
+
+# %% exercise="two_layer_gram"
+def two_layer_gram(W, b, v, X):
+    """The kernel K = m J J^T.
+
+    W: (m, d) hidden weights.   b: (m,) biases.   v: (m,) output weights.   X: (n, d) inputs.
+    Returns: (n, n).
+    """
+    ### BEGIN SOLUTION
+    m = len(v)
+    Phi = torch.tanh(X @ W.T + b)
+    D = (1 - Phi**2) * v
+    return (Phi @ Phi.T + (D @ D.T) * (X @ X.T + 1)) / m
+    ### END SOLUTION
+
+
+# %% [markdown] hints="two_layer_gram"
+# <details><summary>Hint 1</summary>
+# J Jᵀ is a sum over parameters of (∂f(x)/∂w)(∂f(x')/∂w). Take the three groups of parameters one after the other.</details>
+#
+# <details><summary>Hint 2</summary>
+# ∂f(x)/∂v_j = φ(z_j)/m, ∂f(x)/∂b_j = v_j φ'(z_j)/m, ∂f(x)/∂w_j = v_j φ'(z_j) x/m, with z_j = w_j·x + b_j.</details>
+#
+# <details><summary>Hint 3</summary>
+# The sum over the entries of x in the last group gives x·x'. With D = φ'(Z) diag(v), biases and weights together give an entry-wise
+# product of D Dᵀ with (X Xᵀ + 1).</details>
+
+# %% check="two_layer_gram"
+check("01/two_layer_gram", two_layer_gram)
+
+# %% [markdown] discussion="two_layer_gram" tags=["solution"]
+# **Discussion.** The cost is $4n^2m$ operations and the memory two $n\times m$ arrays, however many parameters there are. The same formula,
+# inputs against inputs times sensitivities against sensitivities, holds for each layer of any feed-forward network: that is
+# `regimes.jacobians.LayerwiseJacobian`. Duplicating every unit leaves $K$ unchanged: the factor $m$ makes it a property of the *cloud* of
+# units (lesson 02).
+
+# %% [markdown] exercise="steps_to" stars=2 minutes=10 concept="rates and envelopes"
+# ## Exercise 3: how many steps?
+#
+# ★★ · 10 minutes · derive a formula, then compare with a run
+#
+# A Gauss-Newton step of size $\eta$ multiplies a mode of the residual with eigenvalue $\lambda$ by $1 - \eta\rho$, with
+# $\rho = \lambda/(\lambda+\varepsilon)$. The loss is the square of the residual. Return the fewest and the most steps after which the loss can
+# first be *below* `tolerance` times its start: the fewest if all of the residual lies in modes far above the damping ($\rho = 1$), the
+# most if all of it lies in the mode of $\lambda_{\min}$. Steps are below one.
+
+
+# %% exercise="steps_to"
+def steps_to(tolerance, step, lambda_min, damping):
+    """The fewest and the most steps until the loss is below tolerance times its start.
+
+    tolerance, step: numbers between 0 and 1.   lambda_min: > 0.   damping: >= 0.
+    Returns: a tuple of two whole numbers (int).
+    """
+
+    ### BEGIN SOLUTION
+    def count(rho):
+        return math.ceil(math.log(tolerance) / (2 * math.log(1 - step * rho)))
+
+    return count(1.0), count(lambda_min / (lambda_min + damping))
+    ### END SOLUTION
+
+
+# %% [markdown] hints="steps_to"
+# <details><summary>Hint 1</summary>
+# After k steps a single mode has the loss (1 − ηρ)²ᵏ times its start. Take logarithms.</details>
+#
+# <details><summary>Hint 2</summary>
+# To try: tolerance 1e-3, step 0.02, no damping gives 171 for both.</details>
+
+# %% check="steps_to"
+check("01/steps_to", steps_to)
+
+# %% [markdown]
+# A run to compare with, on noise labels with the library's own formula (dashed: where the loss should cross the tolerance).
+
+# %%
+data = teacher_student(30, 4, labels="noise", seed=1)
+net = TwoLayer(4, 80, seed=2)
+trace = train(net, data.x, data.y, GaussNewton(net, 0.1), 60)
+expected = theory.steps_to(1e-4, 0.1)
+
+fig, (ax,) = panels(size=(5.4, 3.0))
+curve(ax, trace.step, trace.relative, "Gauss-Newton")
+predicted(ax, [expected, expected], [1e-6, 1], f"predicted: step {expected}")
+ax.set(xlabel="step k", ylabel="relative loss $L_k/L_0$", yscale="log")
+legend(ax)
+took = trace.steps_to(1e-4).item()
+show(
+    fig,
+    f"The loss is below 1e-4 of its start at step {took}; predicted was step {expected}.",
+)
+
+# %% [markdown] discussion="steps_to" tags=["solution"]
+# **Discussion.** Three typical slips: forgetting that the loss is a square (twice as many steps), using the flow's $e^{-2t}$ for a finite
+# step (slightly too many), and dividing the count by $\rho$ instead of multiplying the step by it (which agrees only for small steps).
+
+# %% [markdown] exercise="find_the_bug" stars=3 minutes=15 concept="fitting is not feature learning"
+# ## Exercise 4: find the bug
+#
+# ★★★ · 15 minutes · break it, and mend it
+#
+# A colleague trains a network of 120 units with small hidden weights on 60 labels from a teacher with two units. The training loss
+# reaches zero, faster than ever. But on test data the network is no better than random features with a fitted last layer. Run the next
+# cell and look at the numbers.
+
+
+# %%
+def colleagues_training(net, x, y):
+    return train(net, x, y, GaussNewton(net, lr=1.0), 20)
+
+
+net, data = fresh(seed=0)
+start = net.W.detach().clone()
+features, new_features = (
+    net.hidden(inputs)[0].detach() for inputs in (data.x, data.x_test)
+)
+baseline = theory.random_feature_prediction(features, data.y, new_features)
+trace = colleagues_training(net, data.x, data.y)
+print(f"training loss below 1e-20: {bool(trace.loss[-1] < 1e-20)}")
+print(f"test loss of the network:  {loss_on(net, data.x_test, data.y_test):.3f}")
+print(f"test loss of random features: {(baseline - data.y_test).square().mean() / 2:.3f}")
+
+# %% [markdown]
+# Write a training function that fits the training data too (to 1e-6 of the loss of predicting zero) *and* has a test loss at least five
+# times below that of random features. It must start from the network it is given. Do not look at the test data: there is something about
+# the run itself that you can measure and that gives the bug away.
+
+
+# %% exercise="find_the_bug"
+def find_the_bug(net, x, y):
+    """Train net on x, y, and return the Trace that train() returns.
+
+    net: a TwoLayer with v = 0.   x: (n, d).   y: (n,).
+    """
+    ### BEGIN SOLUTION
+    return train(net, x, y, GaussNewton(net, lr=0.05), 200)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="find_the_bug"
+# <details><summary>Hint 1</summary>
+# How far did the hidden weights move? Compare net.W with start.</details>
+#
+# <details><summary>Hint 2</summary>
+# What is the derivative of f by a hidden weight while v = 0? And what is the residual after one full step?</details>
+#
+# <details><summary>Hint 3</summary>
+# See section 4 of the lesson. After k steps of size η the time is t = kη, and the loss falls as e^(−2t).</details>
+
+# %% check="find_the_bug"
+check("01/find_the_bug", find_the_bug)
+
+# %% [markdown] discussion="find_the_bug" tags=["solution"]
+# **Discussion.** With $v = 0$ the hidden weights have no derivative, so the first step moves only $v$. A full step makes the residual zero at
+# once; then every later step is zero. The hidden weights have not moved by a single bit. Small steps leave a residual while $v$ grows, and
+# the hidden weights follow it. A large damping does something similar, because it leaves a residual too: try
+# `GaussNewton(net, lr=1.0, damping=0.1)` with 100 steps. Whether features *help* is a matter of the problem: here the teacher has two units, and
+# finding their directions pays.

@@ -14,13 +14,13 @@ from functools import partial
 from itertools import product
 
 import torch
+
+from benchmarks import peers
+from benchmarks.clock import Timing, measure
 from regimes import reference
 from regimes.directions import gauss_newton
 from regimes.jacobians import jacobian
 from regimes.networks import TwoLayer
-
-from benchmarks import peers
-from benchmarks.clock import Timing, measure
 
 SIZES = [(100, 10, 100), (500, 10, 1000)]  # samples, inputs, width
 TINY = [(20, 3, 30)]

@@ -12,6 +12,7 @@ from tools.rules import problems
 from tools.source import Problem, Source, SourceError, read
 
 KINDS = ("lessons", "exercises", "solutions")
+COMPARED = "nbval-check-output"
 SETUP = """\
 from importlib.util import find_spec
 
@@ -67,10 +68,10 @@ def compose(source: Source, kind: str) -> Notebook:
             continue
         new = new_code_cell if cell.kind == "code" else new_markdown_cell
         text = cell.student if kind == "exercises" else cell.solved
-        cells.append(new(text, id=name, metadata=_metadata(cell.meta)))
+        cells.append(new(text, id=name, metadata=_metadata(cell)))
         lines.append(cell.line)
     at = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    cells.insert(at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup"]}))
+    cells.insert(at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup", COMPARED]}))
     lines.insert(at, 1)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -89,10 +90,11 @@ def _ids(source: Source):
         yield cell.meta.get("id") or (digest if seen[digest] == 1 else f"{digest}-{seen[digest]}")
 
 
-def _metadata(meta: dict) -> dict:
-    kept = {key: value for key, value in meta.items() if key != "id"}
-    if "widget" in kept.get("tags", []):
-        kept["tags"] = [*kept["tags"], "nbval-ignore-output"]
+def _metadata(cell) -> dict:
+    """The author's metadata; and for code, whether nbval compares the outputs: always, but for widgets."""
+    kept = {key: value for key, value in cell.meta.items() if key != "id"}
+    if cell.kind == "code":
+        kept["tags"] = [*cell.tags, "nbval-ignore-output" if "widget" in cell.tags else COMPARED]
     return kept
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ["lib", "tools", "tests", "sources", "benchmarks", "course.py"]
 PYTEST = ["pytest", "-q"]
 NBVAL = [
-    "--nbval-lax",  # compares the outputs of the cells marked NBVAL_CHECK_OUTPUT, runs all
+    "--nbval-lax",  # runs all cells, compares the outputs of those tagged nbval-check-output
     "--nbval-current-env",
     "--nbval-cell-timeout=180",
     "--nbval-kernel-startup-timeout=120",
@@ -42,7 +42,7 @@ Install Chromium or Chrome (Debian, Ubuntu: sudo apt install chromium), or name 
 
 def run(commands: list[list[str]]) -> bool:
     """Run all the commands of one stage, one thread each; whether all of them succeeded."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     codes = [subprocess.call([sys.executable, "-m", *command], cwd=ROOT, env=env) for command in commands]
     return not any(codes)
 

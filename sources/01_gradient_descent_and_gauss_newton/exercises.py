@@ -25,6 +25,7 @@
 import math
 
 import torch
+
 from regimes.checks import check
 from regimes.checks.lesson01.bug import fresh
 from regimes.course.page import show

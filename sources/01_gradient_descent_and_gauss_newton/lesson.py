@@ -41,6 +41,7 @@
 # %%
 import torch
 from IPython.display import display
+
 from regimes.course.page import guess, seeds, show
 from regimes.directions import gauss_newton, gradient
 from regimes.explore import filmstrip, gd_against_gn

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, TwoLayerJacobian
-from regimes.networks import TwoLayer
 from torch import nn
 from torch.nn import functional as F
+
+from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, TwoLayerJacobian
+from regimes.networks import TwoLayer
 
 N, D, M = 11, 3, 17
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cases import CASES, runs_of, two_layer, weights
+
 from regimes.directions import gauss_newton
 from regimes.flows import RungeKutta4
 from regimes.jacobians import jacobian

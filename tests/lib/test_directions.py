@@ -1,13 +1,14 @@
 import pytest
 import torch
 from cases import CASES, NAMES, D, M, N, normal, perceptron, relative, runs_of, two_layer
+from torch import nn
+
 from regimes import reference
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
 from regimes.networks import SCALINGS, Activation, TwoLayer
 from regimes.problems import teacher_student
-from torch import nn
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)
 

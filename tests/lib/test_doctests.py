@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+
 import regimes
 
 HOUSE = Path(regimes.__file__).parent

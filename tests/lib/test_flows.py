@@ -3,6 +3,7 @@ from functools import partial
 import pytest
 import torch
 from cases import D, frozen, normal, perceptron, relative, weights
+
 from regimes import reference
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
 from regimes.flows import Adaptive, RungeKutta4

@@ -1,10 +1,11 @@
 import pytest
 import torch
 from cases import CASES, NAMES, D, M, N, convolution, frozen, normal, perceptron, relative, runs_of, two_layer
+from torch import nn
+
 from regimes import reference
 from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, is_feed_forward, jacobian
 from regimes.networks import SCALINGS, TwoLayer
-from torch import nn
 
 X = normal(N, D, seed=1)
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import CASES, NAMES, D, N, normal, relative, two_layer
+
 from regimes import reference
 from regimes.directions import time_scale
 from regimes.kernels import neural_tangent_kernel

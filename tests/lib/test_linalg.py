@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import normal, relative
+
 from regimes import reference
 from regimes.linalg import SmallestEigenvalue, Solve, damped_solve, minimum_norm_solve
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import N, normal, relative
+
 from regimes.losses import match_targets, squared
 
 

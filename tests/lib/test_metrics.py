@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import CASES, D, N, frozen, normal, perceptron, relative, runs_of, two_layer
+
 from regimes import reference
 from regimes.directions import time_scale
 from regimes.metrics import condition_number, loss_on, spectrum

@@ -1,8 +1,9 @@
 import pytest
 import torch
 from cases import D, M, N, normal, relative, runs_of, two_layer
-from regimes.networks import ACTIVATIONS, SCALINGS, Activation, TwoLayer, get_activation
 from torch.nn import functional as F
+
+from regimes.networks import ACTIVATIONS, SCALINGS, Activation, TwoLayer, get_activation
 
 X = normal(N, D, seed=1)
 KNOWN = {

@@ -1,11 +1,10 @@
-"""Sixteen facts about Gauss-Newton and gradient descent that hold exactly, each at its tolerance.
-
-The numbers are those of section 4 of the course's notes on Gauss-Newton; each would notice another kind of mistake.
-"""
+"""Sixteen facts about Gauss-Newton and gradient descent, each at its tolerance; each notices another kind of mistake."""
 
 import pytest
 import torch
 from cases import frozen, normal, relative, weights
+from torch import nn
+
 from regimes import reference
 from regimes.directions import gauss_newton, gradient, time_scale
 from regimes.jacobians import jacobian
@@ -16,7 +15,6 @@ from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import teacher_student
 from regimes.theory.gauss_newton import frozen_residual, random_feature_prediction, steps_to
 from regimes.training import train
-from torch import nn
 
 N, D, M = 23, 4, 60
 X, Y = normal(N, D, seed=1, mean=0.1, std=1.1), normal(N, seed=2, mean=-0.3)

@@ -1,9 +1,10 @@
 import pytest
 import torch
 from cases import relative
-from regimes.problems import Problem, digits, teacher_student, wave
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
+
+from regimes.problems import Problem, digits, teacher_student, wave
 
 SEEDS = torch.arange(3)
 

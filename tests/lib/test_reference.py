@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import CASES, normal, perceptron, relative, two_layer
+
 from regimes import reference
 
 DOUBLE = torch.float64

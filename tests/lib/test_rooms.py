@@ -5,6 +5,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
 import regimes
 
 HOUSE = Path(regimes.__file__).parent

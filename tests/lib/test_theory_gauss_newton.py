@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from cases import normal, relative
+
 from regimes.theory.gauss_newton import (
     damped_envelope,
     discrete_rate,

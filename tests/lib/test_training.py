@@ -1,6 +1,7 @@
 import pytest
 import torch
 from cases import D, N, normal, perceptron, relative, runs_of, two_layer, weights
+
 from regimes.directions import Direction
 from regimes.metrics import loss_on
 from regimes.optimizers import GaussNewton, GradientDescent

@@ -37,7 +37,6 @@ import ipywidgets
 display(ipywidgets.VBox([ipywidgets.IntSlider(2, description="width")]))
 
 # %%
-# NBVAL_CHECK_OUTPUT
 print("two runs,", "one text")
 print("and a second line")
 

@@ -65,6 +65,12 @@ def test_a_widget_cell_is_readable_without_a_front_end_and_not_compared(built):
     assert cell.outputs[0].data == {"text/plain": SLIDERS}
 
 
+def test_nbval_compares_the_outputs_of_all_other_code(built):
+    for path in ALL:
+        code = [cell for cell in load(built, path).cells if cell.cell_type == "code" and cell.id != "slider"]
+        assert all("nbval-check-output" in cell.metadata.tags for cell in code)
+
+
 def test_figures_have_a_palette_and_stay_sharp(built):
     (png,) = (
         o.data["image/png"]

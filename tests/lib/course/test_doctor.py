@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from regimes.course import __main__ as command
 from regimes.course import doctor
 from regimes.course.doctor import Finding

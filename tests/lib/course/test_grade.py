@@ -6,6 +6,7 @@ import sys
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
 from regimes.course import Unusable, grade
 from regimes.course import __main__ as command
 

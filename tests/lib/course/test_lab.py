@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+
 from regimes.course import Unusable
 from regimes.course import __main__ as command
 from regimes.course import lab as room

@@ -1,6 +1,7 @@
 """Exercises reach work/ and nothing there is ever overwritten."""
 
 import pytest
+
 from regimes.course import Unusable
 from regimes.course.start import exercises, listing, start
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regimes.jacobians import Jacobian, jacobian
+from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue, Solve, damped_solve, minimum_norm_solve
 from regimes.losses import Loss, match_targets, squared
 
@@ -74,28 +74,32 @@ def gauss_newton(net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tenso
 
     Source: Arbel et al. 2023; written in sample space by the push-through identity.
     """
-    J = jacobian(net, x)
+    J, c = jacobian(net, x), time_scale(net)
     r = squared.slope(J.outputs, match_targets(y, J.outputs, J.shape))
-    a, how = _solve(J, time_scale(net), r, damping)
-    return Direction(J.vjp(time_scale(net) * a), r.square().sum(-1) / (2 * J.samples), how)
-
-
-def _solve(J: Jacobian, c: float, r: Tensor, damping) -> tuple[Tensor, Solve]:
-    """``(c J J^T + damping)^-1 r``, in the dtype of ``r``."""
     K, r64 = c * J.gram(), r.double()
-    eps = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype, device=K.device)
-    eps = eps.expand(K.shape[:-2])
-    if (eps < 0).any() or not torch.isfinite(eps).all():
+    epsilon = _damping(damping, K)
+    if (epsilon > 0).all():
+        a, how = damped_solve(K, r64, epsilon, r.dtype)
+        tensors = J.vjp(c * a.to(r.dtype))
+    else:
+        _refuse_undamped(epsilon, r.dtype)
+        tensors, how = minimum_norm_solve(K, r64, pull=lambda a: J.vjp(c * a), push=J.jvp)
+    return Direction(tensors, squared.value(r, torch.zeros_like(r), J.samples), how)
+
+
+def _damping(damping, K: Tensor) -> Tensor:
+    """The damping of each run."""
+    epsilon = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype, device=K.device)
+    if (epsilon < 0).any() or not torch.isfinite(epsilon).all():
         raise ValueError(f"damping must be a finite number >= 0; got {damping}")
-    if (eps > 0).all():
-        a, how = damped_solve(K, r64, eps, r.dtype)
-    elif (eps > 0).any():
+    return epsilon.expand(K.shape[:-2])
+
+
+def _refuse_undamped(epsilon: Tensor, dtype: torch.dtype) -> None:
+    if (epsilon > 0).any():
         raise ValueError("damping must be zero in all runs or positive in all runs; got a mixture")
-    elif r.dtype != torch.float64:
+    if dtype != torch.float64:
         raise ValueError(
-            f"Gauss-Newton without damping divides by eigenvalues that {r.dtype} does not resolve. "
+            f"Gauss-Newton without damping divides by eigenvalues that {dtype} does not resolve. "
             "Use float64 (net.double(), and the data too), or a positive damping"
         )
-    else:
-        a, how = minimum_norm_solve(K, r64, lambda a: c * J.jvp(J.vjp(a)))
-    return a.to(r.dtype), how

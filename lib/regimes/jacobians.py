@@ -207,7 +207,8 @@ class LayerwiseJacobian(AutogradJacobian):
                 handle.remove()
 
     def _remember(self, layer, inputs, output):
-        self.calls.append((layer, inputs[0].detach(), output))
+        if output.requires_grad:  # else nothing trainable has been met yet
+            self.calls.append((layer, inputs[0].detach(), output))
 
     def gram(self) -> Tensor:
         """A Hadamard product a layer."""
@@ -250,8 +251,10 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
         backend: ``"auto"``, or one of ``"closed form"``, ``"layerwise"``, ``"autograd"``.
 
     Raises:
-        ValueError: for an unknown backend, or one that cannot serve this network.
+        ValueError: for inputs without samples, of another dtype than the network, or not finite; for an unknown backend, or
+            one that cannot serve this network.
     """
+    _check_inputs(net, x)
     if backend == "auto":
         if isinstance(net, TwoLayer):
             return TwoLayerJacobian(net, x)
@@ -268,6 +271,16 @@ def is_feed_forward(net: nn.Module) -> bool:
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
     theirs = [id(p) for m in layers for p in m.parameters(recurse=False)]
     return bool(theirs) and sorted(theirs) == sorted(id(p) for p in net.parameters())
+
+
+def _check_inputs(net: nn.Module, x: Tensor) -> None:
+    dtype = next(net.parameters()).dtype
+    if not x.numel():
+        raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
+    if x.is_floating_point() and x.dtype != dtype:
+        raise ValueError(f"the network is {dtype} and the inputs are {x.dtype}: convert one, net.to(x.dtype) or x.to({dtype})")
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")
 
 
 def _trainable(net: nn.Module) -> list[Tensor]:

@@ -1,7 +1,6 @@
 r"""Solving with a Gram matrix: damped, undamped, and how far the precision reaches.
 
-Both solvers take ``K`` of shape ``(..., N, N)`` in float64 and ``r`` of shape ``(..., N)``, and return the ``a`` with which
-the step is ``J^T a`` (times the network's time scale).
+Both solvers take ``K`` of shape ``(..., N, N)`` and ``r`` of shape ``(..., N)``, both float64.
 """
 
 from collections.abc import Callable
@@ -10,7 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SmallestEigenvalue", "Solve", "damped_solve", "minimum_norm_solve"]
+__all__ = ["SmallestEigenvalue", "Solve", "Unsolvable", "damped_solve", "minimum_norm_solve"]
+
+Step = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,12 @@ class SmallestEigenvalue:
 
     def __call__(self, K: Tensor) -> Tensor:
         """The damping for each run."""
+        _finite(K)
         return (self.alpha * torch.linalg.eigvalsh(K)[..., 0]).clamp(min=self.floor)
+
+
+class Unsolvable(ValueError):
+    """The kernel is not finite, or the damping is lost in its rounding."""
 
 
 def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, Solve]:
@@ -60,59 +66,74 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
         features: the dtype ``K`` was computed from, which decides how small a damping is still seen.
 
     Raises:
-        ValueError: if the damping is lost in the rounding of ``K``.
+        Unsolvable: if ``K`` is not finite, or the damping is lost in its rounding.
     """
-    size = K.diagonal(dim1=-2, dim2=-1).mean(-1)
-    smallest = K.shape[-1] * torch.finfo(features).eps * size
+    _finite(K)
+    smallest = K.shape[-1] * torch.finfo(features).eps * _size(K)
     if (damping < smallest).any():
-        raise ValueError(
-            f"damping {_least(damping)} is below what {features} resolves for this kernel, {_most(smallest)} "
-            "(N times the machine precision times its mean diagonal). Use damping=0 for the minimum-norm step in float64, "
-            "or a larger damping"
+        raise Unsolvable(
+            f"damping {damping.min():.2g} is below what {features} resolves for this kernel, {smallest.max():.2g} "
+            "(N times the machine precision times its mean diagonal). Use damping=0 for the minimum-norm step in "
+            "float64, or a larger damping"
         )
     L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
     if failed.any():
-        raise ValueError(
-            f"the kernel plus damping {_least(damping)} is not positive definite at this precision. "
+        raise Unsolvable(
+            f"the kernel plus damping {damping.min():.2g} is not positive definite at this precision. "
             "Use a larger damping, or damping=0 for the minimum-norm step"
         )
     return _back(L, r), Solve("cholesky", damping)
 
 
 def minimum_norm_solve(
-    K: Tensor, r: Tensor, apply: Callable[[Tensor], Tensor], *, tolerance: float = 1e-8
-) -> tuple[Tensor, Solve]:
-    r"""``a`` of the shortest step that solves ``J delta = r``, in the least-squares sense where ``K`` is singular.
+    K: Tensor, r: Tensor, pull: Callable[[Tensor], Step], push: Callable[[Step], Tensor], *, tolerance: float = 1e-8
+) -> tuple[Step, Solve]:
+    r"""The shortest step that solves ``J delta = r``, in the least-squares sense where ``K`` is singular.
 
-    Cholesky of ``K`` with a jitter of ``N`` machine precisions, then two corrections ``a += K^-1 (r - apply(a))``, which
-    bring the error of a Gram matrix (it squares the condition number) down to that of an orthogonal factorisation of ``J``
-    while ``cond(J) < 1e6``. A run that still misses ``r`` by more than ``tolerance`` is singular at this precision:
-    its eigenvalues below :math:`\tau^2 \lambda_{\max}`, :math:`\tau^2 = N \epsilon`, are dropped.
+    Cholesky of ``K`` with a jitter of ``N`` machine precisions, then two corrections
+    :math:`\delta \leftarrow \delta + J^T K^{-1}(r - J\delta)` by products with ``J``. A Gram matrix squares the condition
+    number; the corrections bring the error back to that of an orthogonal factorisation of ``J`` while ``cond(J) < 1e6``. A run
+    that still misses ``r`` by more than ``tolerance`` is singular at this precision: its eigenvalues below
+    :math:`N \epsilon \lambda_{\max}` are dropped.
 
     Args:
         K: ``(..., N, N)``.
         r: ``(..., N)``.
-        apply: ``a`` to ``K a``, through products with ``J`` rather than through ``K``: more accurate than ``K @ a``.
+        pull: ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor a parameter.
+        push: a step to ``J delta``.
         tolerance: on ``|J delta - r| / |r|``.
+
+    Raises:
+        Unsolvable: if ``K`` is not finite.
     """
+    _finite(K)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps
-    jitter = eps * K.diagonal(dim1=-2, dim2=-1).mean(-1)
+    jitter = eps * _size(K)
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * _identity(K))
-    a = _back(L, r)
+    step = pull(_back(L, r))
     for _ in range(2):
-        a = a + _back(L, r - apply(a))
-    zero = torch.zeros_like(jitter)
-    miss = _relative(r - apply(a), r)
+        correction = pull(_back(L, r - push(step)))
+        step = tuple(s + c for s, c in zip(step, correction, strict=True))
+    miss, zero = _relative(r - push(step), r), torch.zeros_like(jitter)
     singular = (failed > 0) | ~(miss <= tolerance)
     if not singular.any():
-        return a, Solve("cholesky, corrected", zero, miss)
+        return step, Solve("cholesky, corrected", zero, miss)
     lam, Q = torch.linalg.eigh(K)
     keep = lam > eps * lam[..., -1:]
     inverse = torch.where(keep, 1 / torch.where(keep, lam, 1.0), 0.0)
-    shortest = (Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0]
-    a = torch.where(singular[..., None], shortest, a)
+    shortest = pull((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
+    step = tuple(torch.where(_per_run(singular, s), e, s) for s, e in zip(step, shortest, strict=True))
     rank = torch.where(singular, keep.sum(-1), K.shape[-1])
-    return a, Solve("eigenvalues", zero, _relative(r - apply(a), r), rank)
+    return step, Solve("eigenvalues", zero, _relative(r - push(step), r), rank)
+
+
+def _finite(K):
+    if not torch.isfinite(K).all():
+        raise Unsolvable("the kernel is not finite: the parameters have grown too large. Use a smaller step")
+
+
+def _size(K):
+    return K.diagonal(dim1=-2, dim2=-1).mean(-1)
 
 
 def _back(L, r):
@@ -123,13 +144,10 @@ def _identity(K):
     return torch.eye(K.shape[-1], dtype=K.dtype, device=K.device)
 
 
+def _per_run(mask, tensor):
+    """A mask with one entry a run, with axes of length one for the rest of ``tensor``."""
+    return mask[(...,) + (None,) * (tensor.ndim - mask.ndim) * bool(mask.ndim)]
+
+
 def _relative(error, r):
     return error.norm(dim=-1) / r.norm(dim=-1).clamp(min=torch.finfo(r.dtype).tiny)
-
-
-def _least(t):
-    return f"{t.min().item():.2g}"
-
-
-def _most(t):
-    return f"{t.max().item():.2g}"

@@ -48,12 +48,16 @@ def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
         shape: the shape of ``net(x)``.
 
     Raises:
-        ValueError: if ``y`` has another shape, or holds numbers that are not finite.
+        ValueError: if ``y`` has another shape or dtype, or holds numbers that are not finite.
     """
     runs = outputs.shape[:-1]
     shared = y.shape == shape or (runs and 1 <= y.ndim <= len(shape) and y.shape == shape[-y.ndim :])
     if not shared:
         raise ValueError(f"the network's outputs have shape {tuple(shape)}; the targets y have {tuple(y.shape)}")
+    if y.dtype != outputs.dtype:
+        raise ValueError(
+            f"the network's outputs are {outputs.dtype} and the targets y are {y.dtype}: convert y.to({outputs.dtype})"
+        )
     if not torch.isfinite(y).all():
         raise ValueError("targets y contain numbers that are not finite (NaN or infinity)")
     return y if runs else y.reshape(outputs.shape)

@@ -48,7 +48,7 @@ def _erf(z):  # the convention of Saad and Solla: phi(z) = erf(z / sqrt 2)
 
 def _leaky_relu(slope):
     def pair(z):
-        dphi = torch.where(z > 0, 1.0, slope).to(z.dtype)
+        dphi = slope + (1 - slope) * (z > 0).to(z.dtype)
         return dphi * z, dphi
 
     return pair
@@ -185,12 +185,10 @@ class TwoLayer(nn.Module):
         """The inputs ``(..., n, d)`` with the bias column of ones appended (unchanged for a network without bias).
 
         Raises:
-            ValueError: if ``x`` does not end in ``(n, d)``, or holds a number that is not finite.
+            ValueError: if ``x`` does not end in ``(n, d)``.
         """
         if x.ndim < 2 or x.shape[-1] != self.inputs:
             raise ValueError(f"inputs must have shape (..., n, {self.inputs}); got {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
-            raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")
         return F.pad(x, (0, 1), value=1.0) if self.bias else x
 
     def hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:

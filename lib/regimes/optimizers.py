@@ -20,16 +20,26 @@ __all__ = ["EdgeFraction", "GaussNewton", "GradientDescent", "move"]
 
 @torch.no_grad()
 def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> None:
-    """``w <- w - step * tensor`` in place, for each trainable parameter; ``step`` is a number or one a run."""
-    step = torch.as_tensor(step, dtype=torch.float64)
+    """``w <- w - step * tensor`` in place, for each trainable parameter.
+
+    ``step`` is a number, or a tensor that broadcasts to the runs of a `TwoLayer`.
+
+    Raises:
+        ValueError: for a step of another shape.
+    """
+    runs, step = tuple(getattr(net, "runs", ())), torch.as_tensor(step, dtype=torch.float64)
+    try:
+        step = step.expand(runs)
+    except RuntimeError:
+        raise ValueError(f"a step of shape {tuple(step.shape)} does not fit a network with runs {runs}") from None
     for w, t in zip((p for p in net.parameters() if p.requires_grad), tensors, strict=True):
-        w -= step.to(w.device, w.dtype)[(...,) + (None,) * (w.ndim - step.ndim) * bool(step.ndim)] * t
+        w -= step.to(w.device, w.dtype)[(...,) + (None,) * (w.ndim - len(runs))] * t
 
 
 class DirectionOptimizer(torch.optim.Optimizer):
     """What gradient descent and Gauss-Newton share: ``step(x, y)`` moves the network by ``lr`` along ``direction(x, y)``.
 
-    Learning-rate schedulers and ``state_dict`` work as with any torch optimizer.
+    Learning-rate schedulers and ``state_dict`` work as with any torch optimizer, if ``lr`` is a number.
 
     Attributes:
         net: the network it moves.
@@ -38,7 +48,7 @@ class DirectionOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor, **options):
-        if not callable(lr):
+        if not isinstance(lr, EdgeFraction):
             _positive(lr, "the step size lr")
         self.net, self.last, self.dt = net, None, None
         super().__init__([p for p in net.parameters() if p.requires_grad], {"lr": lr, **options})
@@ -74,6 +84,8 @@ class EdgeFraction:
 
     def __post_init__(self):
         _positive(self.fraction, "the fraction of the stability limit")
+        if self.every < 1:
+            raise ValueError(f"EdgeFraction is refreshed every so many steps, at least one; got every={self.every}")
 
     def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
         """The step size for each run."""
@@ -130,6 +142,8 @@ class GaussNewton(DirectionOptimizer):
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor = 0.05, *, damping: float | Tensor | SmallestEigenvalue = 0.0):
+        if isinstance(lr, EdgeFraction):
+            raise ValueError("EdgeFraction is a step size for GradientDescent; the stability limit of GaussNewton is lr = 2")
         if not callable(damping) and (torch.as_tensor(damping) < 0).any():
             raise ValueError(f"damping must be >= 0; got {damping}")
         super().__init__(net, lr, damping=damping)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import trange
 
 from regimes.directions import Direction
+from regimes.linalg import Unsolvable
 
 __all__ = ["Diverged", "Trace", "train"]
 
@@ -29,7 +30,7 @@ class Steps(Protocol):
 
 @dataclass(frozen=True)
 class Trace:
-    """What happened, step by step. Axis 0 is the record, further axes are runs.
+    """What happened, step by step. Axis 0 is the record, further axes are runs; all of it is on the CPU.
 
     Attributes:
         step: ``(k,)``, the number of steps taken at each record; starts at 0.
@@ -78,7 +79,7 @@ class Trace:
 
 
 class Diverged(ArithmeticError):
-    """The loss of a run is no longer finite.
+    """The loss of a run is no longer finite, or its parameters have grown so large that no step can be computed.
 
     Attributes:
         step: the number of steps that had been taken.
@@ -86,13 +87,12 @@ class Diverged(ArithmeticError):
         trace: the records up to the step before.
     """
 
-    def __init__(self, step: int, runs: Tensor, trace: Trace):
+    def __init__(self, step: int, runs: Tensor, trace: Trace, why: str = "the loss is no longer finite"):
         self.step, self.runs, self.trace = step, runs, trace
         which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
-        last = f" after {trace.loss[-1].max().item():.3g} before" if len(trace.loss) else ""
+        last = f", after a loss of {trace.loss[-1].max().item():.3g}" if len(trace.loss) else ""
         super().__init__(
-            f"the loss is no longer finite at step {step}{which}{last}. "
-            "Use a smaller step, or for Gauss-Newton a larger damping"
+            f"the run diverged at step {step}{which}{last}: {why}. Use a smaller step, or for Gauss-Newton a larger damping"
         )
 
 
@@ -132,23 +132,34 @@ def train(
     quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
     for k in trange(steps + 1, desc="training", leave=False, delay=2, disable=quiet):
         last = last or k == steps
-        here = optimizer.direction(x, y)
+        here = _direction(optimizer, x, y, rows)
         loss = here.loss.detach()
         if not torch.isfinite(loss).all():
             raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
         if last or k % every == 0:
-            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **_look(net, measure)})
+            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss.cpu(), **_look(net, measure)})
         if last:
             break
         optimizer.step(x, y, here)
-        elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64)
-        last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
+        elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64).cpu()
+        last = until > 0 and bool((loss.cpu() <= until * rows[0]["loss"]).all())
     return _trace(rows)
+
+
+def _direction(optimizer, x, y, rows) -> Direction:
+    """The direction; what cannot be solved after the first step is a run that blew up."""
+    try:
+        return optimizer.direction(x, y)
+    except Unsolvable as error:
+        if not rows:
+            raise
+        trace = _trace(rows)
+        raise Diverged(int(trace.step[-1]) + 1, torch.ones_like(trace.loss[-1], dtype=torch.bool), trace, str(error)) from error
 
 
 @torch.no_grad()
 def _look(net, measure):
-    return {name: torch.as_tensor(f(net)).detach().clone() for name, f in measure.items()}
+    return {name: torch.as_tensor(f(net)).detach().cpu().clone() for name, f in measure.items()}
 
 
 def _trace(rows) -> Trace:

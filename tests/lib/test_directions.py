@@ -113,7 +113,7 @@ def test_linear_units_give_a_singular_kernel_and_the_shortest_step():
     ("std", "tolerance"),
     [
         (0.2, 1e-11),
-        pytest.param(0.02, 1e-9, marks=pytest.mark.xfail(reason="takes the eigenvalue route, error 1e-6", strict=True)),
+        (0.02, 1e-9),
     ],
 )
 def test_undamped_step_of_an_ill_conditioned_network(std, tolerance):
@@ -147,7 +147,6 @@ def test_float32_with_damping_agrees_with_float64(name):
     assert relative(got, wanted.float()) < 1e-4
 
 
-@pytest.mark.xfail(reason="the precision is taken from the residual, which float64 targets make float64", strict=True)
 @pytest.mark.parametrize("name", ["mean field", "perceptron"])
 def test_float32_network_with_float64_targets_is_refused_as_well(name):
     net, x, y = CASES[name]()

@@ -75,7 +75,6 @@ def test_all_backends_agree_on_a_two_layer_network():
         assert relative(jacobian(module, X, backend).gram(), wanted) < 1e-12
 
 
-@pytest.mark.xfail(reason="TwoLayer.augmented tests values with `if`, which vmap cannot follow", strict=True)
 @pytest.mark.parametrize("wrap", [lambda net: net, nn.Sequential])
 def test_autograd_backend_serves_a_two_layer_network(wrap):
     net = two_layer(scaling="ntk")
@@ -204,7 +203,7 @@ def test_layerwise_refuses_shared_parameters():
 
 @pytest.mark.parametrize(
     "make",
-    [two_layer, pytest.param(perceptron, marks=pytest.mark.xfail(reason="says that samples mix instead", strict=True))],
+    [two_layer, perceptron],
 )
 def test_refuses_inputs_that_are_not_finite(make):
     with pytest.raises(ValueError, match="finite"):

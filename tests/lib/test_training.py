@@ -201,9 +201,6 @@ def test_gauss_newton_beyond_its_limit_diverges():
         train(net, X, Y, GaussNewton(net, 50.0), 400)
 
 
-@pytest.mark.xfail(
-    reason="the kernel grows until the damping is refused as too small, a ValueError with other advice", strict=True
-)
 def test_damped_gauss_newton_beyond_its_limit_diverges():
     net = two_layer()
     with pytest.raises(Diverged):

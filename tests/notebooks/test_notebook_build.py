@@ -12,8 +12,9 @@ from nbformat.v4 import new_output
 from PIL import Image
 
 from tools import notebooks
-from tools.compose import SETUP, compose, sources
+from tools.compose import COMPARED, SETUP, compose, sources
 from tools.execute import SLIDERS, Refused, _refuse, quantise
+from tools.stages import NBVAL, PYTEST, ROOT
 
 ALL = ["lessons/01_tiny.ipynb", "exercises/01_tiny.ipynb", "solutions/01_tiny.ipynb"]
 
@@ -28,7 +29,7 @@ def test_built_notebooks_are_valid_and_complete(built, name):
     nbformat.validate(node)
     code = [cell for cell in node.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    assert code[0].source == SETUP and code[0].metadata.tags == ["setup"]
+    assert code[0].source == SETUP and code[0].metadata.tags == ["setup", COMPARED]
     assert len({cell.id for cell in node.cells}) == len(node.cells)
     assert node.metadata.keys() == {"kernelspec", "language_info", "regimes"}
     assert node.metadata.language_info == {"name": "python"} and node.metadata.kernelspec.name == "python3"
@@ -68,7 +69,21 @@ def test_a_widget_cell_is_readable_without_a_front_end_and_not_compared(built):
 def test_nbval_compares_the_outputs_of_all_other_code(built):
     for path in ALL:
         code = [cell for cell in load(built, path).cells if cell.cell_type == "code" and cell.id != "slider"]
-        assert all("nbval-check-output" in cell.metadata.tags for cell in code)
+        assert code and all("nbval-check-output" in cell.metadata.tags for cell in code)
+        assert not any("nbval-ignore-output" in cell.metadata.tags for cell in code)
+
+
+def test_nbval_finds_one_changed_word_and_nothing_else(built, tmp_path):
+    node = load(built, ALL[0])
+    (cell,) = (c for c in node.cells if c.cell_type == "code" and "two runs," in c.source)
+    cell.outputs[0].text = cell.outputs[0].text.replace("one text", "two texts")
+    path = tmp_path / "changed.ipynb"
+    nbformat.write(node, path)
+    command = [sys.executable, "-m", *PYTEST, *NBVAL, "-p", "no:cacheprovider", "-c", "pyproject.toml", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    code = [c for c in node.cells if c.cell_type == "code"]
+    assert f"1 failed, {len(code) - 1} passed" in done.stdout, done.stdout
+    assert "two texts" in done.stdout
 
 
 def test_figures_have_a_palette_and_stay_sharp(built):

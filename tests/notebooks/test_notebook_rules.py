@@ -32,7 +32,7 @@ BAD_EXERCISES = {
     "stub does not parse": ("    return twice_of_it\n", "    return twice_of_it\n    x +\n", "is not plain Python"),
 }
 BAD_LESSONS = {
-    "exercise in a lesson": ("# %%\n# NBVAL", '# %% exercise="a"\n# NBVAL', "belongs in exercises.py"),
+    "exercise in a lesson": ("# %%\nprint", '# %% exercise="a"\nprint', "belongs in exercises.py"),
     "no title": ("#     title: Tiny\n", "", "header field 'title' is 'missing'"),
     "minutes": ("minutes: 5", "minutes: five", "header field 'minutes' is 'five'"),
     "needs": ('needs: ["00"]', "needs: [00]", "header field 'needs' is [0]"),

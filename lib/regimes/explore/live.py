@@ -5,6 +5,7 @@ are not (code hosts, exports). Only the moving artists are redrawn at a move, ov
 """
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -69,7 +70,7 @@ class Explorer:
             self.moving, self.update = draw(self.figure)
         self.sliders = {name: choice.slider() for name, choice in choices.items()}
         self.readout = widgets.HTML()
-        self.background, self.handle = None, None
+        self.background, self.handle, self.sentence = None, None, ""
         for slider in self.sliders.values():
             slider.observe(lambda _: self._move(), "value")
 
@@ -83,8 +84,8 @@ class Explorer:
 
     def png(self) -> bytes:
         """The picture and, as a side effect, the readout, for the sliders as they stand."""
-        sentence = self.update(self.compute(**self.settings()))
-        self.readout.value = f'<p role="status" aria-live="polite">{sentence}</p>'
+        self.sentence = self.update(self.compute(**self.settings()))
+        self.readout.value = f'<p role="status" aria-live="polite">{self.sentence}</p>'
         return self._render()
 
     def show(self) -> None:
@@ -99,7 +100,8 @@ class Explorer:
             self.handle.update(bundle, raw=True)
 
     def _bundle(self):
-        return {"image/png": self.png(), "text/plain": "figure"}
+        png = self.png()
+        return {"image/png": png, "text/plain": re.sub("<[^>]+>", "", self.sentence)}
 
     def _render(self) -> bytes:
         canvas = self.figure.canvas

@@ -39,7 +39,7 @@ def discrete_rate(eta: float) -> float:
     2.0203
     """
     _unit(eta)
-    return -2 * np.log1p(-eta) / eta
+    return float(-2 * np.log1p(-eta) / eta)
 
 
 def steps_to(tolerance: float, eta: float) -> int:

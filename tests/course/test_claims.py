@@ -1,0 +1,55 @@
+"""Every claim of every lesson is measured again, on seeds its author never saw, and must come to the same verdict."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+MIME = "application/vnd.regimes.claims+json"
+FIRST_SEED = 1000
+
+
+def claims(notebook) -> dict[str, dict]:
+    """The ledger's entries in the outputs of a notebook, by id."""
+    outputs = (o for cell in notebook.cells for o in cell.get("outputs", []))
+    return {c["id"]: c for o in outputs for c in o.get("data", {}).get(MIME, [])}
+
+
+def load(path: Path):
+    return nbformat.read(path, as_version=4)
+
+
+LESSONS = [path for path in sorted(ROOT.glob("lessons/*.ipynb")) if claims(load(path))]
+
+
+def test_there_are_ledgers():
+    assert {path.name[:2] for path in LESSONS} >= {"01"}
+
+
+@pytest.fixture(scope="module")
+def again(request):
+    """The lesson, run on fresh seeds."""
+    notebook = load(request.param)
+    client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(ROOT / "lessons")}})
+    client.execute(env={**os.environ, "REGIMES_FIRST_SEED": str(FIRST_SEED), "OMP_NUM_THREADS": "1"})
+    return claims(load(request.param)), claims(notebook)
+
+
+@pytest.mark.parametrize("again", LESSONS, indirect=True, ids=lambda path: path.name[:2])
+def test_fresh_seeds_give_the_same_verdicts(again):
+    committed, fresh = again
+    verdicts = {id: (c["verdict"], f"predicted {c['predicted']}, measured {c['spread']}") for id, c in fresh.items()}
+    assert {id: v for id, (v, _) in verdicts.items()} == {id: c["verdict"] for id, c in committed.items()}, verdicts
+    assert any(committed[id]["spread"] != fresh[id]["spread"] for id in committed), "the seeds did not change"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
+def test_a_ledger_is_substantial_and_explained(path):
+    entries = claims(load(path)).values()
+    assert len(entries) >= 6
+    assert sum("runs" in c["spread"] for c in entries) >= 6
+    for c in entries:
+        assert c["verdict"] == "reproduced" or c["note"], f"{c['id']} is {c['verdict']} without a note"

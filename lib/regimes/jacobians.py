@@ -274,7 +274,7 @@ def is_feed_forward(net: nn.Module) -> bool:
 
 
 def _check_inputs(net: nn.Module, x: Tensor) -> None:
-    dtype = next(net.parameters()).dtype
+    dtype = _trainable(net)[0].dtype
     if not x.numel():
         raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
     if x.is_floating_point() and x.dtype != dtype:

@@ -97,7 +97,7 @@ class Ledger:
             holds, said, tolerance = _inside(measured, low, high)
         verdict = text.get("verdict", "reproduced" if holds else "contradicts")
         words = {word: text.get(word, "") for word in ("paper", "place", "statement", "setting", "note")}
-        outcome = {"predicted": said, "measured": digits3(measured.median().item()), "spread": _spread(measured)}
+        outcome = {"predicted": said, "measured": digits3(measured.quantile(0.5).item()), "spread": _spread(measured)}
         self.claims[id] = Claim(id=id, lesson=self.lesson, tolerance=tolerance, verdict=verdict, **words, **outcome)
         return self.claims[id]
 

@@ -1,61 +1,108 @@
-"""JupyterLab on a copy of the course, and a Chromium that drives it."""
+"""JupyterLab on a copy of the notebooks, and a Chromium to open them in."""
 
 import os
-import time
-from dataclasses import dataclass
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
-from playwright.sync_api import expect
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Error, expect, sync_playwright
+
+from regimes.course.doctor import find_chromium
+from tests.browser.jupyter import PATIENCE, Notebook, Server, wait_until
 
 ROOT = Path(__file__).parents[2]
-ARTIFACTS = ROOT / "artifacts" / "browser"
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update"
-FLAGS += " --disable-sync --disable-dev-shm-usage"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 NEWS = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
 
 expect.set_options(timeout=PATIENCE)
 
 
-@dataclass
-class Server:
-    """A running JupyterLab.
-
-    Attributes:
-        url, token: where it is and what opens it.
-        folder: its root; notebooks are copied there.
-        log: what it and its kernels print.
-    """
-
-    url: str
-    token: str
-    folder: Path
-    log: Path
-
-    def address(self, path: str) -> str:
-        return f"{self.url}/{path}?token={self.token}"
-
-    def get(self, path: str) -> bytes:
-        with urlopen(self.address(path), timeout=5) as answer:
-            return answer.read()
-
-
-def wait_until(done, what: str, seconds: float = PATIENCE / 1000) -> None:
-    """Ask ``done()`` until it says yes; what: named in the error when it never does."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.1)
-
-
 def environment(folder: Path) -> dict[str, str]:
-    """No configuration of this user, no proxy, one thread a kernel, and no news to fetch."""
+    """The variables of JupyterLab: nothing of this user's configuration, no proxy, no news to fetch, one thread a kernel."""
     settings = folder / "settings" / NEWS
     settings.parent.mkdir(parents=True)
     settings.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    places = {"CONFIG_DIR": "config", "DATA_DIR": "data", "RUNTIME_DIR": "runtime"}
-    places |= {"LAB_SETTINGS_DIR": "settings", "LAB_WORKSPACES_DIR": "workspaces"}
-    env |= {f"JUPYTER{'' if name.startswith('LAB') else '_'}{name}": str(folder / place) for name, place in places.items()}
+    for name in ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES"):
+        env[f"{name}_DIR"] = str(folder / name.split("_")[1].lower())
     return env | {"JUPYTER_PREFER_ENV_PATH": "1", "OMP_NUM_THREADS": "1"}
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    """JupyterLab in a folder of its own, for all browser tests."""
+    folder, own = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
+    port, token, log = free_port(), secrets.token_hex(16), own / "server.log"
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment(own), stdout=output, stderr=output, cwd=folder)
+    lab = Server(f"http://127.0.0.1:{port}", token, folder, log)
+    try:
+        wait_until(lambda: lab.answers() or process.poll() is not None, "JupyterLab")
+        assert process.poll() is None, log.read_text()
+        yield lab
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A Chromium without a window; none found: a skip, but a failure in continuous integration."""
+    program = find_chromium()
+    if not program:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "no Chromium found; `python3 course.py doctor` says how to get one"
+        )
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[..., Notebook]]:
+    """``open_notebook(path, blank=True)``: a copy of a notebook of the course, opened; blank: without its stored outputs.
+
+    At the end of the test no page may have met an error.
+    """
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    errors: list[Error] = []
+    context.on("weberror", lambda error: errors.append(error.error))
+
+    def open_copy(path: str, blank: bool) -> Notebook:
+        copy = server.folder / path
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / path, copy)
+        if blank:
+            clear(copy)
+        return Notebook(context.new_page(), server, path)
+
+    yield open_copy
+    context.close()
+    server.stop_kernels()
+    assert not errors
+
+
+def clear(path: Path) -> None:
+    """Remove all outputs and execution counts from a notebook, so that whatever is seen later is new."""
+    notebook = nbformat.read(path, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, path)

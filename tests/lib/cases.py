@@ -5,7 +5,6 @@ Tests compare what the library does fast with what `regimes.reference` does lite
 
 from dataclasses import dataclass
 
-import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -158,8 +157,7 @@ CASES = {
     ),
 }
 
-BUGS = {"perceptron, first layer frozen": "autograd.grad of a layer's output that no trainable parameter reaches"}
-NAMES = [pytest.param(n, marks=pytest.mark.xfail(reason=BUGS[n], strict=True)) if n in BUGS else n for n in CASES]
+NAMES = list(CASES)
 
 
 def runs_of(net):

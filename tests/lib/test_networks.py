@@ -3,6 +3,7 @@ import torch
 from cases import D, M, N, normal, relative, runs_of, two_layer
 from torch.nn import functional as F
 
+from regimes.jacobians import jacobian
 from regimes.networks import ACTIVATIONS, SCALINGS, Activation, TwoLayer, get_activation
 
 X = normal(N, D, seed=1)
@@ -19,6 +20,7 @@ KNOWN = {
     "leaky_gelu": lambda z: 0.1 * z + 0.9 * F.gelu(z),
     "leaky_softplus": lambda z: 0.1 * z + 0.9 * F.softplus(z),
 }
+
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_and_its_derivative(name):
@@ -146,4 +148,4 @@ def test_refuses_inputs_that_are_not_finite(bad):
     x = X.clone()
     x[3, 1] = bad
     with pytest.raises(ValueError, match="inputs contain numbers that are not finite"):
-        two_layer()(x)
+        jacobian(two_layer(), x)

@@ -219,7 +219,7 @@ def test_gauss_newton_refuses_an_edge_fraction():
         GaussNewton(two_layer(), EdgeFraction())
 
 
-@pytest.mark.parametrize("net", [two_layer(runs=(3, 2)), two_layer(runs=(3, 3)), filled(torch.nn.Linear(D, 3)), convolution(3)])
+@pytest.mark.parametrize("net", [two_layer(runs=(3, 2)), two_layer(runs=(2,)), filled(torch.nn.Linear(D, 3)), convolution(3)])
 def test_refuses_step_sizes_that_do_not_fit_the_runs(net):
     x = normal(N, 1, 6, 5) if isinstance(net, torch.nn.Sequential) else X
     y = Y if hasattr(net, "runs") else normal(N, 3)
@@ -229,3 +229,12 @@ def test_refuses_step_sizes_that_do_not_fit_the_runs(net):
 
 def test_width_and_sizes_of_these_tests_differ():
     assert len({N, D, D + 1, M}) == 4
+
+
+def test_step_sizes_broadcast_to_the_runs_from_the_right():
+    """As damping does, and as torch does: (2,) on runs (3, 2) is one step size a column."""
+    net, lr = two_layer(runs=(3, 2)), torch.tensor([0.1, 0.4], dtype=torch.float64)
+    start = net.v.detach().clone()
+    optimizer = GradientDescent(net, lr)
+    optimizer.step(X, Y)
+    torch.testing.assert_close(start - net.v.detach(), lr[:, None] * optimizer.last.tensors[1])

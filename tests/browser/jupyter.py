@@ -1,0 +1,109 @@
+"""What a learner does in JupyterLab, as functions: open a notebook, run its cells, save it."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import nbformat
+from playwright.sync_api import Locator, Page, expect
+
+PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
+
+
+def wait_until(done: Callable[[], object], what: str) -> None:
+    """Ask ``done()`` until it says yes; what: named in the error when it never does."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not done():
+        assert time.monotonic() < end, f"waited {PATIENCE / 1000:.0f} s for {what}"
+        time.sleep(0.1)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running JupyterLab.
+
+    Attributes:
+        url, token: where it is, and what opens it.
+        folder: what it serves.
+        log: the file with all that it and its kernels print.
+    """
+
+    url: str
+    token: str
+    folder: Path
+    log: Path
+
+    def ask(self, path: str, method: str = "GET"):
+        """The server's answer to a question about itself."""
+        request = Request(f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"})
+        with urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or "null")
+
+    def answers(self) -> bool:
+        """Whether it is up."""
+        try:
+            return bool(self.ask("status"))
+        except OSError:
+            return False
+
+    def ready(self, path: str) -> bool:
+        """Whether the kernel of a notebook is idle and the page is connected to it."""
+        kernels = [one["kernel"] for one in self.ask("sessions") if one["path"] == path]
+        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
+
+    def stop_kernels(self) -> None:
+        """End all sessions, so that the next test has the machine to itself."""
+        for one in self.ask("sessions"):
+            self.ask(f"sessions/{one['id']}", "DELETE")
+
+
+class Notebook:
+    """A notebook in a page.
+
+    Args:
+        page: of the browser.
+        server: that serves it.
+        path: of the notebook, from the server's folder.
+    """
+
+    def __init__(self, page: Page, server: Server, path: str):
+        self.page, self.server, self.path = page, server, path
+        page.goto(f"{server.url}/doc/tree/{path}?token={server.token}")
+        self.cells = page.locator(".jp-Notebook .jp-CodeCell")
+        expect(self.cells.first).to_be_visible()
+        wait_until(lambda: server.ready(path), "a kernel")
+
+    def menu(self, name: str, item: str) -> None:
+        """Choose an item of the menu bar."""
+        self.page.get_by_role("menuitem", name=name, exact=True).click()
+        self.page.get_by_role("menuitem", name=item, exact=True).click()
+
+    def cell(self, text: str) -> Locator:
+        """The code cell with this text in its source."""
+        return self.cells.filter(has=self.page.locator(".jp-InputArea-editor", has_text=text))
+
+    def select(self, cell: Locator) -> None:
+        """Go to a cell, as a click at its left does."""
+        cell.locator(".jp-InputPrompt").click()
+
+    def run(self, cell: Locator) -> None:
+        """Run one cell and wait for it."""
+        self.select(cell)
+        self.page.keyboard.press("Control+Enter")
+        self.wait_for(cell)
+
+    def wait_for(self, cell: Locator) -> None:
+        """Wait until a cell has run."""
+        expect(cell.locator(".jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]:"))
+
+    def save(self) -> nbformat.NotebookNode:
+        """Save the notebook, and read what was saved."""
+        file = self.server.folder / self.path
+        before = file.stat().st_mtime_ns
+        self.page.keyboard.press("Control+s")
+        wait_until(lambda: file.stat().st_mtime_ns > before, "the notebook to be saved")
+        return nbformat.read(file, 4)

@@ -1,0 +1,143 @@
+"""The widget of lesson 00 over its whole slider grid, without a browser."""
+
+import statistics
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from regimes.explore import filmstrip, four_regimes
+from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
+from regimes.problems import wave
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """Every slider position once: settings, result, readout, and the processor time of the move, picture included."""
+    widget, moves = four_regimes.explorer(), []
+    for settings in widget.grid():
+        begin = time.process_time()
+        fit = compute(**settings)
+        told = widget.update(fit)
+        png = widget._render()
+        moves.append(SimpleNamespace(**settings, fit=fit, told=told, png=png, seconds=time.process_time() - begin))
+    return moves
+
+
+def show(move):
+    return f"{move.scaling}, width {move.width}, step {move.fraction} of the limit"
+
+
+def test_every_position_was_visited(grid):
+    assert len(grid) == np.prod([len(choice.values) for choice in CHOICES.values()]) == 48
+
+
+def test_losses_are_finite_and_the_curve_is_on_the_grid(grid):
+    for move in grid:
+        fit = move.fit
+        assert fit.loss[0] == 1 and torch.isfinite(fit.loss).all() and (fit.loss >= 0).all(), show(move)
+        assert fit.x.shape == fit.f.shape == (200,), show(move)
+        assert fit.sharpness[0] == 2 * move.fraction and fit.sharpness[1] > 0, show(move)
+        diverged = bool((fit.loss > CEILING).any())
+        assert diverged or (len(fit.loss) == STEPS + 1 and torch.isfinite(fit.f).all() and 0 < fit.moved < 20), show(move)
+
+
+def test_steps_below_the_limit_fit_the_data(grid):
+    moves = [move for move in grid if move.fraction <= 0.5]
+    assert len(moves) == 24
+    for move in moves:
+        assert move.fit.loss[-1] < 0.05, show(move)
+    for move in (m for m in moves if m.fraction == 0.1):
+        assert (move.fit.loss.diff() < 1e-12).all(), f"{show(move)}: a small step never raises the loss"
+        assert move.fit.sharpness[1] < 2, show(move)
+
+
+def test_steps_far_beyond_the_limit_diverge_and_say_so(grid):
+    for move in grid:
+        diverged = bool((move.fit.loss > CEILING).any())
+        assert diverged or move.fraction < 2.5, show(move)
+        assert not diverged or move.fraction >= 1.0, show(move)
+        assert move.told.startswith("<b>Diverged</b>") == diverged, show(move)
+        assert not diverged or "Choose a smaller step" in move.told
+
+
+def test_the_readout_has_the_numbers_and_never_a_nan(grid):
+    for move in grid:
+        fit = move.fit
+        assert move.told == sentence(fit) and "nan" not in move.told and "inf" not in move.told.replace("infer", "")
+        if not move.told.startswith("<b>"):
+            assert f"loss is {fit.loss[-1]:.1e}" in move.told and f"{100 * fit.moved:.0f} % of their length" in move.told
+            assert f"from {fit.sharpness[0]:.2g} to {fit.sharpness[1]:.2g} (limit 2)" in move.told
+
+
+def test_wide_networks_are_lazy_in_ntk_scaling_and_not_in_mean_field_scaling(grid):
+    moved = {(m.scaling, m.width): m.fit.moved for m in grid if m.fraction == 0.1}
+    widths = CHOICES["width"].values
+    ntk, mean_field = ([moved[scaling, width] for width in widths] for scaling in ("ntk", "mean_field"))
+    assert all(narrow > wide for narrow, wide in zip(ntk, ntk[1:], strict=False))
+    assert moved["ntk", 300] < moved["ntk", 10] / 2 and min(mean_field) > 1
+
+
+def test_at_half_the_limit_mean_field_training_ends_at_the_edge_of_stability(grid):
+    ends = {m.width: m.fit.sharpness[1] for m in grid if (m.scaling, m.fraction) == ("mean_field", 0.5)}
+    assert all(1.8 < end < 2.2 for end in ends.values()), ends
+
+
+def test_the_pictures_differ(grid):
+    assert len({move.png for move in grid}) == len(grid)
+
+
+def test_a_move_is_quick_enough(grid):
+    seconds = [move.seconds for move in grid]
+    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
+    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
+    assert statistics.median(seconds) < 0.3 and worst.seconds < 1
+
+
+def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
+    fit = compute("mean_field", 10, 1e6)
+    assert len(fit.loss) < STEPS and fit.sharpness[1] == float("inf")
+    widget = four_regimes.explorer()
+    assert widget.update(fit).startswith("<b>Diverged</b>") and widget._render().startswith(b"\x89PNG")
+    assert np.isfinite(widget.moving[0].get_ydata()).all()
+
+
+def test_compute_is_pure():
+    state = torch.get_rng_state()
+    first, again = (compute("ntk", 30, 0.5) for _ in range(2))
+    assert torch.equal(first.f, again.f) and first.moved == again.moved
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_moving_each_slider_changes_picture_and_readout():
+    widget = four_regimes.explorer()
+    for name, value in {"scaling": "ntk", "width": 10, "fraction": 0.1}.items():
+        before, told = widget.png(), widget.readout.value
+        widget.sliders[name].value = value
+        assert widget.readout.value != told and widget.png() != before, name
+
+
+def test_sliders_have_distinct_visible_labels_and_values_in_words():
+    labels = [choice.label for choice in CHOICES.values()]
+    assert len(set(labels)) == len(labels) and all(labels)
+    for name, choice in CHOICES.items():
+        words = [choice.shown(value) for value in choice.values]
+        assert len(set(words)) == len(words) and all(words), name
+
+
+def test_the_filmstrip_shows_slider_positions_with_target_data_and_fit():
+    positions = four_regimes.explorer().grid()
+    assert len(FRAMES) in (3, 4) and all(settings in positions for settings in FRAMES.values())
+    figure = filmstrip(compute, draw, FRAMES, size=(4, 2.5))
+    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
+    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
+        left, right = part.axes
+        target, data, network = left.lines
+        assert [line.get_label() for line in left.lines] == ["target", "data", "network"]
+        np.testing.assert_array_equal(data.get_ydata(), wave().y)
+        fit = compute(**settings)
+        np.testing.assert_allclose(network.get_ydata(), fit.f)
+        np.testing.assert_allclose(right.lines[0].get_ydata(), fit.loss.clamp(FLOOR / 10, CEILING * 10))
+        assert right.get_yscale() == "log" and right.get_xlim() == (0, STEPS)

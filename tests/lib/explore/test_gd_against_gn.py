@@ -1,0 +1,157 @@
+"""The widget of lesson 01 over its whole slider grid, without a browser."""
+
+import statistics
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from regimes.explore import filmstrip, gd_against_gn
+from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """Every slider position once: settings, result, readout, and the processor time of the move, picture included."""
+    widget, moves = gd_against_gn.explorer(), []
+    for settings in widget.grid():
+        begin = time.process_time()
+        race = compute(**settings)
+        told = widget.update(race)
+        png = widget._render()
+        moves.append(SimpleNamespace(**settings, race=race, told=told, png=png, seconds=time.process_time() - begin))
+    return moves
+
+
+def show(move):
+    return f"κ = {move.kappa}, ε = {move.damping}, η = {move.eta}"
+
+
+def test_every_position_was_visited(grid):
+    assert len(grid) == np.prod([len(choice.values) for choice in CHOICES.values()]) >= 100
+
+
+def test_everything_is_finite(grid):
+    for move in grid:
+        race = move.race
+        assert race.diverged is None and len(race.gauss_newton) == STEPS + 1, show(move)
+        for curve in (race.gauss_newton, race.descent, race.low, race.high):
+            assert curve.shape == (STEPS + 1,) and torch.isfinite(curve).all() and (curve >= 0).all(), show(move)
+            assert curve[0] == 1, show(move)
+        assert 0 < race.lambda_min < 1 and (race.low <= race.high).all(), show(move)
+
+
+def test_the_readout_has_the_numbers_and_never_a_nan(grid):
+    for move in grid:
+        assert move.told == sentence(move.race)
+        assert f"{move.race.descent[-1]:.2f} with gradient descent" in move.told
+        end = move.race.gauss_newton[-1].item()
+        assert (f"is {end:.1e} with" if end >= FLOOR else f"is below {FLOOR:.0e} with") in move.told, show(move)
+        assert "nan" not in move.told and "inf" not in move.told
+
+
+def test_the_readout_tells_what_went_wrong_exactly_where_the_loss_rose(grid):
+    for move in grid:
+        rose = move.race.gauss_newton.max() > 1.01
+        assert ("after a peak of" in move.told) == rose != ("predicted between" in move.told), show(move)
+        assert ("beyond the stability limit" in move.told) == (rose and move.eta >= 2), show(move)
+        assert rose or move.eta < 2, show(move)
+
+
+def test_undamped_small_steps_follow_their_prediction_at_every_conditioning(grid):
+    """A factor of two, down to the bottom of the axis; and so the conditioning does not matter."""
+    moves = [move for move in grid if move.damping == 0 and move.eta <= 0.2]
+    assert len(moves) == 12
+    for move in moves:
+        loss, law = move.race.gauss_newton.clamp(FLOOR), ((1 - move.eta) ** (2.0 * torch.arange(STEPS + 1))).clamp(FLOOR)
+        assert torch.allclose(move.race.low, move.race.high) and (move.race.high.clamp(FLOOR) / law - 1).abs().max() < 1e-4
+        assert (0.5 < loss / law).all() and (loss / law < 2).all(), show(move)
+        assert (loss.diff() <= 0).all(), show(move)
+
+
+def test_damped_small_steps_stay_in_their_envelope_where_inputs_are_well_conditioned(grid):
+    moves = [move for move in grid if move.kappa == 1 and move.damping <= 1e-3 and move.eta <= 0.2]
+    assert len(moves) == 16
+    for move in moves:
+        low, high, loss = (curve.clamp(FLOOR) for curve in (move.race.low, move.race.high, move.race.gauss_newton))
+        assert (loss <= 1.1 * high).all() and (loss >= low / 1.1).all(), show(move)
+
+
+def test_more_damping_is_slower_and_never_faster_than_undamped(grid):
+    for eta in (0.02, 0.05):
+        ends = [m.race.gauss_newton[-1] for m in grid if (m.kappa, m.eta) == (1, eta)]
+        assert len(ends) == 6 and all(a <= b for a, b in zip(ends, ends[1:], strict=False))
+
+
+def test_conditioning_slows_gradient_descent_only(grid):
+    descent = {m.kappa: m.race.descent for m in grid}
+    assert descent[100][-1] > 2 * descent[10][-1] > 2 * descent[1][-1]
+    assert all((loss.diff() <= 0).all() for loss in descent.values())
+    assert all(torch.equal(m.race.descent, descent[m.kappa]) for m in grid)  # damping and eta are Gauss-Newton's
+
+
+def test_the_pictures_differ_wherever_the_curves_do(grid):
+    pictures = {}
+    for move in grid:
+        curves = torch.cat([move.race.gauss_newton, move.race.descent, move.race.high]).clamp(FLOOR / 10, CEILING * 10)
+        pictures.setdefault(move.png, []).append(curves)
+    assert len(pictures) > 0.9 * len(grid)
+    for same in pictures.values():
+        assert all(torch.allclose(same[0].log(), curves.log(), atol=0.5) for curves in same)
+
+
+def test_a_move_is_quick_enough(grid):
+    seconds = [move.seconds for move in grid]
+    worst = max(grid, key=lambda move: move.seconds)
+    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
+    assert statistics.median(seconds) < 0.3 and worst.seconds < 1
+
+
+def test_a_loss_that_is_no_longer_finite_is_told_in_words():
+    race = compute(kappa=1, damping=0.0, eta=100.0)
+    assert race.diverged == len(race.gauss_newton) < STEPS
+    assert sentence(race) == f"<b>Gauss-Newton diverged</b>: its loss was no longer finite at step {race.diverged}."
+    widget = gd_against_gn.explorer()
+    assert widget.update(race) == sentence(race) and widget._render().startswith(b"\x89PNG")
+
+
+def test_compute_is_pure():
+    state = torch.get_rng_state()
+    first, again = (compute(kappa=10, damping=1e-3, eta=0.5) for _ in range(2))
+    assert torch.equal(first.gauss_newton, again.gauss_newton) and torch.equal(first.descent, again.descent)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_moving_the_slider_of_the_lesson_changes_picture_and_readout():
+    widget = gd_against_gn.explorer()
+    before, told = widget.png(), widget.readout.value
+    widget.sliders["eta"].value = 0.5
+    assert widget.readout.value != told and widget.png() != before
+
+
+def test_sliders_have_distinct_visible_labels_and_values_in_words():
+    labels = [choice.label for choice in CHOICES.values()]
+    assert len(set(labels)) == len(labels) and all(labels)
+    for name, choice in CHOICES.items():
+        words = [choice.shown(value) for value in choice.values]
+        assert len(set(words)) == len(words) and all(words), name
+        assert list(choice.values) == sorted(choice.values), name
+
+
+def test_the_filmstrip_shows_slider_positions_with_the_same_lines():
+    positions = gd_against_gn.explorer().grid()
+    assert len(FRAMES) in (3, 4) and all(settings in positions for settings in FRAMES.values())
+    figure = filmstrip(compute, draw, FRAMES, size=(3, 2.5))
+    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
+    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
+        (ax,) = part.axes
+        race = compute(**settings)
+        gn, gd, low, high = ax.lines
+        assert [line.get_label() for line in (gn, gd, low)] == ["Gauss-Newton", "gradient descent", "predicted"]
+        for line, curve in ((gn, race.gauss_newton), (gd, race.descent), (low, race.low), (high, race.high)):
+            np.testing.assert_allclose(line.get_ydata(), curve.clamp(FLOOR / 10, CEILING * 10))
+        assert all(line.get_linestyle() == "--" and line.get_color() == "black" for line in (low, high))
+        assert {gn.get_linestyle(), gd.get_linestyle()} == {"-"} and gn.get_marker() != gd.get_marker()
+        assert ax.get_ylim() == (FLOOR, CEILING) and ax.get_yscale() == "log"

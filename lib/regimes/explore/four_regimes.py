@@ -23,9 +23,9 @@ CHOICES = {
     "fraction": Choice("step / stability limit", (0.1, 0.25, 0.5, 1.0, 1.3, 2.5), 0.5),
 }
 FRAMES = {
-    "1/m, step 0.1": {"scaling": "mean_field", "width": 100, "fraction": 0.1},
-    "1/√m, step 0.1": {"scaling": "ntk", "width": 100, "fraction": 0.1},
-    "1/m, step 1.0": {"scaling": "mean_field", "width": 100, "fraction": 1.0},
+    "1/m, 0.1 of the limit": {"scaling": "mean_field", "width": 100, "fraction": 0.1},
+    "1/√m, 0.1 of the limit": {"scaling": "ntk", "width": 100, "fraction": 0.1},
+    "1/m, at the limit": {"scaling": "mean_field", "width": 100, "fraction": 1.0},
 }
 
 

@@ -101,7 +101,7 @@ def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
     assert len(fit.loss) < STEPS and fit.sharpness[1] == float("inf")
     widget = four_regimes.explorer()
     assert widget.update(fit).startswith("<b>Diverged</b>") and widget._render().startswith(b"\x89PNG")
-    assert np.isfinite(widget.moving[0].get_ydata()).all()
+    assert np.isfinite(np.array(widget.moving[0].get_ydata().tolist())).all()
 
 
 def test_compute_is_pure():

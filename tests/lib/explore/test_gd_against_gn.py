@@ -87,7 +87,7 @@ def test_more_damping_is_slower_and_never_faster_than_undamped(grid):
 
 def test_conditioning_slows_gradient_descent_only(grid):
     descent = {m.kappa: m.race.descent for m in grid}
-    assert descent[100][-1] > 2 * descent[10][-1] > 2 * descent[1][-1]
+    assert descent[100][-1] > descent[10][-1] > 5 * descent[1][-1]
     assert all((loss.diff() <= 0).all() for loss in descent.values())
     assert all(torch.equal(m.race.descent, descent[m.kappa]) for m in grid)  # damping and eta are Gauss-Newton's
 
@@ -127,7 +127,7 @@ def test_compute_is_pure():
 def test_moving_the_slider_of_the_lesson_changes_picture_and_readout():
     widget = gd_against_gn.explorer()
     before, told = widget.png(), widget.readout.value
-    widget.sliders["eta"].value = 0.5
+    widget.sliders["eta"].value = 0.02
     assert widget.readout.value != told and widget.png() != before
 
 

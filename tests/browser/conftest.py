@@ -14,9 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from regimes.course.doctor import find_chromium
-from tests.browser.jupyter import PATIENCE, Notebook, Server, wait_until
+from tests.browser.jupyter import PATIENCE, ROOT, Notebook, Server, wait_until
 
-ROOT = Path(__file__).parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
 NEWS = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
@@ -85,7 +84,7 @@ def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[..., No
     errors: list[Error] = []
     context.on("weberror", lambda error: errors.append(error.error))
 
-    def open_copy(path: str, blank: bool) -> Notebook:
+    def open_copy(path: str, blank: bool = False) -> Notebook:
         copy = server.folder / path
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, copy)

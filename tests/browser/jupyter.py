@@ -11,6 +11,8 @@ from urllib.request import Request, urlopen
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
+ROOT = Path(__file__).parents[2]
+ARTIFACTS = ROOT / "artifacts" / "browser"
 PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
 
 
@@ -71,7 +73,7 @@ class Notebook:
     """
 
     def __init__(self, page: Page, server: Server, path: str):
-        self.page, self.server, self.path = page, server, path
+        self.page, self.server, self.path, self.name = page, server, path, Path(path).stem
         page.goto(f"{server.url}/doc/tree/{path}?token={server.token}")
         self.cells = page.locator(".jp-Notebook .jp-CodeCell")
         expect(self.cells.first).to_be_visible()
@@ -89,6 +91,13 @@ class Notebook:
     def select(self, cell: Locator) -> None:
         """Go to a cell, as a click at its left does."""
         cell.locator(".jp-InputPrompt").click()
+
+    def replace_line(self, cell: Locator, line: str, code: str) -> None:
+        """Type ``code`` over a line of a cell, key by key."""
+        cell.locator(".cm-line", has_text=line).click()
+        for key in ("Home", "Shift+End"):
+            self.page.keyboard.press(key)
+        self.page.keyboard.type(code)
 
     def run(self, cell: Locator) -> None:
         """Run one cell and wait for it."""

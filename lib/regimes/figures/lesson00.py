@@ -33,6 +33,6 @@ def regimes(problem: Problem, runs: Mapping[str, tuple[Tensor, Trace, float]], c
     axes[len(runs)].set_ylabel("relative loss $L_k/L_0$")
     moved = ", ".join(f"{100 * far:.0f} % ({name})" for name, (_, _, far) in runs.items() if name != chaotic)
     return fig, (
-        "Above: the learned function (solid), the wave (dotted) and the eight points. Below: the training loss. All runs come to "
-        f"fit the points. Relative to their length the hidden weights moved by {moved}."
+        "Above: the learned function (solid), the wave (dotted) and the eight points. Below: the training loss. All runs "
+        f"come to fit the points. Relative to their length the hidden weights moved by {moved}."
     )

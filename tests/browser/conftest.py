@@ -9,12 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from regimes.course.doctor import find_chromium
-from tests.browser.jupyter import PATIENCE, ROOT, Notebook, Server, wait_until
+from tests.browser.jupyter import ARTIFACTS, PATIENCE, ROOT, Notebook, Server, wait_until
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]
@@ -43,9 +42,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[Server]:
-    """JupyterLab in a folder of its own, for all browser tests."""
+    """JupyterLab in a folder of its own, for all browser tests; what it prints is kept in artifacts/browser."""
     folder, own = tmp_path_factory.mktemp("course"), tmp_path_factory.mktemp("jupyter")
-    port, token, log = free_port(), secrets.token_hex(16), own / "server.log"
+    port, token, log = free_port(), secrets.token_hex(16), ARTIFACTS / "server.log"
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
     with log.open("w") as output:
@@ -65,9 +65,8 @@ def browser() -> Iterator[Browser]:
     """A Chromium without a window; none found: a skip, but a failure in continuous integration."""
     program = find_chromium()
     if not program:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(
-            "no Chromium found; `python3 course.py doctor` says how to get one"
-        )
+        stop = pytest.fail if os.environ.get("CI") else pytest.skip
+        stop("no Chromium found; `python3 course.py doctor` says how to get one")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield chromium
@@ -75,33 +74,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[..., Notebook]]:
-    """``open_notebook(path, blank=True)``: a copy of a notebook of the course, opened; blank: without its stored outputs.
-
-    At the end of the test no page may have met an error.
-    """
+def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[[str], Notebook]]:
+    """``open_notebook(path)``: a copy of a notebook of the course, opened. At the end no page may have met an error."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     errors: list[Error] = []
     context.on("weberror", lambda error: errors.append(error.error))
 
-    def open_copy(path: str, blank: bool = False) -> Notebook:
+    def open_copy(path: str) -> Notebook:
         copy = server.folder / path
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / path, copy)
-        if blank:
-            clear(copy)
         return Notebook(context.new_page(), server, path)
 
     yield open_copy
     context.close()
     server.stop_kernels()
     assert not errors
-
-
-def clear(path: Path) -> None:
-    """Remove all outputs and execution counts from a notebook, so that whatever is seen later is new."""
-    notebook = nbformat.read(path, 4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    nbformat.write(notebook, path)

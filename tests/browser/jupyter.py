@@ -13,6 +13,8 @@ from playwright.sync_api import Locator, Page, expect
 
 ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "browser"
+RAN = re.compile(r"\[\d+\]:")  # the number at the left of a cell
+FAILED = "[data-mime-type='application/vnd.jupyter.error']"
 PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
 
 
@@ -103,11 +105,14 @@ class Notebook:
         """Run one cell and wait for it."""
         self.select(cell)
         self.page.keyboard.press("Control+Enter")
-        self.wait_for(cell)
+        expect(cell.locator(".jp-InputPrompt")).to_have_text(RAN)
 
-    def wait_for(self, cell: Locator) -> None:
-        """Wait until a cell has run."""
-        expect(cell.locator(".jp-InputPrompt").first).to_have_text(re.compile(r"\[\d+\]:"))
+    def run_all(self) -> None:
+        """Run all cells, until the last one has run or one has failed."""
+        self.menu("Edit", "Clear Outputs of All Cells")
+        self.menu("Run", "Run All Cells")
+        last = self.cells.last.locator(".jp-InputPrompt", has_text=RAN)
+        expect(last.or_(self.page.locator(FAILED))).not_to_have_count(0)
 
     def save(self) -> nbformat.NotebookNode:
         """Save the notebook, and read what was saved."""

@@ -67,7 +67,6 @@ def test_what_a_claim_says():
     assert ledger(high=1).claim("a", 0.25).spread == "one run"
 
 
-@pytest.mark.xfail(reason="torch's median of an even number of runs is the lower of the two in the middle", strict=True)
 def test_the_median_of_two_runs_lies_between_them():
     assert ledger(high=9).claim("a", torch.tensor([1.0, 2.0])).measured == "1.5"
 

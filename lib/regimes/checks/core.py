@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -200,19 +201,20 @@ def random(seed: int, *shape: int) -> torch.Tensor:
 
 
 def same(a: Any, b: Any, rtol: float) -> bool:
-    """Equal in type of thing, shape, dtype and, to ``rtol`` of the largest entry, in value. Never broadcasts."""
+    """Equal in kind, shape, dtype and, to ``rtol`` of the largest finite entry, in value. Never broadcasts."""
     if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
         if a.shape != b.shape or a.dtype != b.dtype:
             return False
-        scale = b.abs().max().item() if b.numel() else 0.0
-        return bool(torch.isfinite(a).all()) == bool(torch.isfinite(b).all()) and bool(
-            torch.allclose(a, b, rtol=0.0, atol=rtol * scale, equal_nan=True)
-        )
+        size = b.detach().abs().nan_to_num(posinf=0.0).max().item() if b.numel() else 0.0
+        return torch.allclose(a, b, rtol=0.0, atol=rtol * size, equal_nan=True)
     if isinstance(a, tuple | list) and isinstance(b, tuple | list):
         return len(a) == len(b) and all(same(i, j, rtol) for i, j in zip(a, b, strict=True))
-    numbers = (int, float)
-    if isinstance(a, numbers) and isinstance(b, numbers):
-        return type(a) is type(b) and abs(a - b) <= rtol * abs(b)
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, Integral) and isinstance(b, Integral):  # NumPy's whole numbers are whole numbers
+        return abs(int(a) - int(b)) <= rtol * abs(int(b))
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return isinstance(a, float) is isinstance(b, float) and abs(a - b) <= rtol * abs(b)
     return type(a) is type(b) and bool(a == b)
 
 
@@ -233,6 +235,9 @@ def describe(got: Outcome, want: Outcome) -> str:
         if a.dtype != b.dtype:
             return f"your function returned {a.dtype}; expected {b.dtype}"
         return f"the values differ by {_distance(a, b):.2g} of the largest entry"
+    if isinstance(b, tuple | list) and list(a) == list(b):
+        kinds = (", ".join(type(i).__name__ for i in t) for t in (a, b))
+        return "the values are right, but of another type: {}; expected {}".format(*kinds)
     return f"your function returned {a}; that is not right"
 
 

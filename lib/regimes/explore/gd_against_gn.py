@@ -21,7 +21,7 @@ STEPS = 120
 FLOOR, CEILING = 1e-9, 1e6  # the part of the loss axis that is drawn
 
 CHOICES = {
-    "kappa": Choice("conditioning of the inputs, κ", (1, 10, 100), 10),
+    "kappa": Choice("conditioning, κ", (1, 10, 100), 10),
     "damping": Choice("damping, ε", (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1.0), 0.0, lambda e: f"{e:.0e}" if e else "0"),
     "eta": Choice("step, η", (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.2), 0.1),
 }
@@ -97,7 +97,7 @@ def sentence(race: Race) -> str:
     end, peak = race.gauss_newton[-1].item(), race.gauss_newton.max().item()
     told = f"After {STEPS} steps the relative loss is {_short(end)} with Gauss-Newton"
     if peak > 1.01:
-        told += f", <b>after a peak of {peak:.1e}</b>: {_why(race)}"
+        told += f", <b>after a peak of {peak:.1e}</b> ({_why(race)})"
     else:
         told += f" (predicted between {_short(race.low[-1].item())} and {_short(race.high[-1].item())})"
     return f"{told}, and {race.descent[-1]:.2f} with gradient descent. Smallest eigenvalue met: {race.lambda_min:.0e}."
@@ -106,9 +106,7 @@ def sentence(race: Race) -> str:
 def _why(race: Race) -> str:
     if race.eta >= 2:
         return "the step is beyond the stability limit of 2"
-    return (
-        "the prediction is first order in the step, and this step leaves the neighbourhood where that holds; try a smaller one"
-    )
+    return "outside the prediction, which is first order in the step: try a smaller one"
 
 
 def _short(loss: float) -> str:

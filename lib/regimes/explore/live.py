@@ -69,7 +69,7 @@ class Explorer:
         with style():
             self.moving, self.update = draw(self.figure)
         self.sliders = {name: choice.slider() for name, choice in choices.items()}
-        self.readout = widgets.HTML()
+        self.readout = widgets.HTML(layout={"min_height": "5em"})  # two lines, so that the picture does not jump
         self.background, self.handle, self.sentence = None, None, ""
         for slider in self.sliders.values():
             slider.observe(lambda _: self._move(), "value")

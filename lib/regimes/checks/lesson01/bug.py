@@ -123,8 +123,15 @@ FIND_THE_BUG = Behaviour(
     alternatives=(_train(0.05, 200), _train(0.02, 500), _train(1.0, 100, 0.1), _flow, _damped_flow),
     mistakes=(
         Mistake(
-            "output weights drawn at random",
-            "This changes the start: the output weights must stay zero. The bug is in how the network is trained.",
+            "another network trained",
+            "The network you were given fits nothing yet. Train that very network, in place: not a copy, and not one of your own.",
+            lambda net, x, y: _train(0.05, 200)(fresh(7)[0], x, y),
+            lambda runs: worst(runs, "fit") > 0.999 and worst(runs, "moved") == 0,
+        ),
+        Mistake(
+            "another start",
+            "The Trace does not begin at the loss of predicting zero on all the data. Leave the output weights at zero, and return "
+            "the Trace of one training, on all the data and from its first step. The bug is in how the network is trained.",
             _train(1.0, 30, before=_random_output),
             lambda runs: not starts_from_zero(runs),
         ),

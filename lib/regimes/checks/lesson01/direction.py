@@ -15,6 +15,7 @@ def _direction_cases() -> dict[str, tuple]:
     return {
         "J = [[1, 0, 1], [0, 2, 0]], r = [1, 2], damping 0": (J, r, 0.0),
         "the same with damping 1": (J, r, 1.0),
+        "a random 4 x 9 matrix, damping 0": (random(0, 4, 9), 3 * random(1, 4), 0.0),
         "a random 4 x 9 matrix, damping 0.3": (random(0, 4, 9), 3 * random(1, 4), 0.3),
         "a random 4 x 9 matrix, damping 5": (random(0, 4, 9), 3 * random(1, 4), 5.0),
         "a random 7 x 3 matrix, damping 0.5": (random(2, 7, 3) + 0.5, random(3, 7), 0.5),

@@ -60,7 +60,15 @@ def _table(entries):
     for c in entries:
         claim = f"{c['statement']} ({c['setting']})" if c["setting"] else c["statement"]
         measured = f"{c['measured']} ({c['spread']})" if c["spread"] else c["measured"]
-        row = claim, ", ".join(filter(None, (c["paper"], c["place"]))), c["predicted"], measured, c["tolerance"], c["verdict"], c["note"]
+        row = (
+            claim,
+            ", ".join(filter(None, (c["paper"], c["place"]))),
+            c["predicted"],
+            measured,
+            c["tolerance"],
+            c["verdict"],
+            c["note"],
+        )
         rows.append(tuple(" ".join(text.replace("|", r"\|").split()) for text in row))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import trange
+from tqdm.auto import tqdm
 
 from regimes.directions import Direction
 from regimes.linalg import Unsolvable
@@ -129,8 +129,7 @@ def train(
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
-    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
-    for k in trange(steps + 1, desc="training", leave=False, delay=2, disable=quiet):
+    for k in _counted(steps + 1):
         last = last or k == steps
         here = _direction(optimizer, x, y, rows)
         loss = here.loss.detach()
@@ -144,6 +143,19 @@ def train(
         elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64).cpu()
         last = until > 0 and bool((loss.cpu() <= until * rows[0]["loss"]).all())
     return _trace(rows)
+
+
+def _counted(count):
+    """0, 1, ..., ``count - 1`` with a progress bar that goes away however the loop ends."""
+    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
+    bar = tqdm(total=count, desc="training", leave=False, delay=2, disable=quiet)
+    try:
+        for k in range(count):
+            yield k
+            bar.update()
+    finally:
+        bar.total = bar.n  # short of its total, a notebook's bar would turn red and stay
+        bar.close()
 
 
 def _direction(optimizer, x, y, rows) -> Direction:

@@ -88,5 +88,4 @@ def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[[str], 
 
     yield open_copy
     context.close()
-    server.stop_kernels()
     assert not errors

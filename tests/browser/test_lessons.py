@@ -37,6 +37,7 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
 
     notebook.run_all()
     assert kinds(notebook.save()) == stored, "running the lesson shows something else than what is stored"
+    expect(notebook.page.locator(".widget-hprogress:visible")).to_have_count(0, timeout=5000)  # no progress bar is left
 
     cell, twin = notebook.cell("explorer().show()"), module.explorer()
     notebook.select(cell)
@@ -46,7 +47,6 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
     print(f"\n{notebook.name}: seconds a move: {', '.join(f'{s:.2f}' for s in seconds)}")
     assert statistics.median(seconds) < SECONDS_A_MOVE
     assert kinds(notebook.save()) == stored, "moving a slider left something behind"
-    expect(notebook.page.locator(".widget-hprogress:visible")).to_have_count(0)
     assert "Traceback" not in notebook.server.log.read_text()
 
 

@@ -41,7 +41,7 @@ class Race:
         low, high: ``(STEPS + 1,)``, the predicted envelope.
         lambda_min: the smallest eigenvalue of the kernel that was met on the way.
         diverged: the step at which Gauss-Newton was stopped, or ``None``.
-        eta: the step size.
+        kappa, damping, eta: the setting.
     """
 
     gauss_newton: Tensor
@@ -50,6 +50,8 @@ class Race:
     high: Tensor
     lambda_min: float
     diverged: int | None
+    kappa: float
+    damping: float
     eta: float
 
 
@@ -66,7 +68,7 @@ def compute(kappa: float, damping: float, eta: float) -> Race:
         trace, diverged = stop.trace, stop.step
     lambda_min = trace.measured["lambda_min"].min().item()
     low, high = step_envelope(torch.arange(STEPS + 1), eta, lambda_min, damping)
-    return Race(trace.relative, _descent(kappa), low, high, lambda_min, diverged, eta)
+    return Race(trace.relative, _descent(kappa), low, high, lambda_min, diverged, kappa, damping, eta)
 
 
 def draw(figure):
@@ -92,20 +94,22 @@ def draw(figure):
 
 def sentence(race: Race) -> str:
     """What the picture shows, with its numbers."""
+    setting = f"κ = {race.kappa:g}, ε = {race.damping:g}, η = {race.eta:g}: "
     if race.diverged is not None:
-        return f"<b>Gauss-Newton diverged</b>: its loss was no longer finite at step {race.diverged}."
+        return f"{setting}<b>Gauss-Newton diverged</b> at step {race.diverged}."
     end, peak = race.gauss_newton[-1].item(), race.gauss_newton.max().item()
-    told = f"After {STEPS} steps the relative loss is {_short(end)} with Gauss-Newton"
+    told = f"after {STEPS} steps the relative loss is {_short(end)} with Gauss-Newton"
     if peak > 1.01:
-        told += f", <b>after a peak of {peak:.1e}</b> ({_why(race)})"
+        told += f", <b>after a peak of {peak:.3g}</b> ({_why(race)})"
     else:
-        told += f" (predicted between {_short(race.low[-1].item())} and {_short(race.high[-1].item())})"
-    return f"{told}, and {race.descent[-1]:.2f} with gradient descent. Smallest eigenvalue met: {race.lambda_min:.0e}."
+        ends = [_short(bound[-1].item()) for bound in (race.low, race.high)]
+        told += f" (predicted {ends[0]})" if ends[0] == ends[1] else f" (predicted between {ends[0]} and {ends[1]})"
+    return f"{setting}{told}, and {race.descent[-1]:.2f} with gradient descent. Smallest eigenvalue met: {race.lambda_min:.0e}."
 
 
 def _why(race: Race) -> str:
     if race.eta >= 2:
-        return "the step is beyond the stability limit of 2"
+        return "beyond 2, the stability limit of an undamped step"
     return "outside the prediction, which is first order in the step: try a smaller one"
 
 

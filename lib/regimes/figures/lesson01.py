@@ -35,7 +35,8 @@ def modes(K: Tensor, measured: Tensor, theirs: Tensor, indices=(1, 5, 10, 20)) -
     fig, (ax,) = panels(size=(6.0, 3.2))
     for index, (colour, marker) in zip(indices, LOOKS, strict=True):
         share, line = ((a[:, index - 1] / measured[0, index - 1]).abs() for a in (measured, theirs))
-        curve(ax, step, share, f"mode {index}", color=colour, marker=marker, linestyle="", markevery=20)
+        style = {"color": colour, "marker": marker, "linestyle": "", "markevery": 20, "zorder": 10 - index / 10}
+        curve(ax, step, share, f"mode {index}", **style)
         predicted(ax, step, line, "predicted" if index == indices[-1] else None)
     ax.set(xlabel="step k", ylabel="share of the mode that is left", yscale="log", ylim=(1e-6, 3))
     legend(ax, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -54,14 +55,15 @@ def race(gauss_newton: Mapping[float, Trace], descent: Trace, kappa: Tensor) -> 
             curve(ax, trace.step, trace.relative[:, i], f"GN, η = {eta}", look="Gauss-Newton", marker=marker)
             label = "predicted" if marker == "^" else None
             predicted(ax, trace.step, (1 - eta) ** (2.0 * trace.step), label)
-        ax.set(title=f"κ = {k:.0f}", xlabel="step k", yscale="log", ylim=(1e-8, 3))
+        ax.set(title=f"κ = {k:.0f}", yscale="log", ylim=(1e-8, 3))
         _steps(ax, descent.step)
     axes[0].set_ylabel(LOSS)
     legend(axes[0], loc="lower left", fontsize=8)
     left = descent.relative[-1]
     return fig, (
-        "Gauss-Newton follows its dashed prediction at every conditioning; gradient descent does not keep up "
-        f"(median and range of the seeds). After {descent.step[-1]} steps it has {span(left[0])} of its loss left at "
+        f"With η = {min(gauss_newton):g} Gauss-Newton follows its dashed prediction at every conditioning; "
+        "gradient descent does not keep up (median and range of the seeds). "
+        f"After {descent.step[-1]} steps it has {span(left[0])} of its loss left at "
         f"κ = {kappa.flatten()[0]:.0f}, and {span(left[-1])} at κ = {kappa.flatten()[-1]:.0f}."
     )
 
@@ -74,12 +76,13 @@ def damping(damped: Trace, envelope: tuple[Tensor, Tensor], eps: Tensor, error: 
         predicted(left, damped.time, line, label)
     left.set(xlabel="time t = ηk", ylabel="relative loss $L/L_0$", yscale="log", ylim=(1e-6, 3))
     curve(right, eps, error, "measured", look="damped Gauss-Newton")
-    predicted(right, eps, bound, "bound λ_max/ε")
+    predicted(right, eps, bound, r"bound $\lambda_{\max}/\varepsilon$")
     right.set(xlabel="damping ε", ylabel="distance from the gradient", xscale="log", yscale="log", ylim=(1e-5, 9))
     for ax in (left, right):
-        legend(ax)
+        legend(ax, loc="lower left")
     return fig, (
-        f"Left: with ε = λ_min the {damped.loss[0].numel()} losses stay in the envelope; at time {damped.time[-1]:.1g} they "
+        f"Left: with the smallest eigenvalue as damping the {damped.loss[0].numel()} losses stay in the envelope; "
+        f"at time {damped.time[-1]:.1g} they "
         f"are {span(damped.relative[-1], '.1e')} of the start. Right: with large damping the step turns into the gradient, "
         "at least as fast as the bound."
     )
@@ -96,8 +99,8 @@ def images(runs: Mapping[str, Trace], step: Tensor, line: Tensor) -> tuple[Figur
         for ax in (left, right):
             _steps(ax, trace.step)
     predicted(left, step, line)
-    left.set(xlabel="step k", ylabel=LOSS, yscale="log", ylim=(1e-8, 3))
-    right.set(xlabel="step k", ylabel="test accuracy", ylim=(0.5, 1.02))
+    left.set(ylabel=LOSS, yscale="log", ylim=(1e-8, 3))
+    right.set(ylabel="test accuracy", ylim=(0.5, 1.02))
     legend(left, loc="lower left")
     return fig, (
         f"Threes against eights. Left: {next(iter(runs))} on its dashed prediction; after {trace.step[-1]} steps {name} has "
@@ -111,3 +114,4 @@ def _steps(ax, step: Tensor) -> None:
     ax.set_xlim(0, step[-1].item())
     ax.set_xticks([t for t in (0, 5, 10, 100, 1000) if t <= step[-1]], minor=False)
     ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.set_xlabel("step k (logarithmic from 10)")

@@ -78,6 +78,8 @@ def _run(node, folder, on_cell):
 
 
 def _refuse(output):
+    if output.output_type == "error":  # an object that could not be displayed; the cell itself went on
+        return f"an error: {output.ename}: {output.evalue}"
     if output.output_type == "stream" and output.name == "stderr":
         return f"stderr or a warning: {output.text.strip()}"
     for text in texts(output):

@@ -77,8 +77,8 @@ class Ledger:
             low, high: bounds that a formula gives; constant ones stand in the file.
 
         Raises:
-            ValueError: for an unknown claim, one entered before, one with nothing to compare with, or a measurement that is
-                not finite.
+            ValueError: for an unknown claim, one entered before, one with nothing to compare with or with two such things, or
+                a measurement that is not finite.
         """
         measured = torch.as_tensor(measured, dtype=torch.float64).flatten()
         if id not in self.texts or id in self.claims:
@@ -88,6 +88,9 @@ class Ledger:
         if not torch.isfinite(measured).all() or not measured.numel():
             raise ValueError(f"claim {id!r} has a measurement that is not finite: {measured.tolist()}")
         text = self.texts[id]
+        given = {name for name, bound in (("low", low), ("high", high)) if bound is not None}
+        if given and (predicted is not None or given & text.keys()):
+            raise ValueError(f"claim {id!r} has something to be compared with already: leave out {', '.join(sorted(given))}")
         low, high = text.get("low", low), text.get("high", high)
         if predicted is not None:
             holds, said, tolerance = _near(id, text, measured, predicted)

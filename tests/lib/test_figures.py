@@ -229,7 +229,8 @@ def test_a_race_has_a_panel_a_conditioning_with_its_own_runs():
 def test_the_damping_figure_draws_both_bounds_and_the_gradient_limit():
     figure, says = damping()
     left, right = figure.axes
-    assert labels(left) == ["damped Gauss-Newton", "predicted envelope"] and labels(right) == ["measured", "bound λ_max/ε"]
+    assert labels(left) == ["damped Gauss-Newton", "predicted envelope"]
+    assert labels(right)[0] == "measured" and "bound" in labels(right)[1]
     loss, low, high = (line.get_ydata() for line in left.lines)
     assert (low <= loss).all() and (loss <= high).all() and (low < high)[1:].all()
     np.testing.assert_allclose(right.lines[0].get_xdata(), EPS)

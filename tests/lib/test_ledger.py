@@ -189,3 +189,10 @@ def test_the_claims_of_each_lesson_are_well_formed(file):
 
 def test_there_are_claims():
     assert [file.name for file in FILES][:1] == ["lesson01.toml"]
+
+
+@pytest.mark.parametrize(("predicted", "file"), [(1.0, {"within": 2}), (None, {"low": 0.0})])
+def test_a_claim_is_compared_with_one_thing(predicted, file):
+    text = {"statement": "s", "paper": "p", "setting": "t", **file}
+    with pytest.raises(ValueError, match="leave out low"):
+        Ledger("01", {"a": text}).claim("a", 1.0, predicted, low=0.5)

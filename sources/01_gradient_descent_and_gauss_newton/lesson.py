@@ -286,11 +286,14 @@ T = torch.stack([torch.randn(100, 100, generator=g, dtype=J.dtype) for g in gene
 rotations = torch.linalg.qr(T)[0]
 
 # %%
-cases = {"train": (T, J), "not-test": (T, J_test), "rotation": (rotations, J_test)}
-for name, case in cases.items():
-    print(
-        f"{name}: relative change {ledger.claim(f'invariant-{name}', change(*case)).spread}"
-    )
+cases = {
+    "train": (T, J, "training outputs"),
+    "not-test": (T, J_test, "test outputs"),
+    "rotation": (rotations, J_test, "test outputs, T a rotation"),
+}
+for name, (matrix, seen, words) in cases.items():
+    entry = ledger.claim(f"invariant-{name}", change(matrix, seen))
+    print(f"relative change of the {words}: {entry.spread}")
 guess(my_guess, "the training outputs move alike, the test outputs do not")
 
 # %% [markdown]

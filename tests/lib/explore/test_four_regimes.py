@@ -1,13 +1,12 @@
 """The widget of lesson 00 over its whole slider grid, without a browser."""
 
 import statistics
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from moves import again, visit
 
 from regimes.explore import filmstrip, four_regimes
 from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
@@ -16,28 +15,11 @@ from regimes.problems import wave
 
 @pytest.fixture(scope="module")
 def grid():
-    """Every slider position once: settings, result, readout, and the processor time of the move, picture included."""
-    widget, moves = four_regimes.explorer(), []
-    for settings in widget.grid():
-        begin = time.process_time()
-        fit = compute(**settings)
-        told = widget.update(fit)
-        png = widget._render()
-        moves.append(SimpleNamespace(**settings, fit=fit, told=told, png=png, seconds=time.process_time() - begin))
-    return moves
+    return visit(four_regimes.explorer())
 
 
 def show(move):
     return f"{move.scaling}, width {move.width}, step {move.fraction} of the limit"
-
-
-def again(move):
-    """Processor time of the same move, measured once more where it was long: another program may have been in the way."""
-    if move.seconds < 1:
-        return move.seconds
-    begin = time.process_time()
-    compute(**{name: getattr(move, name) for name in CHOICES})
-    return time.process_time() - begin
 
 
 def test_every_position_was_visited(grid):
@@ -46,7 +28,7 @@ def test_every_position_was_visited(grid):
 
 def test_losses_are_finite_and_the_curve_is_on_the_grid(grid):
     for move in grid:
-        fit = move.fit
+        fit = move.result
         assert fit.loss[0] == 1 and torch.isfinite(fit.loss).all() and (fit.loss >= 0).all(), show(move)
         assert fit.x.shape == fit.f.shape == (200,), show(move)
         assert fit.sharpness[0] == 2 * move.fraction and fit.sharpness[1] > 0, show(move)
@@ -58,15 +40,15 @@ def test_steps_below_the_limit_fit_the_data(grid):
     moves = [move for move in grid if move.fraction <= 0.5]
     assert len(moves) == 24
     for move in moves:
-        assert move.fit.loss[-1] < 0.05, show(move)
+        assert move.result.loss[-1] < 0.05, show(move)
     for move in (m for m in moves if m.fraction == 0.1):
-        assert (move.fit.loss.diff() < 1e-12).all(), f"{show(move)}: a small step never raises the loss"
-        assert move.fit.sharpness[1] < 2, show(move)
+        assert (move.result.loss.diff() < 1e-12).all(), f"{show(move)}: a small step never raises the loss"
+        assert move.result.sharpness[1] < 2, show(move)
 
 
 def test_steps_far_beyond_the_limit_diverge_and_say_so(grid):
     for move in grid:
-        diverged = bool((move.fit.loss > CEILING).any())
+        diverged = bool((move.result.loss > CEILING).any())
         assert diverged or move.fraction < 2.5, show(move)
         assert not diverged or move.fraction >= 1.0, show(move)
         assert move.told.startswith("<b>Diverged</b>") == diverged, show(move)
@@ -75,7 +57,7 @@ def test_steps_far_beyond_the_limit_diverge_and_say_so(grid):
 
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
-        fit = move.fit
+        fit = move.result
         assert move.told == sentence(fit) and "nan" not in move.told and "inf" not in move.told.replace("infer", "")
         if not move.told.startswith("<b>"):
             assert f"loss is {fit.loss[-1]:.1e}" in move.told and f"{100 * fit.moved:.0f} % of their length" in move.told
@@ -83,7 +65,7 @@ def test_the_readout_has_the_numbers_and_never_a_nan(grid):
 
 
 def test_wide_networks_are_lazy_in_ntk_scaling_and_not_in_mean_field_scaling(grid):
-    moved = {(m.scaling, m.width): m.fit.moved for m in grid if m.fraction == 0.1}
+    moved = {(m.scaling, m.width): m.result.moved for m in grid if m.fraction == 0.1}
     widths = CHOICES["width"].values
     ntk, mean_field = ([moved[scaling, width] for width in widths] for scaling in ("ntk", "mean_field"))
     assert all(narrow > wide for narrow, wide in zip(ntk, ntk[1:], strict=False))
@@ -91,7 +73,7 @@ def test_wide_networks_are_lazy_in_ntk_scaling_and_not_in_mean_field_scaling(gri
 
 
 def test_at_half_the_limit_mean_field_training_ends_at_the_edge_of_stability(grid):
-    ends = {m.width: m.fit.sharpness[1] for m in grid if (m.scaling, m.fraction) == ("mean_field", 0.5)}
+    ends = {m.width: m.result.sharpness[1] for m in grid if (m.scaling, m.fraction) == ("mean_field", 0.5)}
     assert all(1.8 < end < 2.2 for end in ends.values()), ends
 
 
@@ -103,7 +85,7 @@ def test_a_move_is_quick_enough(grid):
     seconds = [move.seconds for move in grid]
     worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
     print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.3 and again(worst) < 1
+    assert statistics.median(seconds) < 0.3 and again(four_regimes.explorer(), worst) < 1
 
 
 def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
@@ -139,7 +121,7 @@ def test_sliders_have_distinct_visible_labels_and_values_in_words():
 
 
 def test_the_filmstrip_shows_slider_positions_with_target_data_and_fit(grid):
-    fits = {(move.scaling, move.width, move.fraction): move.fit for move in grid}
+    fits = {(move.scaling, move.width, move.fraction): move.result for move in grid}
     assert len(FRAMES) in (3, 4)
     figure = filmstrip(compute, draw, FRAMES, size=(4, 2.5))
     assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)

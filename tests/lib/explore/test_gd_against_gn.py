@@ -1,12 +1,11 @@
 """The widget of lesson 01 over its whole slider grid, without a browser."""
 
 import statistics
-import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from moves import again, visit
 
 from regimes.explore import filmstrip, gd_against_gn
 from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
@@ -14,28 +13,11 @@ from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS
 
 @pytest.fixture(scope="module")
 def grid():
-    """Every slider position once: settings, result, readout, and the processor time of the move, picture included."""
-    widget, moves = gd_against_gn.explorer(), []
-    for settings in widget.grid():
-        begin = time.process_time()
-        race = compute(**settings)
-        told = widget.update(race)
-        png = widget._render()
-        moves.append(SimpleNamespace(**settings, race=race, told=told, png=png, seconds=time.process_time() - begin))
-    return moves
+    return visit(gd_against_gn.explorer())
 
 
 def show(move):
     return f"κ = {move.kappa}, ε = {move.damping}, η = {move.eta}"
-
-
-def again(move):
-    """Processor time of the same move, measured once more where it was long: another program may have been in the way."""
-    if move.seconds < 1:
-        return move.seconds
-    begin = time.process_time()
-    compute(**{name: getattr(move, name) for name in CHOICES})
-    return time.process_time() - begin
 
 
 def test_every_position_was_visited(grid):
@@ -44,7 +26,7 @@ def test_every_position_was_visited(grid):
 
 def test_everything_is_finite(grid):
     for move in grid:
-        race = move.race
+        race = move.result
         assert race.diverged is None and len(race.gauss_newton) == STEPS + 1, show(move)
         for curve in (race.gauss_newton, race.descent, race.low, race.high):
             assert curve.shape == (STEPS + 1,) and torch.isfinite(curve).all() and (curve >= 0).all(), show(move)
@@ -54,16 +36,16 @@ def test_everything_is_finite(grid):
 
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
-        assert move.told == sentence(move.race)
-        assert f"{move.race.descent[-1]:.2f} with gradient descent" in move.told
-        end = move.race.gauss_newton[-1].item()
+        assert move.told == sentence(move.result)
+        assert f"{move.result.descent[-1]:.2f} with gradient descent" in move.told
+        end = move.result.gauss_newton[-1].item()
         assert (f"is {end:.1e} with" if end >= FLOOR else f"is below {FLOOR:.0e} with") in move.told, show(move)
         assert "nan" not in move.told and "inf" not in move.told
 
 
 def test_the_readout_tells_what_went_wrong_exactly_where_the_loss_rose(grid):
     for move in grid:
-        rose = move.race.gauss_newton.max() > 1.01
+        rose = move.result.gauss_newton.max() > 1.01
         assert ("after a peak of" in move.told) == rose != ("(predicted " in move.told), show(move)
         assert ("beyond 2, the stability limit" in move.told) == (rose and move.eta >= 2), show(move)
         assert rose or move.eta < 2, show(move)
@@ -74,8 +56,10 @@ def test_undamped_small_steps_follow_their_prediction_at_every_conditioning(grid
     moves = [move for move in grid if move.damping == 0 and move.eta <= 0.2]
     assert len(moves) == 12
     for move in moves:
-        loss, law = move.race.gauss_newton.clamp(FLOOR), ((1 - move.eta) ** (2.0 * torch.arange(STEPS + 1))).clamp(FLOOR)
-        assert torch.allclose(move.race.low, move.race.high) and (move.race.high.clamp(FLOOR) / law - 1).abs().max() < 1e-4
+        loss, law = move.result.gauss_newton.clamp(FLOOR), ((1 - move.eta) ** (2.0 * torch.arange(STEPS + 1))).clamp(FLOOR)
+        assert (
+            torch.allclose(move.result.low, move.result.high) and (move.result.high.clamp(FLOOR) / law - 1).abs().max() < 1e-4
+        )
         assert (0.5 < loss / law).all() and (loss / law < 2).all(), show(move)
         assert (loss.diff() <= 0).all(), show(move)
 
@@ -84,27 +68,27 @@ def test_small_steps_stay_in_their_envelope_unless_inputs_are_badly_conditioned(
     moves = [move for move in grid if move.kappa <= 10 and move.eta <= 0.2]
     assert len(moves) == 48
     for move in moves:
-        low, high, loss = (curve.clamp(FLOOR) for curve in (move.race.low, move.race.high, move.race.gauss_newton))
+        low, high, loss = (curve.clamp(FLOOR) for curve in (move.result.low, move.result.high, move.result.gauss_newton))
         assert (loss <= 1.1 * high).all() and (loss >= low / 1.2).all(), show(move)
 
 
 def test_more_damping_is_slower_and_never_faster_than_undamped(grid):
     for eta in (0.02, 0.05):
-        ends = [m.race.gauss_newton[-1] for m in grid if (m.kappa, m.eta) == (1, eta)]
+        ends = [m.result.gauss_newton[-1] for m in grid if (m.kappa, m.eta) == (1, eta)]
         assert len(ends) == 6 and all(a <= b for a, b in zip(ends, ends[1:], strict=False))
 
 
 def test_conditioning_slows_gradient_descent_only(grid):
-    descent = {m.kappa: m.race.descent for m in grid}
+    descent = {m.kappa: m.result.descent for m in grid}
     assert descent[100][-1] > descent[10][-1] > 5 * descent[1][-1]
     assert all((loss.diff() <= 0).all() for loss in descent.values())
-    assert all(torch.equal(m.race.descent, descent[m.kappa]) for m in grid)  # damping and eta are Gauss-Newton's
+    assert all(torch.equal(m.result.descent, descent[m.kappa]) for m in grid)  # damping and eta are Gauss-Newton's
 
 
 def test_the_pictures_differ_wherever_the_curves_do(grid):
     pictures = {}
     for move in grid:
-        curves = torch.cat([move.race.gauss_newton, move.race.descent, move.race.high]).clamp(FLOOR / 10, CEILING * 10)
+        curves = torch.cat([move.result.gauss_newton, move.result.descent, move.result.high]).clamp(FLOOR / 10, CEILING * 10)
         pictures.setdefault(move.png, []).append(curves)
     assert len(pictures) > 0.9 * len(grid)
     for same in pictures.values():
@@ -115,7 +99,7 @@ def test_a_move_is_quick_enough(grid):
     seconds = [move.seconds for move in grid]
     worst = max(grid, key=lambda move: move.seconds)
     print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.3 and again(worst) < 1
+    assert statistics.median(seconds) < 0.3 and again(gd_against_gn.explorer(), worst) < 1
 
 
 def test_a_loss_that_is_no_longer_finite_is_told_in_words():
@@ -150,7 +134,7 @@ def test_sliders_have_distinct_visible_labels_and_values_in_words():
 
 
 def test_the_filmstrip_shows_slider_positions_with_the_same_lines(grid):
-    races = {(move.kappa, move.damping, move.eta): move.race for move in grid}
+    races = {(move.kappa, move.damping, move.eta): move.result for move in grid}
     assert len(FRAMES) in (3, 4)
     figure = filmstrip(compute, draw, FRAMES, size=(3, 2.5))
     assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)

@@ -131,7 +131,7 @@ def train(
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
     for k in _counted(steps + 1):
         last = last or k == steps
-        here = _direction(optimizer, x, y, rows)
+        here = _direction(optimizer, x, y, k, rows)
         loss = here.loss.detach()
         if not torch.isfinite(loss).all():
             raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
@@ -158,15 +158,16 @@ def _counted(count):
         bar.close()
 
 
-def _direction(optimizer, x, y, rows) -> Direction:
+def _direction(optimizer, x, y, k, rows) -> Direction:
     """The direction; what cannot be solved after the first step is a run that blew up."""
     try:
         return optimizer.direction(x, y)
     except Unsolvable as error:
-        if not rows:
+        if k == 0:
             raise
         trace = _trace(rows)
-        raise Diverged(int(trace.step[-1]) + 1, torch.ones_like(trace.loss[-1], dtype=torch.bool), trace, str(error)) from error
+        runs, why = torch.ones_like(trace.loss[-1], dtype=torch.bool), "the kernel has outgrown the precision and the damping"
+        raise Diverged(k, runs, trace, why) from error
 
 
 @torch.no_grad()

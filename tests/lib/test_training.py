@@ -225,3 +225,14 @@ def test_refuses_a_negative_number_of_steps(options):
     net = two_layer()
     with pytest.raises(ValueError, match="steps >= 0 and every >= 1; got steps="):
         train(net, X, Y, GaussNewton(net), **options)
+
+
+def test_a_run_that_outgrows_its_damping_diverges_at_the_step_itself():
+    """Also between two records, where the trace does not tell the step."""
+    steps = []
+    for every in (1, 7):
+        net = two_layer()
+        with pytest.raises(Diverged, match="outgrown") as caught:
+            train(net, X, Y, GaussNewton(net, 30.0, damping=1e-3), 500, every=every)
+        steps.append(caught.value.step)
+    assert steps[0] == steps[1] > caught.value.trace.step[-1]

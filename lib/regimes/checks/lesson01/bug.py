@@ -169,9 +169,9 @@ FIND_THE_BUG = Behaviour(
             lambda runs: worst(runs, "fit") > FIT and worst(runs, "time") < 7,
         ),
         Mistake(
-            "too much damping",
-            "The step and the time are fine, but the training data are not fitted: the damping is larger than most eigenvalues of "
-            "the kernel, and what lies below it is trained like gradient descent.",
+            "small eigenvalues left",
+            "The step and the time are fine, but the training data are not fitted: what lies along small eigenvalues of the kernel is "
+            "still there. Either the damping is larger than they are, or this is gradient descent, which is slow there too.",
             _train(0.1, 120, 30.0),
             lambda runs: worst(runs, "fit") > FIT,
         ),

@@ -15,7 +15,7 @@ VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
 KEYS = set("id lesson paper place statement setting predicted measured spread tolerance verdict note".split())
 COLUMNS = ("claim", "paper and place", "predicted", "measured (spread)", "tolerance", "verdict", "note")
 TOP = """\
-# What we measured against what the papers say
+# What we measured against what was predicted
 
 <!-- Generated from the executed lessons by `python3 course.py claims`. Do not edit. -->
 This page is generated from the executed lessons; `python3 course.py claims` writes it anew.

@@ -99,12 +99,12 @@ guess(
 # What to see:
 #
 # - **Feature learning.** With $s = 1/m$ each unit has little say, so the units have to move: the network builds its own features.
-# - **Lazy.** With $s = 1/\sqrt m$ tiny movements of all the units add up to the answer. The features stay almost what they were
-#   at random; beyond the points the function goes its own way.
+# - **Lazy.** With $s = 1/\sqrt m$ smaller movements of all the units add up to the answer. At $m = 100$ the hidden weights still move, but
+#   several times less than under feature learning; the wider the network, the less they move.
 # - **Edge of stability.** The loss is not monotone at first, as if the step were too large, and then goes down all the same: the
 #   network has moved to where this step is just stable.
-# - **Gauss-Newton.** A straight line on the logarithmic axis, in a tenth of the steps (mind the axis). Every part of the error shrinks
-#   at one rate.
+# - **Gauss-Newton.** After a slower start almost a straight line on the logarithmic axis, in a tenth of the steps (mind the axis): every
+#   part of the error shrinks at nearly one rate. (A little damping, lesson 01, makes the rates differ where the kernel is nearly singular.)
 #
 # ## A first widget
 #
@@ -118,17 +118,18 @@ steady = list(frames.items())[
 told = [f"({t}) {four_regimes.sentence(four_regimes.compute(**f))}" for t, f in steady]
 show(
     filmstrip(four_regimes.compute, four_regimes.draw, frames, size=(4.2, 2.3)),
-    "Scaling 1/m with small steps bends the units towards the wave; scaling 1/√m barely "
-    "moves them; steps at the stability limit make the loss jump before it falls. "
+    "Scaling 1/m with small steps bends the units towards the wave; scaling 1/√m moves "
+    "them much less; steps at the stability limit make the loss jump before it falls. "
     + " ".join(told),
 )
 
 # %% [markdown]
-# Run the next cell and move the sliders by mouse or with the arrow keys. *Sharpness* is the largest eigenvalue of the matrix
-# that decides how fast the outputs move (lesson 01). Try to find
+# Run the next cell and move the sliders by mouse or with the arrow keys. *Sharpness* is the largest eigenvalue of $K/n$,
+# where the matrix $K$ decides how fast the $n$ outputs move (lesson 01); gradient descent is stable while step × sharpness is below 2. Try
+# to find
 #
 # 1. a width at which scaling by $1/\sqrt m$ is no longer lazy,
-# 2. a step at which the sharpness ends where step × sharpness is 2, although it started well below,
+# 2. the smallest step after which step × sharpness ends at 2,
 # 3. a step from which the run does not come back.
 
 # %% tags=["widget"]
@@ -139,10 +140,10 @@ four_regimes.explorer().show()
 #
 # A lesson makes a **claim** in plain words and says which paper and equation it is from. You **predict** what will happen, run
 # a cell, and see the **measurement solid** beside the **prediction dashed**. The last table of each lesson, its *ledger*, sets
-# what was predicted beside what was measured over several random seeds. Where our measurement disagrees with a paper, the ledger
+# what was predicted beside what was measured, over several random seeds where chance matters. Where our measurement disagrees with a paper, the ledger
 # says so.
 #
-# **Exercises.** In a terminal, in the course's folder:
+# **Exercises.** In a second terminal, in the course's folder:
 #
 # - `python3 course.py start 01` copies the exercises of lesson 01 to the folder `work`, which is yours: nothing is ever overwritten there.
 # - In the notebook, each exercise has hints to unfold and a check that answers at once.

@@ -15,11 +15,12 @@
 # %% [markdown]
 # # Exercises 01: gradient descent and Gauss-Newton
 #
-# Four exercises on [lesson 01](../lessons/01_gradient_descent_and_gauss_newton.ipynb). Replace the lines that say so, run the cell, and
+# Four exercises on [lesson 01](../lessons/01_gradient_descent_and_gauss_newton.ipynb). Replace the lines `# YOUR CODE HERE` and
+# `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
 #
-# All your numbers are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+# Arrays are `torch.float64` tensors; exercise 3 takes and returns plain numbers. Return new tensors; leave the arguments as they are.
 
 # %%
 import math
@@ -44,7 +45,8 @@ from regimes.training import train
 #
 # Among all parameter movements $\delta$, the damped Gauss-Newton direction minimises
 # $\lVert J\delta - r\rVert^2 + \varepsilon \lVert\delta\rVert^2$. For $p$ parameters and $n$ samples with $p \gg n$ it is cheapest to solve a
-# system with an $n \times n$ matrix. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$.
+# system with an $n \times n$ matrix. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (Here
+# ε is added to $JJ^\top$; the lesson's ε is added to $K = m JJ^\top$ and is $m$ times as large.)
 
 
 # %% exercise="gn_direction"
@@ -128,14 +130,14 @@ check("01/two_layer_gram", two_layer_gram)
 # ★★ · 10 minutes · derive a formula, then compare with a run
 #
 # A Gauss-Newton step of size $\eta$ multiplies a mode of the residual with eigenvalue $\lambda$ by $1 - \eta\rho$, with
-# $\rho = \lambda/(\lambda+\varepsilon)$. The loss is the square of the residual. Return the fewest and the most steps after which the loss can
-# first be *below* `tolerance` times its start: the fewest if all of the residual lies in modes far above the damping ($\rho = 1$), the
-# most if all of it lies in the mode of $\lambda_{\min}$. Steps are below one.
+# $\rho = \lambda/(\lambda+\varepsilon)$. The loss is proportional to the square of the residual. Return the fewest and the most steps after
+# which the loss can first be *at most* `tolerance` times its start: the fewest if all of the residual lies in modes far above the damping ($\rho = 1$), the
+# most if all of it lies in the mode of $\lambda_{\min}$. Assume $0 < \eta < 1$.
 
 
 # %% exercise="steps_to"
 def steps_to(tolerance, step, lambda_min, damping):
-    """The fewest and the most steps until the loss is below tolerance times its start.
+    """The fewest and the most steps until the loss is at most tolerance times its start.
 
     tolerance, step: numbers between 0 and 1.   lambda_min: > 0.   damping: >= 0.
     Returns: a tuple of two whole numbers (int).

@@ -41,3 +41,9 @@ def test_the_citation_lists_the_five_papers():
         "arXiv:2406.08654",
         "arXiv:2411.07979",
     ]
+
+
+def test_the_code_of_the_readme_runs(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf8"), re.S)
+    exec(code, {})
+    assert capsys.readouterr().out

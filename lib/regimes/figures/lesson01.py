@@ -59,12 +59,14 @@ def race(gauss_newton: Mapping[float, Trace], descent: Trace, kappa: Tensor) -> 
         _steps(ax, descent.step)
     axes[0].set_ylabel(LOSS)
     legend(axes[0], loc="lower left", fontsize=8)
-    left = descent.relative[-1]
+    left, large = descent.relative[-1], max(gauss_newton)
+    worst = gauss_newton[large].relative[:, -1].max()
     return fig, (
         f"With η = {min(gauss_newton):g} Gauss-Newton follows its dashed prediction at every conditioning; "
         "gradient descent does not keep up (median and range of the seeds). "
         f"After {descent.step[-1]} steps it has {span(left[0])} of its loss left at "
-        f"κ = {kappa.flatten()[0]:.0f}, and {span(left[-1])} at κ = {kappa.flatten()[-1]:.0f}."
+        f"κ = {kappa.flatten()[0]:.0f}, and {span(left[-1])} at κ = {kappa.flatten()[-1]:.0f}. "
+        f"With η = {large:g} the loss first rises to as much as {worst:.2g} of its start at κ = {kappa.flatten()[-1]:.0f}."
     )
 
 
@@ -77,7 +79,7 @@ def damping(damped: Trace, envelope: tuple[Tensor, Tensor], eps: Tensor, error: 
     left.set(xlabel="time t = ηk", ylabel="relative loss $L/L_0$", yscale="log", ylim=(1e-6, 3))
     curve(right, eps, error, "measured", look="damped Gauss-Newton")
     predicted(right, eps, bound, r"bound $\lambda_{\max}/\varepsilon$")
-    right.set(xlabel="damping ε", ylabel="distance from the gradient", xscale="log", yscale="log", ylim=(1e-5, 9))
+    right.set(xlabel="damping ε", ylabel="distance of εδ from the gradient", xscale="log", yscale="log", ylim=(1e-5, 9))
     for ax in (left, right):
         legend(ax, loc="lower left")
     return fig, (

@@ -43,7 +43,7 @@ def discrete_rate(eta: float) -> float:
 
 
 def steps_to(tolerance: float, eta: float) -> int:
-    """Steps of size ``eta`` until ``L / L_0 < tolerance``: ``ceil(ln(tolerance) / (2 ln(1 - eta)))``.
+    """Steps of size ``eta`` until ``L / L_0 <= tolerance``: ``ceil(ln(tolerance) / (2 ln(1 - eta)))``.
 
     Raises:
         ValueError: unless both lie strictly between 0 and 1.

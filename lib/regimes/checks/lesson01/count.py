@@ -18,7 +18,7 @@ def _count_by_running(tolerance, step, lambda_min, damping):
 
     def run(rate):
         residual, count = 1.0, 0
-        while residual**2 >= tolerance:
+        while residual**2 > tolerance:
             residual, count = residual * (1 - step * rate), count + 1
         return count
 

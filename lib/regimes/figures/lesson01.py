@@ -66,7 +66,7 @@ def race(gauss_newton: Mapping[float, Trace], descent: Trace, kappa: Tensor) -> 
         "gradient descent does not keep up (median and range of the seeds). "
         f"After {descent.step[-1]} steps it has {span(left[0])} of its loss left at "
         f"κ = {kappa.flatten()[0]:.0f}, and {span(left[-1])} at κ = {kappa.flatten()[-1]:.0f}. "
-        f"With η = {large:g} the loss first rises to as much as {worst:.2g} of its start at κ = {kappa.flatten()[-1]:.0f}."
+        f"With η = {large:g} the loss first rises to as much as {worst:.2g} times its start at κ = {kappa.flatten()[-1]:.0f}."
     )
 
 

@@ -327,7 +327,7 @@ for name, steps in (("Gauss-Newton", 100), ("gradient descent", 600)):
 
 # %%
 gn = runs["Gauss-Newton"]
-show(*draw.images(runs, gn.step, 0.9 ** (2.0 * gn.step)))
+show(*draw.images(runs, gn.step, theory.step_loss(gn.step, 0.1)))
 _ = ledger.claim("digits-rate", gn.rate(), theory.discrete_rate(0.1))
 _ = ledger.claim("digits-steps", gn.steps_to(1e-6), theory.steps_to(1e-6, 0.1))
 

@@ -11,6 +11,7 @@ from regimes.theory.gauss_newton import (
     frozen_residual,
     random_feature_prediction,
     step_envelope,
+    step_loss,
     steps_to,
 )
 
@@ -101,3 +102,8 @@ def test_random_feature_prediction_drops_small_singular_values():
     wanted = new @ (V[:, :2] / torch.tensor([2.0, 1.0], dtype=DOUBLE) @ (U[:, :2].T @ y))
     assert relative(random_feature_prediction(features, y, new, cutoff=1e-6), wanted) < 1e-8
     assert relative(random_feature_prediction(features, y, new), wanted) > 1
+
+
+def test_step_loss_is_the_square_of_what_the_steps_leave():
+    residual = torch.tensor([1.0, 0.7, 0.7**2, 0.7**3], dtype=torch.float64)
+    torch.testing.assert_close(step_loss(torch.arange(4), 0.3), residual**2)

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from regimes.figures.base import curve, eigenvalues, legend, panels, predicted, span
+from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
 
 __all__ = ["damping", "images", "modes", "race", "spectra"]
@@ -54,7 +55,7 @@ def race(gauss_newton: Mapping[float, Trace], descent: Trace, kappa: Tensor) -> 
         for (eta, trace), marker in zip(gauss_newton.items(), "o^", strict=True):
             curve(ax, trace.step, trace.relative[:, i], f"GN, η = {eta}", look="Gauss-Newton", marker=marker)
             label = "predicted" if marker == "^" else None
-            predicted(ax, trace.step, (1 - eta) ** (2.0 * trace.step), label)
+            predicted(ax, trace.step, step_loss(trace.step, eta), label)
         ax.set(title=f"κ = {k:.0f}", yscale="log", ylim=(1e-8, 3))
         _steps(ax, descent.step)
     axes[0].set_ylabel(LOSS)

@@ -18,6 +18,7 @@ __all__ = [
     "frozen_residual",
     "random_feature_prediction",
     "step_envelope",
+    "step_loss",
     "steps_to",
 ]
 
@@ -40,6 +41,11 @@ def discrete_rate(eta: float) -> float:
     """
     _unit(eta)
     return float(-2 * np.log1p(-eta) / eta)
+
+
+def step_loss(k: Tensor, eta: float) -> Tensor:
+    """``L_k / L_0 = (1 - eta)^(2 k)`` after ``k`` undamped Gauss-Newton steps of size ``eta``, to first order in them."""
+    return (1 - eta) ** (2 * torch.as_tensor(k, dtype=torch.float64))
 
 
 def steps_to(tolerance: float, eta: float) -> int:

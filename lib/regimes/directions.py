@@ -55,7 +55,14 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> D
     return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
 
 
-def gauss_newton(net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tensor | SmallestEigenvalue = 0.0) -> Direction:
+def gauss_newton(
+    net: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    *,
+    damping: float | Tensor | SmallestEigenvalue = 0.0,
+    singular: str = "error",
+) -> Direction:
     r"""The Gauss-Newton direction of the squared loss in sample space: :math:`c\,J^T (K + \epsilon I)^{-1} r`.
 
     ``K = c J J^T`` is the ``N x N`` kernel, ``c`` the network's time scale, ``r = f(x) - y`` the residual (no 1/n: a step of
@@ -67,10 +74,14 @@ def gauss_newton(net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tenso
         x: inputs ``(..., n, d)``.
         y: targets ``(..., n)``.
         damping: ``epsilon``: zero, a positive number (or one a run), or `SmallestEigenvalue` for Arbel et al.'s rule.
+        singular: what to do without damping where ``K`` is singular at float64 (fewer parameters than outputs, features
+            that are linearly dependent or nearly so): raise an ``"error"``, or ``"drop"`` the eigenvalues that are not
+            resolved and take the shortest least-squares step.
 
     Raises:
         ValueError: for a negative damping, one too small for the precision, no damping in float32, targets of another
             shape than the outputs, or data that are not finite.
+        regimes.linalg.Singular: (a ValueError) without damping on a singular kernel, unless ``singular="drop"``.
 
     Source: Arbel et al. 2023; written in sample space by the push-through identity.
     """
@@ -83,7 +94,7 @@ def gauss_newton(net: nn.Module, x: Tensor, y: Tensor, *, damping: float | Tenso
         tensors = J.vjp(c * a.to(r.dtype))
     else:
         _refuse_undamped(epsilon, r.dtype)
-        tensors, how = minimum_norm_solve(K, r64, pull=lambda a: J.vjp(c * a), push=J.jvp)
+        tensors, how = minimum_norm_solve(K, r64, pull=lambda a: J.vjp(c * a), push=J.jvp, singular=singular)
     return Direction(tensors, squared.value(r, torch.zeros_like(r), J.samples), how)
 
 

@@ -16,7 +16,12 @@ __all__ = ["VERDICTS", "Claim", "Ledger", "digits3"]
 
 MIME = "application/vnd.regimes.claims+json"
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
-WORDS = {"statement": True, "paper": True, "setting": True, "place": False, "note": False, "verdict": False}  # needed or not
+NEEDED = {"statement", "paper", "setting"}
+WORDS = NEEDED | {"place", "note", "verdict", "statistic"}
+STATISTICS = {
+    "median": lambda runs: runs.quantile(0.5),
+    "geometric mean": lambda runs: runs.log().mean().exp(),
+}
 BOUNDS = {"within", "within_percent", "low", "high"}
 
 
@@ -68,7 +73,9 @@ class Ledger:
         """Enter what was measured of one claim.
 
         The verdict is *reproduced* if every run is as predicted: within the claim's tolerance of ``predicted``, or inside the
-        bounds ``low`` and ``high``. Otherwise it is *contradicts*, unless the claim's text gives another verdict with a note.
+        bounds ``low`` and ``high``. A claim about a ``statistic`` of the runs (its text names one of `STATISTICS`) is judged
+        by that number instead, and shows it by name. Otherwise it is *contradicts*, unless the claim's text gives another
+        verdict with a note.
 
         Args:
             id: of the claim, as in the lesson's TOML file.
@@ -88,19 +95,22 @@ class Ledger:
         if not torch.isfinite(measured).all() or not measured.numel():
             raise ValueError(f"claim {id!r} has a measurement that is not finite: {measured.tolist()}")
         text = self.texts[id]
+        of = text.get("statistic")
+        judged = STATISTICS[of](measured).reshape(1) if of else measured
         given = {name for name, bound in (("low", low), ("high", high)) if bound is not None}
         if given and (predicted is not None or given & text.keys()):
             raise ValueError(f"claim {id!r} has something to be compared with already: leave out {', '.join(sorted(given))}")
         low, high = text.get("low", low), text.get("high", high)
         if predicted is not None:
-            holds, said, tolerance = _near(id, text, measured, predicted)
+            holds, said, tolerance = _near(id, text, judged, predicted)
         elif low is None and high is None:
             raise ValueError(f"claim {id!r} has neither a prediction nor a bound")
         else:
-            holds, said, tolerance = _inside(measured, low, high)
+            holds, said, tolerance = _inside(judged, low, high)
         verdict = text.get("verdict", "reproduced" if holds else "contradicts")
         words = {word: text.get(word, "") for word in ("paper", "place", "statement", "setting", "note")}
-        outcome = {"predicted": said, "measured": digits3(measured.quantile(0.5).item()), "spread": _spread(measured)}
+        shown = f"{of} {digits3(judged.item())}" if of else digits3(STATISTICS["median"](measured).item())
+        outcome = {"predicted": said, "measured": shown, "spread": _spread(measured)}
         self.claims[id] = Claim(id=id, lesson=self.lesson, tolerance=tolerance, verdict=verdict, **words, **outcome)
         return self.claims[id]
 
@@ -144,10 +154,12 @@ def _read(lesson: str) -> dict:
 
 
 def _well_formed(id: str, text: Mapping) -> None:
-    missing = {word for word, needed in WORDS.items() if needed} - text.keys()
-    unknown = text.keys() - WORDS.keys() - BOUNDS
+    missing = NEEDED - text.keys()
+    unknown = text.keys() - WORDS - BOUNDS
     if missing or unknown:
         raise ValueError(f"claim {id!r} lacks {sorted(missing) or 'nothing'} and has unknown {sorted(unknown) or 'nothing'}")
+    if text.get("statistic", "median") not in STATISTICS:
+        raise ValueError(f"claim {id!r}: a statistic is one of {', '.join(STATISTICS)}; got {text['statistic']!r}")
     if "verdict" in text and (text["verdict"] not in VERDICTS or not text.get("note")):
         raise ValueError(f"claim {id!r}: a verdict of its own must be one of {', '.join(VERDICTS)} and come with a note")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["SmallestEigenvalue", "Solve", "Unsolvable", "damped_solve", "minimum_norm_solve"]
+__all__ = ["Singular", "SmallestEigenvalue", "Solve", "Unsolvable", "damped_solve", "minimum_norm_solve"]
 
 Step = tuple[Tensor, ...]
 
@@ -56,6 +56,25 @@ class Unsolvable(ValueError):
     """The kernel is not finite, or the damping is lost in its rounding."""
 
 
+class Singular(Unsolvable):
+    """The kernel has eigenvalues that the precision does not resolve, and nobody said what to do with them.
+
+    Attributes:
+        runs: the runs concerned, as a boolean tensor.
+    """
+
+    def __init__(self, K: Tensor, rank: Tensor, runs: Tensor):
+        self.runs, N = runs, K.shape[-1]
+        lam = torch.linalg.eigvalsh(K.reshape(-1, N, N)[runs.reshape(-1).int().argmax()])
+        which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
+        super().__init__(
+            f"the kernel is singular{which}: of its {N} eigenvalues {int(rank[runs].min())} are resolved in {K.dtype} "
+            f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e}), so that rounding would decide an undamped step. Use a positive "
+            "damping; or a wider network, or larger hidden weights at the start; or singular='drop' for the shortest "
+            "least-squares step on the eigenvalues that are resolved"
+        )
+
+
 def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, Solve]:
     """``a = (K + damping I)^-1 r`` by Cholesky.
 
@@ -86,7 +105,13 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
 
 
 def minimum_norm_solve(
-    K: Tensor, r: Tensor, pull: Callable[[Tensor], Step], push: Callable[[Step], Tensor], *, tolerance: float = 1e-8
+    K: Tensor,
+    r: Tensor,
+    pull: Callable[[Tensor], Step],
+    push: Callable[[Step], Tensor],
+    *,
+    tolerance: float = 1e-8,
+    singular: str = "drop",
 ) -> tuple[Step, Solve]:
     r"""The shortest step that solves ``J delta = r``, in the least-squares sense where ``K`` is singular.
 
@@ -102,10 +127,15 @@ def minimum_norm_solve(
         pull: ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor a parameter.
         push: a step to ``J delta``.
         tolerance: on ``|J delta - r| / |r|``.
+        singular: what to do with a singular run: ``"drop"`` its small eigenvalues, or raise an ``"error"``.
 
     Raises:
+        ValueError: for another ``singular``.
         Unsolvable: if ``K`` is not finite.
+        Singular: if a run is singular and ``singular="error"``.
     """
+    if singular not in ("drop", "error"):
+        raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
     _finite(K)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps
     jitter = eps * _size(K)
@@ -115,15 +145,17 @@ def minimum_norm_solve(
         correction = pull(_back(L, r - push(step)))
         step = tuple(s + c for s, c in zip(step, correction, strict=True))
     miss, zero = _relative(r - push(step), r), torch.zeros_like(jitter)
-    singular = (failed > 0) | ~(miss <= tolerance)
-    if not singular.any():
+    missed = (failed > 0) | ~(miss <= tolerance)
+    if not missed.any():
         return step, Solve("cholesky, corrected", zero, miss)
     lam, Q = torch.linalg.eigh(K)
     keep = lam > eps * lam[..., -1:]
+    if singular == "error":
+        raise Singular(K, keep.sum(-1), missed)
     inverse = torch.where(keep, 1 / torch.where(keep, lam, 1.0), 0.0)
     shortest = pull((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
-    step = tuple(torch.where(_per_run(singular, s), e, s) for s, e in zip(step, shortest, strict=True))
-    rank = torch.where(singular, keep.sum(-1), K.shape[-1])
+    step = tuple(torch.where(_per_run(missed, s), e, s) for s, e in zip(step, shortest, strict=True))
+    rank = torch.where(missed, keep.sum(-1), K.shape[-1])
     return step, Solve("eigenvalues", zero, _relative(r - push(step), r), rank)
 
 

@@ -199,6 +199,26 @@ class TwoLayer(nn.Module):
         """Outputs ``(..., n)`` for inputs ``(..., n, d)``; ``x`` without run axes is shared by all runs."""
         return self.scale * (self.hidden(x)[0] @ self.v[..., None])[..., 0]
 
+    def units(self, index: Tensor) -> "TwoLayer":
+        """A network made of copies of some hidden units, in the scaling of its own width.
+
+        ``index`` of shape ``(m',)`` holds the numbers of the units to take: a permutation reorders them,
+        ``torch.arange(m).repeat(2)`` takes each twice, which in mean-field scaling leaves the outputs as they are. With further
+        axes in front it makes a stack of runs: ``torch.arange(m).reshape(k, m // k)`` cuts one network into ``k`` pieces.
+
+        Raises:
+            IndexError: for a unit that does not exist.
+        """
+        W, v = self.W.detach()[..., index, :], self.v.detach()[..., index]
+        options = {"activation": self.activation, "scaling": self.scaling, "bias": self.bias}
+        net = TwoLayer(self.inputs, v.shape[-1], runs=v.shape[:-1], dtype=v.dtype, device=v.device, **options)
+        with torch.no_grad():
+            net.W.copy_(W)
+            net.v.copy_(v)
+        net.W.requires_grad_(self.W.requires_grad)
+        net.v.requires_grad_(self.v.requires_grad)
+        return net
+
     def extra_repr(self) -> str:
         """Shown by ``print(net)``."""
         runs = f", runs={self.runs}" if self.runs else ""

@@ -136,21 +136,30 @@ class GaussNewton(DirectionOptimizer):
         lr: the step ``eta`` in function space, a positive number or one a run. One is a full step, two the stability limit.
         damping: ``epsilon`` on the kernel ``K = c J J^T``: zero (the minimum-norm step), a positive number, one a run, or
             `SmallestEigenvalue`.
+        singular: ``"error"`` or ``"drop"``: see `regimes.directions.gauss_newton`.
 
     Raises:
         ValueError: for a step size that is not positive, or a damping `regimes.directions.gauss_newton` refuses.
     """
 
-    def __init__(self, net: nn.Module, lr: float | Tensor = 0.05, *, damping: float | Tensor | SmallestEigenvalue = 0.0):
+    def __init__(
+        self,
+        net: nn.Module,
+        lr: float | Tensor = 0.05,
+        *,
+        damping: float | Tensor | SmallestEigenvalue = 0.0,
+        singular: str = "error",
+    ):
         if isinstance(lr, EdgeFraction):
             raise ValueError("EdgeFraction is a step size for GradientDescent; the stability limit of GaussNewton is lr = 2")
         if not callable(damping) and (torch.as_tensor(damping) < 0).any():
             raise ValueError(f"damping must be >= 0; got {damping}")
-        super().__init__(net, lr, damping=damping)
+        super().__init__(net, lr, damping=damping, singular=singular)
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The Gauss-Newton direction."""
-        return gauss_newton(self.net, x, y, damping=self.param_groups[0]["damping"])
+        options = self.param_groups[0]
+        return gauss_newton(self.net, x, y, damping=options["damping"], singular=options["singular"])
 
 
 def _positive(value, what):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from regimes.directions import Direction
-from regimes.linalg import Unsolvable
+from regimes.linalg import Singular, Unsolvable
 
 __all__ = ["Diverged", "Trace", "train"]
 
@@ -166,8 +166,10 @@ def _direction(optimizer, x, y, k, rows) -> Direction:
         if k == 0:
             raise
         trace = _trace(rows)
-        runs, why = torch.ones_like(trace.loss[-1], dtype=torch.bool), "the kernel has outgrown the precision and the damping"
-        raise Diverged(k, runs, trace, why) from error
+        if isinstance(error, Singular):
+            raise Diverged(k, error.runs.cpu(), trace, "the kernel has become singular at this precision") from error
+        runs = torch.ones_like(trace.loss[-1], dtype=torch.bool)
+        raise Diverged(k, runs, trace, "the kernel has outgrown the precision and the damping") from error
 
 
 @torch.no_grad()

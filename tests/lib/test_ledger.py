@@ -177,7 +177,7 @@ def test_the_claims_of_each_lesson_are_well_formed(file):
     lesson = file.name.removeprefix("lesson").removesuffix(".toml")
     assert len(texts) >= 6 and Ledger(lesson).texts == texts
     for id, text in texts.items():
-        words = [text[word] for word in text.keys() & WORDS.keys()]
+        words = [text[word] for word in text.keys() & WORDS]
         assert all(isinstance(word, str) and word.strip() == word != "" for word in words), id
         assert not any(c in word for word in words for c in "|\n"), f"{id}: a bar or a line break would break the table"
         numbers = [text[bound] for bound in text.keys() & BOUNDS]

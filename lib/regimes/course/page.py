@@ -2,13 +2,16 @@
 
 import io
 import os
+from types import SimpleNamespace
 
 import torch
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["guess", "seeds", "show"]
+__all__ = ["at_scale", "guess", "seeds", "show"]
+
+SCALES = ("course", "paper")
 
 
 def seeds(count: int) -> Tensor:
@@ -19,6 +22,21 @@ def seeds(count: int) -> Tensor:
     """
     first = int(os.environ.get("REGIMES_FIRST_SEED", 0))
     return torch.arange(first, first + count)
+
+
+def at_scale(**sizes: dict) -> SimpleNamespace:
+    """The sizes of a lesson: ``at_scale(course=dict(n=50), paper=dict(n=500)).n``.
+
+    ``"course"`` is what a lesson uses, unless the environment variable ``REGIMES_SCALE`` says ``"paper"``, as it does under
+    ``python3 course.py paper NN``: the same cells then run at the size of the paper.
+
+    Raises:
+        ValueError: if ``REGIMES_SCALE`` is neither, or the lesson does not give both.
+    """
+    wanted = os.environ.get("REGIMES_SCALE", "course")
+    if wanted not in SCALES or sizes.keys() != set(SCALES):
+        raise ValueError(f"the scales are {' and '.join(SCALES)}; asked for was {wanted!r}, given are {', '.join(sizes)}")
+    return SimpleNamespace(**sizes[wanted])
 
 
 def show(fig: Figure, says: str) -> None:

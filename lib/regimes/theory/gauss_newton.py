@@ -13,10 +13,12 @@ from torch import Tensor
 
 __all__ = [
     "damped_envelope",
+    "descent_bound",
     "discrete_rate",
     "flow_loss",
     "frozen_residual",
     "random_feature_prediction",
+    "shrinkage",
     "step_envelope",
     "step_loss",
     "steps_to",
@@ -46,6 +48,14 @@ def discrete_rate(eta: float) -> float:
 def step_loss(k: Tensor, eta: float) -> Tensor:
     """``L_k / L_0 = (1 - eta)^(2 k)`` after ``k`` undamped Gauss-Newton steps of size ``eta``, to first order in them."""
     return (1 - eta) ** (2 * torch.as_tensor(k, dtype=torch.float64))
+
+
+def shrinkage(k: Tensor, eta: float) -> Tensor:
+    """The share ``1 - (1 - eta)^k`` of the targets that the outputs have reached after ``k`` undamped steps from ``f = 0``.
+
+    The outputs on the training data are then the targets times this one number, to first order in the step.
+    """
+    return 1 - (1 - eta) ** torch.as_tensor(k, dtype=torch.float64)
 
 
 def steps_to(tolerance: float, eta: float) -> int:
@@ -82,6 +92,14 @@ def step_envelope(k: Tensor, eta: float, lambda_min: float | Tensor, damping: fl
     ends = torch.stack([1 - eta * slowest, torch.full_like(slowest, 1 - eta)])
     least = torch.where((ends[0] > 0) == (ends[1] > 0), ends.abs().amin(0), 0.0)
     return least ** (2 * k), ends.abs().amax(0) ** (2 * k)
+
+
+def descent_bound(k: Tensor, lr: float, lambda_min: float | Tensor, n: int) -> Tensor:
+    """The worst case of gradient descent, ``L_k / L_0 <= (1 - lr lambda_min / n)^(2 k)`` below half its stability limit.
+
+    Reached only if all of the residual lies along the smallest eigenvalue; a bound, not a prediction.
+    """
+    return (1 - lr * torch.as_tensor(lambda_min, dtype=torch.float64) / n) ** (2 * torch.as_tensor(k))
 
 
 def frozen_residual(K: Tensor, r0: Tensor, lr: float, n: int, steps: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Step sizes are times: after ``k`` steps of size ``lr`` the optimizer has followe
 the time of the gradient flow of the *mean* loss.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -76,14 +77,18 @@ class EdgeFraction:
     """A step size that follows the kernel: ``fraction`` of the stability limit ``2 n / lambda_max(K)`` of gradient descent.
 
     Computed anew every ``every`` steps, because ``lambda_max(K)`` grows during training: more than tenfold on noise labels,
-    where a step that is refreshed too rarely diverges.
+    where a step that is refreshed too rarely diverges. ``at_most`` caps the step where the kernel is so small at the start
+    (tiny weights) that its limit says nothing about the next steps.
     """
 
     fraction: float = 0.5
     every: int = 5
+    at_most: float = math.inf
 
     def __post_init__(self):
         _positive(self.fraction, "the fraction of the stability limit")
+        if not self.at_most > 0:
+            raise ValueError(f"the largest step EdgeFraction may choose must be positive; got at_most={self.at_most}")
         if self.every < 1:
             raise ValueError(f"EdgeFraction is refreshed every so many steps, at least one; got every={self.every}")
 
@@ -91,7 +96,7 @@ class EdgeFraction:
         """The step size for each run."""
         J = jacobian(net, x)
         largest = time_scale(net) * torch.linalg.eigvalsh(J.gram())[..., -1]
-        return self.fraction * 2 * J.samples / largest
+        return (self.fraction * 2 * J.samples / largest).clamp(max=self.at_most)
 
 
 class GradientDescent(DirectionOptimizer):

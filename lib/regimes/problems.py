@@ -47,6 +47,7 @@ def teacher_student(
     teacher_width: int = 3,
     kappa: float | Tensor = 1.0,
     labels: str = "teacher",
+    noise: float = 0.0,
     n_test: int = 500,
     seed: int | Tensor = 0,
 ) -> Problem:
@@ -57,6 +58,7 @@ def teacher_student(
     divided by the root mean square of the test labels, so that predicting zero costs a loss of one half.
 
     Args:
+        noise: standard deviation of what is added to the training labels, relative to their root mean square.
         n, n_test: numbers of training and test samples.
         d: number of inputs.
         teacher_width: number of hidden units of the teacher.
@@ -66,7 +68,7 @@ def teacher_student(
             seed draws the same teacher and the same Gaussians for every ``kappa``.
 
     Raises:
-        ValueError: for unknown labels, sizes below one, or ``kappa < 1``.
+        ValueError: for unknown labels, sizes below one, negative noise, or ``kappa < 1``.
 
     Source: Arbel et al. 2023 (their published code, with the labels normalised).
     """
@@ -75,17 +77,19 @@ def teacher_student(
         raise ValueError(f"unknown labels {labels!r}; choose 'teacher' or 'noise'")
     if min(n, d, n_test, teacher_width) < 1:
         raise ValueError(f"sizes must be at least one; got {n=}, {d=}, {n_test=}, {teacher_width=}")
+    if not 0 <= noise < float("inf"):
+        raise ValueError(f"label noise is a standard deviation, at least zero; got {noise}")
     if (kappa < 1).any():
         raise ValueError(f"kappa is a condition number, at least one; got {kappa.tolist()}")
     runs = tuple(seed.shape)
     scale = kappa[..., None] ** -torch.linspace(0, 1, d, dtype=torch.float64)
-    x, noise = _draws(seed, n + n_test, d)
+    x, normal = _draws(seed, n + n_test, d)
     x = x * scale[..., None, :]
     teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seed + 10**6)
     with torch.no_grad():
-        y = noise if labels == "noise" else teacher(x)
+        y = normal if labels == "noise" else teacher(x)
     y = y / y[..., n:].square().mean(-1, keepdim=True).sqrt()
-    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:], teacher if labels == "teacher" else None)
+    return Problem(x[..., :n, :], (y + noise * normal)[..., :n], x[..., n:, :], y[..., n:], teacher if labels == "teacher" else None)
 
 
 def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:

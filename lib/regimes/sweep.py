@@ -4,16 +4,19 @@ On a CPU a stack is fast while its arrays stay in the cache: a stack of small ne
 large networks is slower than a loop. On an accelerator the whole grid is one stack.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
 
+import numpy as np
 import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from regimes.linalg import Unsolvable
 from regimes.training import Diverged
 
 __all__ = ["Sweep", "stack_size", "sweep"]
@@ -30,7 +33,7 @@ class Sweep:
     Attributes:
         grid: the values of each setting.
         measured: for each name ``(*grid, ...)``; NaN where a run diverged.
-        diverged: ``(*grid)``, the step at which a run diverged, -1 where it did not.
+        diverged: ``(*grid)``, the step at which a run diverged (0: its first step could not be computed), -1 where it did not.
     """
 
     grid: dict[str, Tensor]
@@ -57,8 +60,8 @@ def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = 
 
     ``run(**settings)`` gets for each setting a tensor of shape ``(b,)``, one entry a run, and returns tensors ``(b, ...)`` by
     name. So it is written once: ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step and
-    the damping of an optimizer may be such tensors too. A run that diverges is taken out of its stack and reported; the
-    others of the stack are run again without it.
+    the damping of an optimizer may be such tensors too. A run that diverges, or whose first step cannot be computed, is taken
+    out of its stack and reported; the others of the stack are run again without it.
 
     Args:
         run: the function.
@@ -70,9 +73,9 @@ def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = 
 
     Raises:
         ValueError: for an empty grid, a stack below one, or results without one row a run.
-        regimes.training.Diverged: if every run diverged.
+        regimes.training.Diverged, regimes.linalg.Unsolvable: if every run ended so.
     """
-    grid = {name: torch.as_tensor(values) for name, values in grid.items()}
+    grid = {name: torch.as_tensor(np.asarray(values)) for name, values in grid.items()}  # float64, as NumPy takes numbers
     cells = list(product(*(range(len(values)) for values in grid.values())))
     if not grid or not cells or (stack is not None and stack < 1):
         raise ValueError(f"a sweep needs a grid with values and stacks of at least one run; got {dict(grid)}, {stack=}")
@@ -80,22 +83,24 @@ def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = 
     size = stack or len(cells)
     stacks = [settings[i : i + size] for i in range(0, len(settings), size)]
     work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_run_stack)(run, stack) for stack in stacks)
-    rows = [row for done in tqdm(work, total=len(stacks), desc="sweep", leave=False, delay=2) for row in done]
+    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
+    bar = tqdm(work, total=len(stacks), desc="sweep", leave=False, delay=2, disable=quiet)
+    rows = [row for done in bar for row in done]
     return _collect(grid, rows)
 
 
-def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[dict[str, Tensor] | Diverged]:
-    """For each run of the stack what it measured, or how it diverged."""
+def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[dict[str, Tensor] | Exception]:
+    """For each run of the stack what it measured, or what stopped it."""
     columns = {name: torch.stack([settings[name] for settings in stack]) for name in stack[0]}
     try:
         measured = run(**columns)
-    except Diverged as stop:
+    except (Diverged, Unsolvable) as stop:
         if len(stack) == 1:
             return [stop]
         half = ceil(len(stack) / 2)
         return _run_stack(run, stack[:half]) + _run_stack(run, stack[half:])
     for name, value in measured.items():
-        if len(value) != len(stack):
+        if value.shape[:1] != (len(stack),):
             raise ValueError(f"run() must return a row a run, {len(stack)} rows; {name!r} has shape {tuple(value.shape)}")
     return [{name: value[i].detach().cpu() for name, value in measured.items()} for i in range(len(stack))]
 
@@ -103,12 +108,12 @@ def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[dict[str, Tenso
 def _collect(grid: dict[str, Tensor], rows: list) -> Sweep:
     """The rows as tensors with an axis a setting."""
     shape = tuple(len(values) for values in grid.values())
-    pattern = next((row for row in rows if not isinstance(row, Diverged)), None)
+    pattern = next((row for row in rows if not isinstance(row, Exception)), None)
     if pattern is None:
         raise rows[0]
     gone = {name: torch.full_like(value, torch.nan, dtype=torch.float64) for name, value in pattern.items()}
-    whole = [gone if isinstance(row, Diverged) else row for row in rows]
+    whole = [gone if isinstance(row, Exception) else row for row in rows]
     measured = {name: torch.stack([row[name] for row in whole]) for name in pattern}
     measured = {name: value.reshape(*shape, *value.shape[1:]) for name, value in measured.items()}
-    steps = torch.tensor([row.step if isinstance(row, Diverged) else -1 for row in rows])
+    steps = torch.tensor([getattr(row, "step", 0) if isinstance(row, Exception) else -1 for row in rows])
     return Sweep(grid, measured, steps.reshape(shape))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import ceil
 from typing import Any
 
 import ipywidgets as widgets
@@ -118,17 +119,27 @@ class Explorer:
         return png.getvalue()
 
 
-def filmstrip(compute: Callable, draw: Draw, frames: Mapping[str, Mapping[str, Any]], size: tuple[float, float]) -> Figure:
+def filmstrip(
+    compute: Callable,
+    draw: Draw,
+    frames: Mapping[str, Mapping[str, Any]],
+    size: tuple[float, float],
+    *,
+    columns: int | None = None,
+) -> Figure:
     """A few slider positions side by side, for readers without widgets.
 
     Args:
         compute, draw: as for `Explorer`.
         frames: for each frame a title and the keywords of ``compute``.
         size: of one frame, in inches.
+        columns: how many frames in a row; all of them unless said otherwise.
     """
-    figure = new_figure((size[0] * len(frames), size[1]))
-    parts = figure.subfigures(1, len(frames), squeeze=False)[0]
-    for part, (title, settings) in zip(parts, frames.items(), strict=True):
+    columns = columns or len(frames)
+    rows = ceil(len(frames) / columns)
+    figure = new_figure((size[0] * columns, size[1] * rows))
+    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
+    for part, (title, settings) in zip(parts, frames.items(), strict=False):
         with style():
             draw(part)[1](compute(**settings))
         part.suptitle(title, fontsize=10.5)

@@ -3,6 +3,6 @@
 ``base`` holds what all lessons share; the figures of one lesson stand in a file of their own.
 """
 
-from regimes.figures.base import BLUE, LOOKS, curve, eigenvalues, legend, new_figure, panels, predicted, span, style
+from regimes.figures.base import BLUE, LOOKS, curve, eigenvalues, legend, median, new_figure, panels, predicted, span, style
 
-__all__ = ["BLUE", "LOOKS", "curve", "eigenvalues", "legend", "new_figure", "panels", "predicted", "span", "style"]
+__all__ = ["BLUE", "LOOKS", "curve", "eigenvalues", "legend", "median", "new_figure", "panels", "predicted", "span", "style"]

@@ -14,9 +14,23 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-__all__ = ["LOOKS", "STYLE", "curve", "eigenvalues", "legend", "new_figure", "panels", "predicted", "span", "style"]
+__all__ = [
+    "LOOKS",
+    "STYLE",
+    "curve",
+    "eigenvalues",
+    "legend",
+    "new_figure",
+    "panels",
+    "predicted",
+    "span",
+    "step_axis",
+    "style",
+]
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#666666"
+
+LOSS = "relative loss $L_k/L_0$"
 
 # A colour and a marker for each thing that recurs in the lessons.
 LOOKS = {
@@ -111,10 +125,24 @@ def legend(ax: Axes, **kwargs) -> Axes:
     return ax
 
 
+def median(values: Tensor) -> Tensor:
+    """The median over the last axis, runs; of an even number of them the mean of the two in the middle."""
+    return values.double().quantile(0.5, dim=-1)
+
+
 def span(values: Tensor, form: str = ".2g") -> str:
     """The smallest and the largest value in words, for a figure's sentence; one number if both are written alike."""
     low, high = (format(end.item(), form) for end in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
+
+
+def step_axis(ax: Axes, step: Tensor) -> None:
+    """A step axis that is linear up to ten and logarithmic from there, so that the start and the end are both seen."""
+    ax.set_xscale("symlog", linthresh=10)
+    ax.set_xlim(0, step[-1].item())
+    ax.set_xticks([t for t in (0, 5, 10, 100, 1000) if t <= step[-1]], minor=False)
+    ax.xaxis.set_major_formatter("{x:.0f}")
+    ax.set_xlabel("step k (logarithmic from 10)")
 
 
 def _array(t) -> np.ndarray:

@@ -6,13 +6,12 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.figures.base import curve, eigenvalues, legend, panels, predicted, span
+from regimes.figures.base import LOSS, curve, eigenvalues, legend, panels, predicted, span, step_axis
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
 
 __all__ = ["damping", "images", "modes", "race", "spectra"]
 
-LOSS = "relative loss $L_k/L_0$"
 LOOKS = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"))
 
 
@@ -57,7 +56,7 @@ def race(gauss_newton: Mapping[float, Trace], descent: Trace, kappa: Tensor) -> 
             label = "predicted" if marker == "^" else None
             predicted(ax, trace.step, step_loss(trace.step, eta), label)
         ax.set(title=f"κ = {k:.0f}", yscale="log", ylim=(1e-8, 3))
-        _steps(ax, descent.step)
+        step_axis(ax, descent.step)
     axes[0].set_ylabel(LOSS)
     legend(axes[0], loc="lower left", fontsize=8)
     left, large = descent.relative[-1], max(gauss_newton)
@@ -100,7 +99,7 @@ def images(runs: Mapping[str, Trace], step: Tensor, line: Tensor) -> tuple[Figur
         curve(right, trace.step, trace.measured["accuracy"], name)
         ends.append(f"{name} {span(trace.measured['accuracy'][-1], '.3f')}")
         for ax in (left, right):
-            _steps(ax, trace.step)
+            step_axis(ax, trace.step)
     predicted(left, step, line)
     left.set(ylabel=LOSS, yscale="log", ylim=(1e-8, 3))
     right.set(ylabel="test accuracy", ylim=(0.5, 1.02))
@@ -109,12 +108,3 @@ def images(runs: Mapping[str, Trace], step: Tensor, line: Tensor) -> tuple[Figur
         f"Threes against eights. Left: {next(iter(runs))} on its dashed prediction; after {trace.step[-1]} steps {name} has "
         f"{span(trace.relative[-1])} of its loss left. Right: test accuracy at the end, {' and '.join(ends)}."
     )
-
-
-def _steps(ax, step: Tensor) -> None:
-    """A step axis that is linear up to ten and logarithmic from there, so that the start and the end are both seen."""
-    ax.set_xscale("symlog", linthresh=10)
-    ax.set_xlim(0, step[-1].item())
-    ax.set_xticks([t for t in (0, 5, 10, 100, 1000) if t <= step[-1]], minor=False)
-    ax.xaxis.set_major_formatter("{x:.0f}")
-    ax.set_xlabel("step k (logarithmic from 10)")

@@ -1,0 +1,387 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: Hidden learning
+#     minutes: 50
+#     needs: ["01", "02"]
+#     papers: [arbel2023]
+#     objectives:
+#       - tell feature learning from fitting by three test losses of one network
+#       - find the kernel regime and the feature regime by the size of the start
+#       - say what a damping decides, and what a step size decides
+#       - explain hidden learning by shrinkage, and test the explanation
+#       - read a claim about implicit bias critically
+# ---
+
+# %% [markdown]
+# # Hidden learning
+#
+# **After these 50 minutes you will be able to**
+#
+# - tell feature learning from fitting by three test losses of one network,
+# - find the kernel regime and the feature regime by the size of the start,
+# - say what a damping decides, and what a step size decides,
+# - explain hidden learning by shrinkage, and test the explanation,
+# - read a claim about implicit bias critically.
+#
+# **Needs** lessons 01 and 02. **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking Gauss-Newton for learning over-parameterized
+# models*). We had its three abstracts and its published code; settings follow the code at a smaller size.
+#
+# **Recap.** Answer before you unfold.
+#
+# <details><summary>1. From v = 0, what does the first full undamped Gauss-Newton step fit?</summary>
+# The random features: hidden weights do not move, the residual becomes zero, and nothing moves ever again.</details>
+#
+# <details><summary>2. What does a damping ε do to a mode with eigenvalue λ?</summary>
+# It slows the mode down to the rate λ/(λ+ε): far below ε the mode is trained like gradient descent.</details>
+#
+# <details><summary>3. Along the undamped flow from f = 0, what is f on the training data at time t?</summary>
+# (1 − e⁻ᵗ) y: the targets, shrunk.</details>
+
+# %%
+import torch
+from IPython.display import display
+
+from regimes.course.page import at_scale, guess, seeds, show
+from regimes.explore import filmstrip, flow
+from regimes.figures import lesson05 as draw
+from regimes.figures import median, span
+from regimes.ledger import Ledger
+from regimes.metrics import feature_movement, loss_on, refit, weighted_cosine_distance
+from regimes.networks import TwoLayer
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
+from regimes.problems import teacher_student
+from regimes.sweep import stack_size, sweep
+from regimes.theory import gauss_newton as theory
+from regimes.training import train
+
+ledger = Ledger("05")
+size = at_scale(
+    course=dict(n=50, d=3, teacher_width=2, m=100, seeds=10),
+    paper=dict(n=500, d=10, teacher_width=5, m=1000, seeds=1),
+)
+S, stack = seeds(size.seeds), stack_size(size.n, size.m)
+
+# %% [markdown]
+# ## 1. Three test losses
+#
+# A teacher with two hidden units labels 50 inputs in three dimensions, without noise; the student has 100 units, $v = 0$, and hidden
+# weights of standard deviation std. Predicting zero costs a loss of one half. We shall ask one network three questions:
+#
+# - its own **test loss**,
+# - the test loss after a **re-fit**: keep the hidden layer, throw $v$ away, take the shortest $v$ that fits the training data
+#   (`metrics.refit`; eigenvalues below $10^{-6}$ of the largest are dropped, and the result depends on this cut-off),
+# - the re-fit of the network *at its start*: that is **random features**, the baseline of a network that learns none.
+#
+# **Claim.** A small start learns features and generalises; from a large start Gauss-Newton, gradient descent and random features
+# do the same (Arbel et al. 2023, abstract: small variance; large variance is the kernel regime).
+#
+# **Predict.** std = 0.1. By what factor is the test loss of Gauss-Newton below that of random features? And at std = 10?
+
+# %%
+my_guess = ...
+
+
+# %%
+def task(seed, noise=0.0):
+    sizes = {"n": size.n, "d": size.d, "teacher_width": size.teacher_width}
+    return teacher_student(**sizes, noise=noise, seed=seed)
+
+
+def fresh(std, seed, m=size.m):
+    return TwoLayer(size.d, m, runs=seed.shape, std=std, seed=seed + 50)
+
+
+def test(net, data):
+    return loss_on(net, data.x_test, data.y_test)
+
+
+def three_ways(std, seed):
+    data, newton, descent = task(seed), fresh(std, seed), fresh(std, seed)
+    random = test(refit(newton, data.x, data.y), data)
+    train(newton, data.x, data.y, GaussNewton(newton, 0.05, damping=5e-3), 160, every=160)
+    edge = EdgeFraction(0.25, at_most=1.0)
+    train(descent, data.x, data.y, GradientDescent(descent, edge), 1000, every=1000)
+    turned = weighted_cosine_distance(newton.W[..., :-1], fresh(std, seed).W[..., :-1])
+    losses = {"GN": test(newton, data), "GD": test(descent, data), "random": random}
+    return {**losses, "turned": turned}
+
+
+# %%
+starts = sweep(three_ways, {"std": [0.01, 0.1, 1.0, 3.0, 10.0], "seed": S}, stack=stack)
+show(*draw.starts(starts))
+gain = starts["random"] / starts["GN"]
+_ = ledger.claim("feature-regime", gain[1])
+_ = ledger.claim("kernel-regime", gain[4])
+_ = ledger.claim("features-turn", starts["turned"][1])
+_ = ledger.claim("features-stay", starts["turned"][4])
+mean = gain.log().mean(1).exp()
+guess(my_guess, f"{mean[1]:.0f} at std 0.1, {mean[4]:.1f} at std 10 (geometric means)")
+
+# %% [markdown]
+# On the right of the figure is the kernel regime: hidden weights turn by less than a hundredth, and training is random-feature regression,
+# whoever does it. On the left hidden weights turn, and it pays. Random features hardly depend on std. Gradient descent has not
+# finished in its 1000 steps, so that its place behind Gauss-Newton says something about a budget, not about a limit. And mind the
+# spread: the ten teachers differ in difficulty by a factor of a thousand. Single seeds prove nothing here.
+#
+# ## 2. At a small start the damping decides
+#
+# All these runs had the damping $\varepsilon = 5\cdot 10^{-3}$. Lesson 02 showed why there has to be one: at a small start $K$ is nearly singular. The
+# published code takes $\max(\text{floor}, \lambda_{\min})$; its floor of $10^{-7}$ on $JJ^\top$ at width 5000 is $5\cdot 10^{-4}$ on our $K$.
+#
+# **Predict.** std = 0.01. With $\varepsilon = 10^{-7}$ we should be nearer to "true" Gauss-Newton. Is the test loss better or worse than with
+# $5\cdot 10^{-3}$? By what factor?
+
+# %%
+my_guess = ...
+
+
+# %%
+def damped(std, damping, seed):
+    data, net = task(seed), fresh(std, seed)
+    rule = GaussNewton(net, 0.05, damping=damping)
+    peak = train(net, data.x, data.y, rule, 160).relative.amax(0)
+    return {"test": test(net, data), "peak": peak}
+
+
+dampings = [1e-9, 1e-7, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
+grid = {"std": [0.01, 1.0], "damping": dampings, "seed": S[:5]}
+floors = sweep(damped, grid, stack=stack)
+show(*draw.floors(floors))
+_ = ledger.claim("safe-damping", floors["peak"][0, 5:])
+_ = ledger.claim("small-damping", floors["test"][0, 1])
+_ = ledger.claim("any-damping", floors["test"][1].amax(0) / floors["test"][1].amin(0))
+guess(my_guess, f"test loss {span(floors['test'][0, 1], '.0e')} with a damping of 1e-7")
+
+# %% [markdown]
+# Between $5\cdot 10^{-4}$ and $5\cdot 10^{-2}$ the test loss is small, and it does not matter much which damping it is. With far less the weights leap, the
+# training loss explodes on the way, and the network ends worse than predicting zero; with still less the run is reported as diverged.
+# At std = 1 the same dampings change little. So a statement like "Gauss-Newton generalises from small starts" is a statement about
+# Gauss-Newton *with its damping*. Say which.
+#
+# ## 3. Hidden learning
+#
+# **Claim.** Early in training the hidden layer already holds what the network's own test loss does not show (Arbel et al. 2023, abstract
+# of the last version: *hidden learning*). We watch, along one run, the test loss, the re-fitted test loss, and two ratios:
+#
+# - the **gap** $G$ = test / re-fit: how much of the knowledge is hidden,
+# - the **gain** $F$ = random features / re-fit: whether there is any knowledge beyond the start.
+#
+# A third curve is the **rescaled** network: its outputs divided by one number, $1-(1-\eta)^k$. We shall see why.
+#
+# **Predict.** At $t = 0.5$ a third of the training loss is still there. How large is $G$ at std = 0.1? And at std = 10, where
+# features do not move: is $G$ near 1 there?
+
+# %%
+my_guess = ...
+
+
+# %%
+def watch(std):
+    data, net = task(S), fresh(std, S)
+    random = test(refit(net, data.x, data.y), data)
+    measure = {
+        "test": lambda net: test(net, data),
+        "refit": lambda net: test(refit(net, data.x, data.y), data),
+        "outputs": lambda net: net(data.x_test),
+    }
+    rule = GaussNewton(net, 0.02, damping=5e-3)
+    trace = train(net, data.x, data.y, rule, 300, every=5, measure=measure)
+    share = theory.shrinkage(trace.step, 0.02)[:, None, None]
+    rescaled = (trace.measured["outputs"] / share - data.y_test).square().mean(-1) / 2
+    return trace, rescaled, random
+
+
+watched = {std: watch(std) for std in (0.1, 10.0)}
+show(*draw.hidden(watched))
+
+# %%
+G, F = {}, {}
+for std, (trace, _, random) in watched.items():
+    half = trace.step == 25  # t = 0.5
+    G[std] = (trace.measured["test"] / trace.measured["refit"])[half]
+    F[std] = (random / trace.measured["refit"])[half]
+    _ = ledger.claim(f"gap-{std:g}", G[std])
+    _ = ledger.claim(f"gain-{std:g}", F[std])
+    print(f"std {std:g}: G {span(G[std], '.2g')}, F {span(F[std], '.2g')}")
+guess(
+    my_guess, f"medians of G: {median(G[0.1]).item():.2g} and {median(G[10.0]).item():.2g}"
+)
+
+# %% [markdown]
+# **$G$ alone proves nothing.** The lazy run has a gap of more than ten as well, and its features are as good as random: $F \approx 1$. A large $G$ says that the last
+# layer is not done; a large $F$ says that the hidden layer has learned something. *Hidden learning needs both.* With the
+# small start both are there, at a time when most of the work on the training loss is still to be done.
+#
+# ## 4. What is hidden, mostly: one number
+#
+# The undamped flow from $f = 0$ has $f_t(X) = (1-e^{-t})\,y$ on the training data: the network says the right thing, too quietly. In steps it is
+# $1-(1-\eta)^k$, to first order (derived here; we found no trace of it in what we could read of the paper). $f$ is linear in
+# $v$. So dividing $v$ by this one number repairs the training fit without any re-fit, and it uses no data.
+#
+# The targets of all training points against the outputs at three times. For gradient descent we stop at the same three
+# training losses.
+
+# %%
+data, newton, descent = task(S), fresh(1.0, S), fresh(1.0, S)
+outputs = {"f": lambda net: net(data.x)}
+newton = train(newton, data.x, data.y, GaussNewton(newton, 0.02), 50, measure=outputs)
+rule = GradientDescent(descent, EdgeFraction(0.02))
+descent = train(descent, data.x, data.y, rule, 200, measure=outputs)
+show(*draw.shrinkage(newton, descent, data.y, (5, 25, 50), 0.02))
+
+# %%
+for k in (5, 50):
+    wanted = theory.shrinkage(k, 0.02) * data.y
+    miss = (newton.measured["f"][k] - wanted).norm(dim=-1) / wanted.norm(dim=-1)
+    entry = ledger.claim(f"shrinkage-{k}", miss)
+    print(f"after {k} steps the outputs are the shrunk targets up to {entry.spread}")
+trace, rescaled, _ = watched[0.1]
+early, half = (trace.step == k for k in (5, 25))
+ratio = trace.measured["test"] / rescaled
+better = rescaled / trace.measured["refit"]
+_ = ledger.claim("rescaled", ratio[half])
+_ = ledger.claim("more-than-shrinkage", better[early])
+
+# %% [markdown]
+# With Gauss-Newton the points lie on a line, with gradient descent they do not: it fits what lies along large eigenvalues first. One number
+# explains most of the gap. Not all of it: with a small start the re-fit at $t = 0.1$ is still several times better than the rescaled
+# network, because damping and finite steps bend the line. What is left after dividing, $F$, is the learning; the rest was volume.
+#
+# ## 5. A small step stays on the flow
+#
+# **Claim.** Small steps generalise better (Arbel et al. 2023, abstract; there: a trade-off between speed and generalisation). Our reading: what helps
+# is to stay near the flow, and once a step does, smaller ones bring nothing more.
+#
+# **Predict.** std = 0.1. From which of the steps 1, 0.5, 0.2, 0.1, 0.05, 0.02 on does the test loss stop falling?
+
+# %%
+my_guess = ...
+
+# %%
+steps = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02]
+
+
+def with_step(eta):
+    def run(damping, seed):
+        data, net = task(seed), fresh(0.1, seed)
+        rule = GaussNewton(net, eta, damping=damping)
+        trace = train(net, data.x, data.y, rule, max(20, round(8 / eta)))
+        return {"test": test(net, data), "peak": trace.relative.amax(0)}
+
+    return sweep(run, {"damping": [5e-4, 5e-3], "seed": S}, stack=stack)
+
+
+results = [with_step(eta) for eta in steps]
+losses, peaks = (torch.stack([r[name] for r in results]) for name in ("test", "peak"))
+show(*draw.steps(steps, losses, peaks, starts["random"][1]))
+
+# %%
+_ = ledger.claim("full-step", losses[0, 0] / losses[4, 0])
+_ = ledger.claim("full-step-peak", peaks[0, 0])
+_ = ledger.claim("plateau", losses[4, 1] / losses[5, 1])
+data, net = task(S), fresh(1.0, S)
+before = net.W.detach().clone()
+train(net, data.x, data.y, GaussNewton(net, 1.0), 20)
+_ = ledger.claim("random-for-ever", feature_movement(net.W, before))
+guess(my_guess, "below 0.1 little changes: compare the last two points of the curves")
+
+# %% [markdown]
+# The full step overshoots at a small start: with $\varepsilon = 5\cdot 10^{-4}$ the training loss rises more than a hundredfold before it
+# converges, to a bad interpolant. (Exercise 4 asks you to find such places.) Without damping, and from $v = 0$, the full step has no
+# overshoot and no features: random features for ever. Below $\eta = 0.1$ the curves are flat, and the two dampings agree.
+#
+# ## 6. Where it ends: noise, and width
+#
+# **Predict.** We add noise of 10 % to the training labels. Does the small start still beat random features?
+
+# %%
+my_guess = ...
+
+
+# %%
+def against_random(noise=0.0, m=size.m):
+    def run(std, seed):
+        data, net = task(seed, noise), fresh(std, seed, m)
+        random = test(refit(net, data.x, data.y), data)
+        rule = GaussNewton(net, 0.05, damping=5e-3)
+        train(net, data.x, data.y, rule, 160, every=160)
+        return {"gain": random / test(net, data), "test": test(net, data)}
+
+    return sweep(run, {"std": [0.1, 10.0], "seed": S}, stack=stack)
+
+
+noises = {noise: against_random(noise=noise) for noise in (0.0, 0.1, 0.3)}
+widths = {m: against_random(m=m) for m in (size.m // 4, size.m // 2, size.m, 2 * size.m)}
+show(*draw.limits(noises, widths))
+_ = ledger.claim("noise", noises[0.3]["gain"][0])
+_ = ledger.claim(
+    "width", torch.stack([w["gain"][0].log().mean().exp() for w in widths.values()])
+)
+guess(
+    my_guess,
+    f"median of random features / Gauss-Newton: {median(noises[0.1]['gain'][0]):.2g}",
+)
+
+# %% [markdown]
+# The story is about labels without noise. All runs fit the training data, noise included, and at the small start the advantage turns into a
+# disadvantage against random features (whose cut-off at $10^{-6}$ acts as a regulariser). The width matters little: more parameters than samples
+# are enough.
+#
+# ## 7. Turn the knobs
+#
+# Three positions of the sliders:
+
+# %%
+frames = flow.FRAMES
+told = [flow.sentence(flow.compute(**frame)) for frame in frames.values()]
+show(
+    filmstrip(flow.compute, flow.draw, frames, size=(9.6, 2.6), columns=1),
+    "The Gauss-Newton flow at three settings. "
+    + " ".join(f"({title}) {says}" for title, says in zip(frames, told, strict=True)),
+)
+
+# %% [markdown]
+# Run the next cell. Find
+#
+# 1. a start with a large $G$ and $F \approx 1$,
+# 2. the red badge: a damping and a step at which the training loss rises before it falls,
+# 3. a noise at which the re-fit is no better than the network itself.
+
+# %% tags=["widget"] id="widget"
+flow.explorer().show()
+
+# %% [markdown]
+# ## 8. Three abstracts, three claims
+#
+# The paper's message changed between its versions. In our words, beside what our numbers support in our setting:
+#
+# | version | what its abstract says | our numbers |
+# |---|---|---|
+# | first | solutions of Gauss-Newton that learn features do worse than those of gradient flow | not seen: at a small start Gauss-Newton has the lower test loss, against 1000 steps of gradient descent that had not converged |
+# | second | a small variance of the start and a small step help to generalise | seen, inside a band of dampings; below $\eta = 0.1$ a plateau |
+# | third | hidden learning: the features are good before the test loss is | seen; most of the gap is shrinkage, and the gain is what counts |
+#
+# None of this makes a version wrong: settings, budgets and dampings differ. It shows what to ask of any claim about implicit bias: *which
+# start, which step, which damping, which budget, how many seeds, compared with what baseline?*
+#
+# ## What we measured against what was predicted
+
+# %%
+display(ledger)
+
+# %% [markdown]
+# ## Limits
+#
+# - Teachers with two units, inputs in three dimensions, labels without noise. At the paper's size ($n = 500$, $d = 10$, $m = 1000$, one seed)
+#   the same cells run by `python3 course.py paper 05`.
+# - Geometric means over ten seeds; single teachers differ by factors of a thousand.
+# - Random features depend on the cut-off of the re-fit; a tuned ridge does about as well as our $10^{-6}$.
+#
+# ## Exercises and what to read next
+#
+# `python3 course.py start 05` puts the exercises into your folder `work`: re-fit and diagnose, rescale, and break it. Lesson 04 asks which
+# interpolant an optimizer chooses in a case that can be solved; lesson 07 tests Gauss-Newton in deep networks, where it generalises poorly.
+#
+# - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904 (three versions).
+# - L. Chizat, E. Oyallon, F. Bach: *On lazy training in differentiable programming*, NeurIPS 2019, arXiv 1812.07956.

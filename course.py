@@ -245,6 +245,7 @@ COMMANDS = {
     "lab": (module(LEARNER, "regimes.course", "lab"), "[--port N] [--no-browser]", "open the course in JupyterLab"),
     "start": (module(LEARNER, "regimes.course", "start"), "[NN] [--again]", "copy the exercises of lesson NN to work/"),
     "check": (module(LEARNER, "regimes.course", "check"), "PATH [--json]", "run all checks of an exercise notebook"),
+    "paper": (module(LEARNER, "regimes.course", "paper"), "NN [--again] [--jobs N]", "run lesson NN at the paper's size"),
     "doctor": (module(LEARNER, "regimes.course", "doctor"), "", "find what is off on this machine, and what mends it"),
     "test": (module(AUTHOR, "tools.stages"), "[STAGE ...]", "run every test, or the stages named"),
     "notebooks": (module(AUTHOR, "tools.notebooks", "build"), "[NN]", "build the notebooks from sources/"),

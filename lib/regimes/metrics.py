@@ -91,5 +91,5 @@ def weighted_cosine_distance(W: Tensor, reference: Tensor) -> Tensor:
     tiny = torch.finfo(W.dtype).tiny
     unit, other = W / length[..., None].clamp(min=tiny), reference / reference.norm(dim=-1, keepdim=True).clamp(min=tiny)
     chord = torch.cdist(unit, other, compute_mode="donot_use_mm_for_euclid_dist").amin(-1)  # |u - u'|^2 = 2 (1 - cos)
-    share = length.square() / length.square().sum(-1, keepdim=True)
+    share = length.square() / length.square().sum(-1, keepdim=True).clamp(min=tiny)
     return (share * chord).sum(-1)

@@ -84,8 +84,8 @@ my_guess = ...
 
 # %%
 def task(seed, noise=0.0):
-    sizes = {"n": size.n, "d": size.d, "teacher_width": size.teacher_width}
-    return teacher_student(**sizes, noise=noise, seed=seed)
+    k = size.teacher_width
+    return teacher_student(size.n, size.d, teacher_width=k, noise=noise, seed=seed)
 
 
 def fresh(std, seed, m=size.m):
@@ -100,11 +100,10 @@ def three_ways(std, seed):
     data, newton, descent = task(seed), fresh(std, seed), fresh(std, seed)
     random = test(refit(newton, data.x, data.y), data)
     train(newton, data.x, data.y, GaussNewton(newton, 0.05, damping=5e-3), 160, every=160)
-    edge = EdgeFraction(0.25, at_most=1.0)
-    train(descent, data.x, data.y, GradientDescent(descent, edge), 1000, every=1000)
+    rule = GradientDescent(descent, EdgeFraction(0.25, at_most=1.0))
+    train(descent, data.x, data.y, rule, 1000, every=1000)
     turned = weighted_cosine_distance(newton.W[..., :-1], fresh(std, seed).W[..., :-1])
-    losses = {"GN": test(newton, data), "GD": test(descent, data), "random": random}
-    return {**losses, "turned": turned}
+    return dict(GN=test(newton, data), GD=test(descent, data), random=random, turned=turned)
 
 
 # %%
@@ -115,12 +114,13 @@ _ = ledger.claim("feature-regime", gain[1])
 _ = ledger.claim("kernel-regime", gain[4])
 _ = ledger.claim("features-turn", starts["turned"][1])
 _ = ledger.claim("features-stay", starts["turned"][4])
-mean = gain.log().mean(1).exp()
-guess(my_guess, f"{mean[1]:.0f} at std 0.1, {mean[4]:.1f} at std 10 (geometric means)")
+guess(
+    my_guess, f"{median(gain[1]):.0f} at std 0.1, {median(gain[4]):.1f} at std 10 (medians)"
+)
 
 # %% [markdown]
 # On the right of the figure is the kernel regime: hidden weights turn by less than a hundredth, and training is random-feature regression,
-# whoever does it. On the left hidden weights turn, and it pays. Random features hardly depend on std. Gradient descent has not
+# whoever does it. On the left hidden weights turn, and it pays. Random features change little in comparison. Gradient descent has not
 # finished in its 1000 steps, so that its place behind Gauss-Newton says something about a budget, not about a limit. And mind the
 # spread: the ten teachers differ in difficulty by a factor of a thousand. Single seeds prove nothing here.
 #
@@ -140,8 +140,8 @@ my_guess = ...
 def damped(std, damping, seed):
     data, net = task(seed), fresh(std, seed)
     rule = GaussNewton(net, 0.05, damping=damping)
-    peak = train(net, data.x, data.y, rule, 160).relative.amax(0)
-    return {"test": test(net, data), "peak": peak}
+    trace = train(net, data.x, data.y, rule, 160)
+    return {"test": test(net, data), "peak": trace.relative.amax(0)}
 
 
 dampings = [1e-9, 1e-7, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
@@ -224,10 +224,11 @@ guess(
 
 # %%
 data, newton, descent = task(S), fresh(1.0, S), fresh(1.0, S)
-outputs = {"f": lambda net: net(data.x)}
+outputs, slow = {"f": lambda net: net(data.x)}, EdgeFraction(0.02)
 newton = train(newton, data.x, data.y, GaussNewton(newton, 0.02), 50, measure=outputs)
-rule = GradientDescent(descent, EdgeFraction(0.02))
-descent = train(descent, data.x, data.y, rule, 200, measure=outputs)
+descent = train(
+    descent, data.x, data.y, GradientDescent(descent, slow), 200, measure=outputs
+)
 show(*draw.shrinkage(newton, descent, data.y, (5, 25, 50), 0.02))
 
 # %%
@@ -237,11 +238,8 @@ for k in (5, 50):
     entry = ledger.claim(f"shrinkage-{k}", miss)
     print(f"after {k} steps the outputs are the shrunk targets up to {entry.spread}")
 trace, rescaled, _ = watched[0.1]
-early, half = (trace.step == k for k in (5, 25))
-ratio = trace.measured["test"] / rescaled
-better = rescaled / trace.measured["refit"]
-_ = ledger.claim("rescaled", ratio[half])
-_ = ledger.claim("more-than-shrinkage", better[early])
+_ = ledger.claim("rescaled", (trace.measured["test"] / rescaled)[trace.step == 25])
+_ = ledger.claim("beyond-shrinkage", (rescaled / trace.measured["refit"])[trace.step == 5])
 
 # %% [markdown]
 # With Gauss-Newton the points lie on a line, with gradient descent they do not: it fits what lies along large eigenvalues first. One number
@@ -281,9 +279,8 @@ _ = ledger.claim("full-step", losses[0, 0] / losses[4, 0])
 _ = ledger.claim("full-step-peak", peaks[0, 0])
 _ = ledger.claim("plateau", losses[4, 1] / losses[5, 1])
 data, net = task(S), fresh(1.0, S)
-before = net.W.detach().clone()
 train(net, data.x, data.y, GaussNewton(net, 1.0), 20)
-_ = ledger.claim("random-for-ever", feature_movement(net.W, before))
+_ = ledger.claim("random-for-ever", feature_movement(net.W, fresh(1.0, S).W))
 guess(my_guess, "below 0.1 little changes: compare the last two points of the curves")
 
 # %% [markdown]
@@ -303,10 +300,12 @@ my_guess = ...
 def against_random(noise=0.0, m=size.m):
     def run(std, seed):
         data, net = task(seed, noise), fresh(std, seed, m)
-        random = test(refit(net, data.x, data.y), data)
+        random = {
+            c: test(refit(net, data.x, data.y, cutoff=c), data) for c in (1e-6, 1e-12)
+        }
         rule = GaussNewton(net, 0.05, damping=5e-3)
         train(net, data.x, data.y, rule, 160, every=160)
-        return {"gain": random / test(net, data), "test": test(net, data)}
+        return {"gain": random[1e-6] / test(net, data), "cut": random[1e-12] / random[1e-6]}
 
     return sweep(run, {"std": [0.1, 10.0], "seed": S}, stack=stack)
 
@@ -314,19 +313,18 @@ def against_random(noise=0.0, m=size.m):
 noises = {noise: against_random(noise=noise) for noise in (0.0, 0.1, 0.3)}
 widths = {m: against_random(m=m) for m in (size.m // 4, size.m // 2, size.m, 2 * size.m)}
 show(*draw.limits(noises, widths))
+
+# %%
 _ = ledger.claim("noise", noises[0.3]["gain"][0])
-_ = ledger.claim(
-    "width", torch.stack([w["gain"][0].log().mean().exp() for w in widths.values()])
-)
-guess(
-    my_guess,
-    f"median of random features / Gauss-Newton: {median(noises[0.1]['gain'][0]):.2g}",
-)
+_ = ledger.claim("noise-cut", noises[0.3]["cut"][0])
+_ = ledger.claim("width", [median(w["gain"][0]) for w in widths.values()])
+fair = median(noises[0.1]["gain"][0])
+guess(my_guess, f"random features / Gauss-Newton: {fair:.2g} (median); below 1 it does not")
 
 # %% [markdown]
 # The story is about labels without noise. All runs fit the training data, noise included, and at the small start the advantage turns into a
-# disadvantage against random features (whose cut-off at $10^{-6}$ acts as a regulariser). The width matters little: more parameters than samples
-# are enough.
+# disadvantage. The baseline has an unfair friend, though: its cut-off at $10^{-6}$ is a regulariser. With a cut-off of $10^{-12}$ random features
+# are many times worse on noisy labels (see the ledger). The width matters little: more parameters than samples are enough.
 #
 # ## 7. Turn the knobs
 #
@@ -336,7 +334,7 @@ guess(
 frames = flow.FRAMES
 told = [flow.sentence(flow.compute(**frame)) for frame in frames.values()]
 show(
-    filmstrip(flow.compute, flow.draw, frames, size=(9.6, 2.6), columns=1),
+    filmstrip(flow.compute, flow.draw, frames, size=(9.6, 3.2), columns=1),
     "The Gauss-Newton flow at three settings. "
     + " ".join(f"({title}) {says}" for title, says in zip(frames, told, strict=True)),
 )
@@ -376,7 +374,7 @@ display(ledger)
 # - Teachers with two units, inputs in three dimensions, labels without noise. At the paper's size ($n = 500$, $d = 10$, $m = 1000$, one seed)
 #   the same cells run by `python3 course.py paper 05`.
 # - Geometric means over ten seeds; single teachers differ by factors of a thousand.
-# - Random features depend on the cut-off of the re-fit; a tuned ridge does about as well as our $10^{-6}$.
+# - Random features depend on the cut-off of the re-fit, and so do $G$ and $F$.
 #
 # ## Exercises and what to read next
 #

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from regimes.explore import four_regimes, gd_against_gn
+from regimes.explore import flow, four_regimes, gd_against_gn, particles
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
 
 LESSONS = {
@@ -21,6 +21,14 @@ LESSONS = {
     "lessons/01_gradient_descent_and_gauss_newton.ipynb": (
         gd_against_gn,
         [("kappa", "ArrowRight"), ("eta", "ArrowLeft"), ("eta", "ArrowRight"), ("damping", "ArrowRight")],
+    ),
+    "lessons/02_mean_field_convergence.ipynb": (
+        particles,
+        [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowRight")],
+    ),
+    "lessons/05_hidden_learning.ipynb": (
+        flow,
+        [("std", "ArrowRight"), ("damping", "ArrowLeft"), ("seed", "ArrowRight"), ("eta", "ArrowLeft")],
     ),
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"

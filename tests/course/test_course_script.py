@@ -48,7 +48,7 @@ def test_help_has_a_line_for_every_command(course):
         assert done.returncode == 0 and done.stderr == ""
         shown = [line.split()[0] for line in done.stdout.splitlines() if re.match(r"  \w", line)]
         assert shown == list(course.COMMANDS)
-    assert {"lab", "test", "doctor", "start", "check", "notebooks", "stale", "claims", "lock", "bench"} < set(shown)
+    assert {"lab", "test", "doctor", "start", "check", "paper", "notebooks", "stale", "claims", "lock", "bench"} < set(shown)
 
 
 def test_help_columns_do_not_touch(course, capsys):

@@ -6,7 +6,7 @@ from torch import nn
 from regimes import reference
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
 from regimes.jacobians import jacobian
-from regimes.linalg import SmallestEigenvalue
+from regimes.linalg import Singular, SmallestEigenvalue, Unsolvable
 from regimes.networks import SCALINGS, Activation, TwoLayer
 from regimes.problems import teacher_student
 
@@ -101,12 +101,51 @@ def test_smallest_eigenvalue_sees_the_kernel_of_order_one(scaling):
 
 
 def test_linear_units_give_a_singular_kernel_and_the_shortest_step():
-    linear = Activation("linear", lambda z: (z, torch.ones_like(z)))
-    net = two_layer(activation=linear, bias=False)
+    net = two_layer(activation=LINEAR, bias=False)
     J, r = reference.dense_jacobian(net, X), (net(X) - Y).detach()
     got = gauss_newton(net, X, Y, singular="drop")
     assert got.solve.rank == D and got.solve.residual > 0.1
     assert relative(flat(got), reference.minimum_norm_step(J, r)) < 1e-12
+
+
+LINEAR = Activation("linear", lambda z: (z, torch.ones_like(z)))
+SINGULAR = {  # and how many of the N eigenvalues are resolved
+    "fewer units than samples, v = 0": (lambda **o: TwoLayer(D, 7, seed=5, **o), 7),
+    "tiny hidden weights": (lambda **o: two_layer(std=1e-3, output_std=0.0, **o), 10),
+    "linear units": (lambda **o: two_layer(activation=LINEAR, **o), D + 1),
+}
+
+
+@pytest.mark.parametrize(("make", "rank"), SINGULAR.values(), ids=SINGULAR)
+def test_a_singular_kernel_is_an_error_unless_it_is_asked_for(make, rank):
+    net = make()
+    with pytest.raises(Singular, match="resolved in torch.float64 .*smallest .* largest .* damping") as caught:
+        gauss_newton(net, X, Y)
+    assert f"of its {N} eigenvalues {rank} are" in str(caught.value) and caught.value.runs
+    dropped = gauss_newton(net, X, Y, singular="drop")
+    J, r = reference.dense_jacobian(net, X), (net(X) - Y).detach()
+    kept = torch.linalg.pinv(J, rtol=(N * torch.finfo(r.dtype).eps) ** 0.5) @ r
+    assert dropped.solve.rank == rank and relative(flat(dropped), kept) < 1e-2
+    assert torch.isfinite(flat(gauss_newton(net, X, Y, damping=5e-3))).all()
+
+
+def test_a_regular_kernel_is_none():
+    for net in (two_layer(), TwoLayer(D, 7, seed=5, output_std=1.0), two_layer(output_std=0.0)):
+        taken = flat(gauss_newton(net, X, Y))
+        assert torch.equal(taken, flat(gauss_newton(net, X, Y, singular="drop")))
+        assert torch.equal(taken, flat(gauss_newton(net, X, Y, singular="error")))
+
+
+def test_the_error_names_the_singular_runs():
+    stack = two_layer(runs=(3,), std=torch.tensor([1.0, 1e-3, 1e-4]), output_std=0.0, seed=torch.arange(3))
+    with pytest.raises(Singular, match="singular in 2 of 3 runs") as caught:
+        gauss_newton(stack, X, Y)
+    assert caught.value.runs.tolist() == [False, True, True]
+
+
+def test_refuses_another_way_with_singular_kernels():
+    with pytest.raises(ValueError, match="singular must be 'drop' or 'error'; got 'ignore'"):
+        gauss_newton(two_layer(), X, Y, singular="ignore")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +176,18 @@ def test_float32_is_refused_with_little_damping():
     with pytest.raises(ValueError, match="damping 1e-07 is below what torch.float32 resolves for this kernel"):
         gauss_newton(net, X.float(), Y.float(), damping=1e-7)
     gauss_newton(two_layer(), X, Y, damping=1e-7)
+
+
+@pytest.mark.parametrize("std", [0.1, 0.01])
+def test_float32_says_what_it_resolves_at_small_hidden_weights(std):
+    """The least damping is N machine precisions of the mean diagonal of K; a safe one works at any weights."""
+    net = two_layer(std=std, output_std=0.0, dtype=torch.float32)
+    least = N * torch.finfo(torch.float32).eps * jacobian(net, X.float()).gram().diagonal().mean().item() * time_scale(net)
+    with pytest.raises(Unsolvable, match=r"below what torch.float32 resolves .* mean diagonal.* larger damping") as caught:
+        gauss_newton(net, X.float(), Y.float(), damping=0.9 * least)
+    assert f"kernel, {least:.2g} (" in str(caught.value)
+    wanted = flat(gauss_newton(two_layer(std=std, output_std=0.0), X, Y, damping=5e-3))
+    assert relative(flat(gauss_newton(net, X.float(), Y.float(), damping=5e-3)), wanted.float()) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["mean field", "perceptron, three outputs", "own module"])

@@ -54,6 +54,43 @@ def test_inside_bounds(bounds, measured, given, verdict):
     assert ledger(**bounds).claim("a", torch.tensor(measured), **given).verdict == verdict
 
 
+STATISTIC = {
+    "every run, one outside": ({"low": 10}, [9.0, 100.0, 1000.0], None, "contradicts"),
+    "median inside, one run outside": ({"statistic": "median", "low": 10}, [9.0, 100.0, 1000.0], None, "reproduced"),
+    "median outside, one run inside": ({"statistic": "median", "low": 10}, [8.0, 9.0, 1000.0], None, "contradicts"),
+    "median of two runs is between": ({"statistic": "median", "low": 10}, [8.0, 13.0], None, "reproduced"),
+    "geometric mean inside, median outside": (
+        {"statistic": "geometric mean", "low": 10},
+        [8.0, 9.0, 1000.0],
+        None,
+        "reproduced",
+    ),
+    "geometric mean outside, median inside": (
+        {"statistic": "geometric mean", "low": 10},
+        [0.1, 11.0, 12.0],
+        None,
+        "contradicts",
+    ),
+    "geometric mean, not the mean": ({"statistic": "geometric mean", "high": 10}, [1.0, 1.0, 100.0], None, "reproduced"),
+    "near a prediction, one run outside": ({"statistic": "median", "within": 1}, [5.0, 20.0, 21.0], 20.5, "reproduced"),
+    "far from a prediction, one run near": ({"statistic": "median", "within": 1}, [20.5, 9.0, 8.0], 20.5, "contradicts"),
+}
+
+
+@pytest.mark.parametrize(("bounds", "measured", "predicted", "verdict"), STATISTIC.values(), ids=STATISTIC)
+def test_a_claim_may_be_about_one_number_of_all_runs(bounds, measured, predicted, verdict):
+    assert ledger(**bounds).claim("a", torch.tensor(measured), predicted).verdict == verdict
+
+
+def test_the_number_that_was_judged_is_named_and_the_spread_stays():
+    runs = torch.tensor([[1.0, 10.0], [1000.0, 400.0]])
+    median = ledger(statistic="median", low=10).claim("a", runs)
+    assert (median.measured, median.spread) == ("median 205", "1 to 1000 in 4 runs")
+    mean = ledger(statistic="geometric mean", low=10).claim("a", runs)
+    assert (mean.measured, mean.spread) == ("geometric mean 44.7", "1 to 1000 in 4 runs")
+    assert ledger(low=10).claim("a", runs).measured == "205"  # shown, while every run was judged
+
+
 def test_what_a_claim_says():
     c = ledger(within=2, place="eq. 3", note="why").claim("a", torch.tensor([[170], [172.4], [173]]), 171)
     assert c == Claim(
@@ -113,6 +150,7 @@ BAD = {
     "unknown word": ({"withn": 2}, r"unknown \['withn'\]"),
     "verdict without a note": ({"verdict": "qualitative"}, "come with a note"),
     "verdict with an empty note": ({"verdict": "qualitative", "note": ""}, "come with a note"),
+    "unknown statistic": ({"statistic": "mean"}, "a statistic is one of median, geometric mean; got 'mean'"),
     "unknown verdict": ({"verdict": "true", "note": "because"}, "must be one of reproduced, qualitative"),
 }
 

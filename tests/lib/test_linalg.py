@@ -3,7 +3,7 @@ import torch
 from cases import normal, relative
 
 from regimes import reference
-from regimes.linalg import SmallestEigenvalue, Solve, damped_solve, minimum_norm_solve
+from regimes.linalg import Singular, SmallestEigenvalue, Solve, Unsolvable, damped_solve, minimum_norm_solve
 
 DOUBLE = torch.float64
 
@@ -113,6 +113,37 @@ def test_only_the_singular_runs_take_the_eigenvalue_route():
     assert relative(step[0], reference.minimum_norm_step(regular, r[0])) < 1e-11  # eigenvalues would leave 1e-9
     assert relative(step[1], solve(singular, r[1])[0]) < 1e-9
     assert how.rank.tolist() == [13, 4]
+
+
+def test_a_singular_kernel_is_an_error_that_says_how_far_and_what_to_do():
+    J = normal(13, 4) @ normal(4, 40, seed=3)
+    lam = torch.linalg.eigvalsh(J @ J.T)
+    with pytest.raises(Singular) as caught:
+        solve(J, normal(13, seed=1), singular="error")
+    says = str(caught.value)
+    assert "of its 13 eigenvalues 4 are resolved in torch.float64" in says
+    assert f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e})" in says and " runs" not in says
+    assert all(remedy in says for remedy in ("positive damping", "wider network", "larger hidden weights", "singular='drop'"))
+    assert caught.value.runs.shape == () and caught.value.runs and isinstance(caught.value, Unsolvable)
+
+
+def test_which_runs_are_singular():
+    J = torch.stack([graded(5e3), normal(13, 4) @ normal(4, 40, seed=3), graded(50.0), normal(13, 2) @ normal(2, 40, seed=3)])
+    with pytest.raises(Singular, match="the kernel is singular in 2 of 4 runs: of its 13 eigenvalues") as caught:
+        solve(J.reshape(2, 2, 13, 40), normal(2, 2, 13, seed=1), singular="error")
+    assert caught.value.runs.tolist() == [[False, True], [False, True]]
+
+
+def test_regular_runs_take_the_same_step_whatever_is_to_happen_to_singular_ones():
+    J, r = graded(5e3), normal(13, seed=1)
+    assert torch.equal(solve(J, r, singular="error")[0], solve(J, r)[0])
+
+
+@pytest.mark.parametrize("singular", ["raise", "", None, True])
+def test_refuses_another_way_with_singular_kernels(singular):
+    with pytest.raises(ValueError, match=f"singular must be 'drop' or 'error'; got {singular!r}") as caught:
+        solve(graded(50.0), normal(13, seed=1), singular=singular)
+    assert not isinstance(caught.value, Unsolvable)
 
 
 def test_tolerance_decides_what_counts_as_singular():

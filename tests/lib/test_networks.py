@@ -1,6 +1,6 @@
 import pytest
 import torch
-from cases import D, M, N, normal, relative, runs_of, two_layer
+from cases import D, M, N, frozen, normal, relative, runs_of, two_layer, weights
 from torch.nn import functional as F
 
 from regimes.jacobians import jacobian
@@ -109,6 +109,71 @@ def test_an_activation_of_your_own():
     assert get_activation(cube) is cube
     assert relative(net(X).detach(), ((net.augmented(X) @ net.W.T) ** 3 @ net.v / M).detach()) < 1e-14
     assert "cube" in repr(net)
+
+
+# ---- copies of units
+
+SHUFFLED = torch.randperm(M, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_units_in_another_order_are_the_same_network(scaling):
+    net = two_layer(scaling=scaling)
+    other = net.units(SHUFFLED)
+    assert torch.equal(other.W, net.W[SHUFFLED]) and torch.equal(other.v, net.v[SHUFFLED])
+    assert relative(other(X).detach(), net(X).detach()) < 1e-14
+
+
+@pytest.mark.parametrize(("scaling", "times"), [("mean_field", 1.0), ("ntk", 2**0.5)])
+def test_every_unit_twice_is_the_same_network_only_as_a_mean(scaling, times):
+    net = two_layer(scaling=scaling)
+    twin = net.units(torch.arange(M).repeat(2))
+    assert twin.width == 2 * M and twin.scaling == scaling
+    assert relative(twin(X).detach(), times * net(X).detach()) < 1e-14
+
+
+def test_the_whole_is_the_mean_of_its_pieces():
+    net = two_layer(runs=(2,), seed=torch.arange(2)).units(torch.arange(15))
+    pieces = net.units(torch.arange(15).reshape(3, 5))
+    assert pieces.runs == (2, 3) and pieces.width == 5
+    assert relative(pieces(X).mean(1).detach(), net(X).detach()) < 1e-14
+    for i, one in enumerate(runs_of(pieces)):
+        run, piece = divmod(i, 3)
+        assert torch.equal(one.W, net.W[run, 5 * piece : 5 * piece + 5])
+
+
+def test_units_of_a_stack_are_those_of_each_run():
+    stack = two_layer(runs=(2, 3), seed=torch.arange(6).reshape(2, 3))
+    chosen = stack.units(SHUFFLED[:4])
+    assert chosen.runs == (2, 3) and chosen.width == 4
+    for many, one in zip(runs_of(chosen), runs_of(stack), strict=True):
+        assert torch.equal(many.v, one.v[SHUFFLED[:4]]) and torch.equal(many.W, one.units(SHUFFLED[:4]).W)
+
+
+def test_units_keep_what_a_network_is():
+    cube = Activation("cube", lambda z: (z**3, 3 * z**2))
+    net = frozen(two_layer(activation=cube, bias=False, scaling="ntk", dtype=torch.float32), "v")
+    other = net.units(SHUFFLED)
+    assert (other.activation, other.bias, other.scaling, other.inputs) == (cube, False, "ntk", D)
+    assert other.W.dtype == other.v.dtype == torch.float32
+    assert [p.requires_grad for p in other.parameters()] == [True, False]
+    assert relative(other(X.float()).detach(), net(X.float()).detach()) < 1e-6
+
+
+def test_units_are_copies():
+    net = two_layer()
+    before, other = weights(net), net.units(torch.arange(M))
+    with torch.no_grad():
+        other.W.zero_(), other.v.zero_()
+    assert torch.equal(weights(net), before) and net.W.grad_fn is None and other.W.is_leaf
+    other(X).sum().backward()
+    assert net.W.grad is None
+
+
+@pytest.mark.parametrize("index", [[0, M], [-M - 1], [3, 99]])
+def test_a_unit_that_does_not_exist(index):
+    with pytest.raises(IndexError, match=f"out of (range|bounds).*{M}"):
+        two_layer().units(torch.tensor(index))
 
 
 def test_print_says_what_it_is():

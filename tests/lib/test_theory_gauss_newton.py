@@ -2,14 +2,18 @@ import math
 
 import pytest
 import torch
-from cases import normal, relative
+from cases import frozen, normal, relative, two_layer
 
+from regimes.kernels import neural_tangent_kernel
+from regimes.optimizers import GradientDescent
 from regimes.theory.gauss_newton import (
     damped_envelope,
+    descent_bound,
     discrete_rate,
     flow_loss,
     frozen_residual,
     random_feature_prediction,
+    shrinkage,
     step_envelope,
     step_loss,
     steps_to,
@@ -107,3 +111,46 @@ def test_random_feature_prediction_drops_small_singular_values():
 def test_step_loss_is_the_square_of_what_the_steps_leave():
     residual = torch.tensor([1.0, 0.7, 0.7**2, 0.7**3], dtype=torch.float64)
     torch.testing.assert_close(step_loss(torch.arange(4), 0.3), residual**2)
+
+
+@pytest.mark.parametrize("eta", [0.02, 0.3, 1.0, 1.4])
+def test_shrinkage_is_what_the_steps_reach(eta):
+    f, reached = torch.tensor(0.0, dtype=DOUBLE), []
+    for _ in range(7):
+        reached.append(f.item())
+        f = f - eta * (f - 1)
+    got = shrinkage(torch.arange(7), eta)
+    assert got.tolist() == pytest.approx(reached, rel=1e-13, abs=1e-15) and got.dtype == DOUBLE
+    torch.testing.assert_close((1 - got) ** 2, step_loss(torch.arange(7), eta))
+
+
+def descended(K, r, lr, steps):
+    """``L_k / L_0`` of gradient descent on a kernel that does not move, step by step."""
+    n, losses = len(r), []
+    for _ in range(steps + 1):
+        losses.append(r.square().sum() / (2 * n))
+        r = r - lr * K @ r / n
+    return torch.stack(losses) / losses[0]
+
+
+def test_descent_bound_is_reached_along_the_smallest_eigenvalue_and_only_there():
+    J = normal(9, 30)
+    K, k = J @ J.T, torch.arange(41)
+    lam, Q = torch.linalg.eigh(K)
+    lr = 9 / lam[-1].item()  # half the stability limit
+    bound = descent_bound(k, lr, lam[0], 9)
+    assert relative(descended(K, 3.7 * Q[:, 0], lr, 40), bound) < 1e-12
+    for r in (Q[:, 1], Q[:, 0] + Q[:, 8], normal(9, seed=2)):
+        assert (descended(K, r, lr, 40)[1:] < bound[1:] * (1 - 1e-6)).all()
+
+
+def test_descent_bound_holds_for_a_network_with_frozen_features():
+    x, y, net = normal(9, 3, seed=1), normal(9, seed=2), frozen(two_layer(), "W")
+    lam = torch.linalg.eigvalsh(neural_tangent_kernel(net, x))
+    lr = 9 / lam[-1].item()
+    optimizer, losses = GradientDescent(net, lr), []
+    for _ in range(60):
+        losses.append(optimizer.step(x, y))
+    bound = descent_bound(torch.arange(60), lr, lam[0], 9)
+    assert (torch.stack(losses) / losses[0] <= bound * (1 + 1e-12)).all()
+    assert bound[-1] < 1 and descent_bound(60, lr, lam[-1], 9) == 0  # at half the limit the largest is gone in one step

@@ -3,6 +3,7 @@ import torch
 from cases import D, N, normal, perceptron, relative, runs_of, two_layer, weights
 
 from regimes.directions import Direction
+from regimes.linalg import Singular
 from regimes.metrics import loss_on
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.training import Diverged, Trace, train
@@ -236,3 +237,49 @@ def test_a_run_that_outgrows_its_damping_diverges_at_the_step_itself():
             train(net, X, Y, GaussNewton(net, 30.0, damping=1e-3), 500, every=every)
         steps.append(caught.value.step)
     assert steps[0] == steps[1] > caught.value.trace.step[-1]
+
+
+class Collapsing(GaussNewton):
+    """After three steps all units of the second run are one."""
+
+    taken = 0
+
+    def step(self, x, y, direction=None):
+        loss = super().step(x, y, direction)
+        self.taken += 1
+        if self.taken == 3:
+            with torch.no_grad():
+                self.net.W[1] = self.net.W[1, :1].clone()
+        return loss
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_kernel_that_becomes_singular_during_training_is_a_divergence(every):
+    net = two_layer(runs=(2,), seed=torch.arange(2))
+    with pytest.raises(Diverged, match="at step 3 in 1 of 2 runs, .*: the kernel has become singular.* damping") as caught:
+        train(net, X, Y, Collapsing(net, 0.1), 9, every=every)
+    assert caught.value.step == 3 and caught.value.runs.tolist() == [False, True]
+    assert caught.value.trace.step.tolist() == {1: [0, 1, 2], 2: [0, 2]}[every]
+    assert isinstance(caught.value.__cause__, Singular)
+
+
+def test_singular_eigenvalues_may_be_dropped_during_training():
+    net = two_layer(runs=(2,), seed=torch.arange(2))
+    trace = train(net, X, Y, Collapsing(net, 0.1, singular="drop"), 9)
+    assert torch.isfinite(trace.loss).all() and len(trace.step) == 10
+
+
+def test_a_step_of_five_undamped_ends_on_a_singular_kernel():
+    """Not made up: beyond the limit of two the weights grow until float64 no longer resolves the kernel."""
+    net = two_layer(output_std=0.0)
+    with pytest.raises(Diverged, match="the kernel has become singular") as caught:
+        train(net, X, Y, GaussNewton(net, 5.0), 200)
+    trace = caught.value.trace
+    assert caught.value.step == len(trace.step) > 3 and trace.loss[-1] > 1e3 * trace.loss[0]
+
+
+def test_a_kernel_that_is_singular_at_the_start_is_no_divergence():
+    net = two_layer(std=1e-3, output_std=0.0)
+    with pytest.raises(Singular, match="the kernel is singular: .* Use a positive damping"):
+        train(net, X, Y, GaussNewton(net, 0.1), 9)
+    assert issubclass(Singular, ValueError) and not issubclass(Singular, Diverged)

@@ -1,4 +1,4 @@
-"""`python3 course.py lab | start | check | doctor` arrive here: `python -m regimes.course COMMAND`."""
+"""`python3 course.py lab | start | check | paper | doctor` arrive here: `python -m regimes.course COMMAND`."""
 
 import argparse
 import json
@@ -44,6 +44,13 @@ def check(chosen: argparse.Namespace) -> int:
     return int(report.passed < len(report.outcomes))
 
 
+def paper(chosen: argparse.Namespace) -> int:
+    """Run a lesson at the size of its paper; 1 if it did not come to its end."""
+    from regimes.course.paper import paper
+
+    return int(not paper(chosen.number, course_folder(), chosen.again, chosen.jobs))
+
+
 def doctor(chosen: argparse.Namespace) -> int:
     """Look at the machine; 1 if something the course needs is off."""
     from regimes.course.doctor import examine
@@ -72,6 +79,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     one.add_argument("--json", action="store_true", help="results for a program to read")
     one.add_argument("--seconds", type=int, default=120, metavar="S", help="limit for each cell (120)")
     one.set_defaults(run=check)
+    one = commands.add_parser("paper", help="run a lesson at the size of its paper", allow_abbrev=False)
+    one.add_argument("number", metavar="NN", help="number of the lesson")
+    one.add_argument("--again", action="store_true", help="run it anew; the result that is there is kept under another name")
+    one.add_argument("--jobs", type=count, default=1, metavar="N", help="how many processes share a sweep (1)")
+    one.set_defaults(run=paper)
     commands.add_parser("doctor", help="find what is off on this machine").set_defaults(run=doctor)
     return parser.parse_args(arguments)
 
@@ -80,6 +92,13 @@ def port(text: str) -> int:
     """A port number that a user may serve on."""
     if not (text.isdigit() and 1024 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1024 to 65535")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A number of processes."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: choose 1 or more")
     return int(text)
 
 

@@ -62,10 +62,13 @@ class Explorer:
             gives them their data and returns the sentence.
         choices: a `Choice` for each keyword of ``compute``.
         size: of the figure, in inches.
+        columns: in how many columns the sliders stand.
     """
 
-    def __init__(self, compute: Callable, draw: Draw, choices: Mapping[str, Choice], size: tuple[float, float]):
-        self.compute, self.choices = compute, choices
+    def __init__(
+        self, compute: Callable, draw: Draw, choices: Mapping[str, Choice], size: tuple[float, float], *, columns: int = 1
+    ):
+        self.compute, self.choices, self.columns = compute, choices, columns
         self.figure = new_figure(size)
         with style():
             self.moving, self.update = draw(self.figure)
@@ -92,8 +95,12 @@ class Explorer:
     def show(self) -> None:
         """Show the widget in a notebook."""
         bundle = self._bundle()
-        display(widgets.VBox([*self.sliders.values(), self.readout]))
+        display(widgets.VBox([*self._rows(), self.readout]))
         self.handle = display(bundle, raw=True, display_id=True)
+
+    def _rows(self):
+        sliders, k = list(self.sliders.values()), self.columns
+        return sliders if k == 1 else [widgets.HBox(sliders[i : i + k]) for i in range(0, len(sliders), k)]
 
     def _move(self):
         bundle = self._bundle()

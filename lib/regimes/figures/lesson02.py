@@ -70,7 +70,7 @@ def bound(condition: Tensor, factor: Tensor) -> tuple[Figure, str]:
     predicted(ax, [condition.min(), condition.max()], [1, 1], "the bound")
     ax.set(xlabel="condition number of K at the start", ylabel="measured rate / bound", xscale="log", yscale="log")
     legend(ax)
-    said = (f"{span(values[j], '.0e')} at κ = {k}" for values in factor for j, k in ((0, 1), (2, 100)))
+    said = (f"{span(values[j])} at κ = {k}" for values in factor for j, k in ((0, 1), (2, 100)))
     return fig, (
         "How many times faster than its worst-case bound gradient descent is, from step 500 on. Noise labels: {}, {}; "
         "teacher labels: {}, {}.".format(*said)

@@ -56,7 +56,8 @@ def floors(sweep: Sweep) -> tuple[Figure, str]:
     test = sweep["test"][0]
     return fig, (
         f"At std {sweep.grid['std'][0]:g} a damping of {eps[1]:.0e} ends at test losses of {span(test[1], '.0e')}, "
-        f"one of {eps[5]:.0e} at {span(test[5], '.0e')}; with {eps[0]:.0e} {int(gone[0, 0].sum())} of {gone.shape[-1]} runs diverge. "
+        f"one of {eps[5]:.0e} at {span(test[5], '.0e')}; with {eps[0]:.0e}, {int(gone[0, 0].sum())} of {gone.shape[-1]} runs "
+        "diverge. "
         f"At std {sweep.grid['std'][1]:g} the medians are {span(median(sweep['test'][1]), '.0e')} at all dampings."
     )
 
@@ -101,7 +102,7 @@ def shrinkage(newton: Trace, descent: Trace, y: Tensor, steps: Sequence[int], et
         legend(ax, loc="upper left", fontsize=8)
     axes[0].set_ylabel("output f")
     return fig, (
-        "Training points of one run at three times. With Gauss-Newton the outputs lie on dashed lines of the slopes 1 − (1−η)^k "
+        "Training points of one run at three times. With Gauss-Newton the outputs lie on dashed lines of slope 1 − (1−η)^k "
         f"and at the last time miss them by {off[0]:.1%}. With gradient descent at the same training loss they miss them by "
         f"{off[1]:.0%}."
     )

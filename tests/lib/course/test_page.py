@@ -42,6 +42,32 @@ def test_seeds_start_where_the_tests_say(monkeypatch):
     assert page.seeds(1).tolist() == [7]
 
 
+SIZES = {"course": {"n": 50, "std": 0.1}, "paper": {"n": 500, "std": 0.1}}
+
+
+@pytest.mark.parametrize(("said", "n"), [(None, 50), ("course", 50), ("paper", 500)])
+def test_the_sizes_are_those_of_the_scale_that_was_asked_for(monkeypatch, said, n):
+    monkeypatch.delenv("REGIMES_SCALE", raising=False)
+    if said:
+        monkeypatch.setenv("REGIMES_SCALE", said)  # read at each call, not at import
+    sizes = page.at_scale(**SIZES)
+    assert (sizes.n, sizes.std) == (n, 0.1) and vars(sizes) == SIZES[said or "course"]
+
+
+@pytest.mark.parametrize("said", ["Paper", "", "huge"])
+def test_another_scale_is_refused(monkeypatch, said):
+    monkeypatch.setenv("REGIMES_SCALE", said)
+    with pytest.raises(ValueError, match=f"the scales are course and paper; asked for was {said!r}, given are course, paper"):
+        page.at_scale(**SIZES)
+
+
+@pytest.mark.parametrize("given", [["course"], ["paper"], [], ["course", "paper", "poster"]])
+def test_a_lesson_gives_both_sizes(monkeypatch, given):
+    monkeypatch.setenv("REGIMES_SCALE", "course")
+    with pytest.raises(ValueError, match=f"given are {', '.join(given)}$"):
+        page.at_scale(**{name: {"n": 1} for name in given})
+
+
 def test_show_emits_a_picture_with_alternative_text_and_then_the_same_sentence(figure, shown):
     assert page.show(figure, "The loss falls to 0.") is None
     (bundle, metadata, raw), (words, _, _) = shown

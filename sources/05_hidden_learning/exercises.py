@@ -1,0 +1,295 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: "Exercises 05: hidden learning"
+#     minutes: 55
+#     needs: ["05"]
+#     papers: [arbel2023]
+#     objectives:
+#       - fit the last layer again, with a cut-off you can state
+#       - tell hidden learning from a gap with nothing behind it
+#       - derive by how much training has shrunk the outputs, and take it out
+#       - break Gauss-Newton so that it converges to a bad interpolant
+# ---
+
+# %% [markdown]
+# # Exercises 05: hidden learning
+#
+# Four exercises on [lesson 05](../lessons/05_hidden_learning.ipynb). Replace the lines `# YOUR CODE HERE` and
+# `raise NotImplementedError()`, run the cell, and
+# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order.
+#
+# Arrays are `torch.float64` tensors; exercises 2 and 4 take or return plain numbers. Return new tensors and new networks; leave the
+# arguments as they are.
+
+# %%
+import copy
+
+import torch
+
+from regimes.checks import check
+from regimes.checks.lesson05.explode import attempt
+from regimes.checks.lesson05.rescale import trained
+from regimes.course.page import show
+from regimes.figures import curve, legend, panels, predicted
+from regimes.metrics import feature_movement, loss_on, refit
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton
+from regimes.problems import teacher_student
+from regimes.theory import gauss_newton as theory
+from regimes.training import train
+
+# %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
+# ## Exercise 1: fit the last layer again
+#
+# ★★ · 15 minutes · implement
+#
+# Freeze the hidden layer of a network in training and fit its output weights anew: the test loss then says what the *features* are worth,
+# whatever the outputs look like. Given the features $\Phi_{ij} = \phi(w_j\cdot x_i + b_j)$, return the shortest $v$ that solves
+# $\frac1m \Phi v = y$ in the least-squares sense.
+#
+# Features of small hidden weights nearly depend on each other, and fitting along directions in which they hardly vary takes enormous
+# weights. So drop every eigenvalue of $\frac1m\Phi\Phi^\top$ that is at most `cutoff` times the largest, and fit in the directions that remain.
+
+
+# %% exercise="refit_last_layer"
+def refit_last_layer(Phi, y, cutoff):
+    """The shortest output weights that fit y, on the directions that are kept.
+
+    Phi: (n, m) features, without the 1/m.   y: (n,) labels.   cutoff: a number, 0 < cutoff < 1.
+    Returns: (m,).
+    """
+    ### BEGIN SOLUTION
+    lam, Q = torch.linalg.eigh(Phi @ Phi.T / Phi.shape[1])
+    keep = lam > cutoff * lam[-1]
+    Q = Q[:, keep]
+    return Phi.T @ (Q @ (Q.T @ y / lam[keep]))
+    ### END SOLUTION
+
+
+# %% [markdown] hints="refit_last_layer"
+# <details><summary>Hint 1</summary>
+# The shortest solution is a combination of the rows of Φ: v = Φᵀ a. What does a have to solve, and which matrix is in front of it?</details>
+#
+# <details><summary>Hint 2</summary>
+# With K = ΦΦᵀ/m and its eigenvectors, K = Q diag(λ) Qᵀ, you need a = Q diag(1/λ) Qᵀ y, with zero in place of 1/λ where λ is dropped. If you
+# would rather use singular values of Φ: their squares are the eigenvalues of ΦΦᵀ.</details>
+#
+# <details><summary>Hint 3</summary>
+# By hand: Φ = [[2, 0, 0], [0, 1, 0]], y = [2, 1] gives eigenvalues 4/3 and 1/3 and v = [3, 3, 0]. With a cut-off of 0.3 the second one is
+# dropped, and v = [3, 0, 0].</details>
+
+# %% check="refit_last_layer"
+check("05/refit_last_layer", refit_last_layer)
+
+# %% [markdown] discussion="refit_last_layer" tags=["solution"]
+# **Discussion.** `torch.linalg.pinv(Phi / m, rtol=cutoff**0.5) @ y` is the same in one line: the square root, because `pinv` compares singular
+# values. State the cut-off whenever you report a re-fit. The library's `regimes.metrics.refit` uses 1e-6; with 1e-10 random features from
+# small hidden weights predict several times worse, and everything looks good beside them. With the labels of a repeated sample in conflict
+# no $v$ fits; least squares takes their mean.
+
+# %% [markdown] exercise="diagnose" stars=1 minutes=10 concept="gap and gain"
+# ## Exercise 2: read a measurement
+#
+# ★ · 10 minutes · read a measurement
+#
+# Three test losses describe the hidden layer of a network: `test`, its own; `refit`, with the last layer fitted again; `rf`, of random
+# features, that is, re-fitted at the start. The *gap* is how many times lower the re-fit is than the network itself, the *gain* how many
+# times lower it is than random features. Three runs to look at:
+
+# %%
+for std, steps in [(0.1, 10), (10.0, 10), (0.1, 120)]:
+    data = teacher_student(50, 3, teacher_width=2, seed=1)
+    net = TwoLayer(3, 100, std=std, seed=51)
+    start = refit(net, data.x, data.y)
+    train(net, data.x, data.y, GaussNewton(net, 0.05, damping=5e-3), steps)
+    own, fitted, rf = (
+        loss_on(n, data.x_test, data.y_test).item()
+        for n in (net, refit(net, data.x, data.y), start)
+    )
+    time = f"t = {0.05 * steps:g}"
+    print(f"std {std:<4} {time:8} test {own:.1e}   refit {fitted:.1e}   rf {rf:.1e}")
+
+# %% [markdown]
+# Return one of four labels:
+#
+# | | gain above 3 | gain at most 3 |
+# |---|---|---|
+# | gap above 10 | `"hidden learning"` | `"gap only"` |
+# | gap at most 10 | `"visible learning"` | `"lazy"` |
+
+
+# %% exercise="diagnose"
+def diagnose(test, refit, rf):
+    """What three test losses say about the hidden layer.
+
+    test, refit, rf: positive numbers.
+    Returns: "hidden learning", "visible learning", "gap only" or "lazy".
+    """
+    ### BEGIN SOLUTION
+    gap, gain = test / refit, rf / refit
+    if gain > 3:
+        return "hidden learning" if gap > 10 else "visible learning"
+    return "gap only" if gap > 10 else "lazy"
+    ### END SOLUTION
+
+
+# %% [markdown] hints="diagnose"
+# <details><summary>Hint 1</summary>
+# Both numbers are ratios with the re-fit below the line.</details>
+#
+# <details><summary>Hint 2</summary>
+# Of the three runs above, one hides what it has learned, one has nothing to hide, and one shows it.</details>
+
+# %% check="diagnose"
+check("05/diagnose", diagnose)
+
+# %% [markdown] discussion="diagnose" tags=["solution"]
+# **Discussion.** The second run is the trap. From large hidden weights the features stay what they were, so the re-fit is no better than random
+# features: the gain is 1. Yet the gap is well above 10, because at $t = 0.5$ the outputs have reached only a part of the labels. A gap alone
+# proves nothing about features. The third run has learned the most, and a gap no longer shows it.
+
+# %% [markdown] exercise="rescale" stars=2 minutes=15 concept="shrinkage"
+# ## Exercise 3: take the shrinkage out
+#
+# ★★ · 15 minutes · derive, then implement
+#
+# Without damping a Gauss-Newton step of size $\eta$ turns the residual $r = f - y$ on the training data into $(1-\eta)\,r$, to first order in
+# $\eta$. Start from $f = 0$. What is $f$ on the training data after $k$ steps? The figure has two networks in mid-training.
+
+# %%
+fig, axes = panels(2, sharey=True)
+slopes = []
+for ax, k in zip(axes, (10, 50), strict=True):
+    net, data = trained(seed=4, k=k, eta=0.02)
+    f = net(data.x).detach()
+    slopes.append((f @ data.y / (data.y @ data.y)).item())
+    ax.plot(data.y, f, "o", markersize=4, label="outputs")
+    predicted(ax, data.y.aminmax(), data.y.aminmax(), "outputs = labels")
+    ax.set(xlabel="label y", ylabel="output f(x)", title=f"after {k} steps of 0.02")
+    legend(ax)
+show(
+    fig,
+    f"After 10 steps the training outputs are {slopes[0]:.3f} times the labels, "
+    f"after 50 steps {slopes[1]:.3f} times.",
+)
+
+# %% [markdown]
+# Write a function that takes such a network and returns a new one, with the same hidden weights, whose outputs have this one number taken
+# out. The first step from $v = 0$ is exact, so for $k = 1$ the new network interpolates. Parameters are changed in place,
+# in a block under `torch.no_grad()`, by methods that end in an underscore, such as `v.mul_(2)` or `v.copy_(other)`.
+
+
+# %% exercise="rescale"
+def rescale(net, k, eta):
+    """A network with the shrinkage of k undamped steps from zero taken out.
+
+    net: a TwoLayer, to be left as it is.   k: a whole number >= 1.   eta: 0 < eta < 1.
+    Returns: a new TwoLayer.
+    """
+    ### BEGIN SOLUTION
+    new = copy.deepcopy(net)
+    with torch.no_grad():
+        new.v.div_(1 - (1 - eta) ** k)
+    return new
+    ### END SOLUTION
+
+
+# %% [markdown] hints="rescale"
+# <details><summary>Hint 1</summary>
+# r₀ = −y. Write down r_k, then f_k = y + r_k.</details>
+#
+# <details><summary>Hint 2</summary>
+# f_k is y times one number between 0 and 1. To try: the number is 0.19 for two steps of 0.1.</details>
+#
+# <details><summary>Hint 3</summary>
+# Which parameters are the outputs proportional to? Copy the network first: copy.deepcopy(net).</details>
+
+# %% check="rescale"
+check("05/rescale", rescale)
+
+# %% [markdown] discussion="rescale" tags=["solution"]
+# **Discussion.** $r_k = (1-\eta)^k r_0$ with $r_0 = -y$, so $f_k = (1 - (1-\eta)^k)\,y$: the labels times one number, which tends to $1 - e^{-t}$
+# for small steps. The number needs neither test data nor a fit. So most of the gap is no mystery: half way through the training the outputs are half as
+# large as they should be. The lesson measures what a re-fit still gains over this network.
+
+# %% [markdown] exercise="break_it" stars=3 minutes=15 concept="a bad interpolant"
+# ## Exercise 4: break it
+#
+# ★★★ · 15 minutes · break it
+#
+# Training that ends at a loss of zero need not have been healthy. Find hidden weights at the start (`std`), a step (`lr`) and a `damping` with
+# which Gauss-Newton
+#
+# 1. explodes: the training loss peaks at more than 100 times its start,
+# 2. converges all the same: after 60 steps it is below 1e-6 of its start,
+# 3. to a bad interpolant: the test loss is more than 10 times that of random features.
+#
+# It has to happen on two data sets ($d = 3$, $n = 50$, $m = 100$, $v = 0$ at the start). Below is the first of them with settings that are safe:
+# change them and see what happens.
+
+# %%
+settings = {"std": 0.1, "lr": 0.05, "damping": 5e-3}
+
+# %%
+run = attempt(**settings)
+steps = torch.arange(len(run.loss))
+fig, (ax,) = panels(size=(5.4, 3.0))
+curve(ax, steps, run.loss, "training loss", look="Gauss-Newton")
+predicted(ax, steps, theory.step_loss(steps, settings["lr"]), "undamped, to first order")
+ax.set(xlabel="step k", ylabel="relative loss $L_k/L_0$", yscale="log")
+legend(ax)
+show(fig, str(run))
+
+
+# %% exercise="break_it"
+def break_it():
+    """Settings with which training explodes, converges, and ends at a bad interpolant.
+
+    Returns: {"std": ..., "lr": ..., "damping": ...} with three numbers.
+    """
+    ### BEGIN SOLUTION
+    return {"std": 0.05, "lr": 1.0, "damping": 1e-4}
+    ### END SOLUTION
+
+
+# %% [markdown] hints="break_it"
+# <details><summary>Hint 1</summary>
+# With v = 0 the first step moves only v. When does it have to move v very far? And what does a large v do to the kernel, and to the next step?
+# </details>
+#
+# <details><summary>Hint 2</summary>
+# Hidden weights of 0.1 make features that are nearly linear: most eigenvalues of their kernel are tiny. Damping hides them, small steps let the
+# hidden layer adapt. Take both safeguards away.</details>
+#
+# <details><summary>Hint 3</summary>
+# Keep a little damping, or the run never comes back: too little, and the weights outgrow the precision. Look for it on a logarithmic scale,
+# below 1e-3.</details>
+
+# %% check="break_it"
+check("05/break_it", break_it)
+
+# %% [markdown] discussion="break_it" tags=["solution"]
+# **Discussion.** The first step moves only $v$, along features that nearly depend on each other: to fit the labels along the small eigenvalues that
+# the damping lets through, $v$ becomes enormous. The second step moves the hidden weights by many times their length, far beyond where
+# the tangent is any good, and the large $v$ turns that into the peak. Later steps repair the training outputs, not the features. A
+# training loss of zero says nothing about the way there: plot the whole curve, and look at its peak.
+
+# %% tags=["solution"]
+data = teacher_student(50, 3, teacher_width=2, seed=0)
+net = TwoLayer(3, 100, std=0.05, seed=50)
+start = copy.deepcopy(net)
+train(net, data.x, data.y, GaussNewton(net, 1.0, damping=1e-4), 60)
+networks = {
+    "own": net,
+    "refit": refit(net, data.x, data.y),
+    "rf": refit(start, data.x, data.y),
+}
+for name, n in networks.items():
+    print(f"{name:6} test loss {loss_on(n, data.x_test, data.y_test).item():.1e}")
+moved = feature_movement(net.W, start.W).item()
+print(f"the hidden weights moved by {moved:.0f} times their length")
+
+# %% [markdown] tags=["solution"]
+# The hidden weights went very far, and their features are worth no more than those of the start: movement is not learning, and neither is a gap.

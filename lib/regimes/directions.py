@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regimes.jacobians import jacobian
-from regimes.linalg import SmallestEigenvalue, Solve, damped_solve, minimum_norm_solve
+from regimes.linalg import SmallestEigenvalue, Solve, check_singular, damped_solve, minimum_norm_solve
 from regimes.losses import Loss, match_targets, squared
 
 __all__ = ["Direction", "gauss_newton", "gradient", "time_scale"]
@@ -85,6 +85,7 @@ def gauss_newton(
 
     Source: Arbel et al. 2023; written in sample space by the push-through identity.
     """
+    check_singular(singular)
     J, c = jacobian(net, x), time_scale(net)
     r = squared.slope(J.outputs, match_targets(y, J.outputs, J.shape))
     K, r64 = c * J.gram(), r.double()

@@ -96,6 +96,8 @@ class Ledger:
             raise ValueError(f"claim {id!r} has a measurement that is not finite: {measured.tolist()}")
         text = self.texts[id]
         of = text.get("statistic")
+        if of == "geometric mean" and not (measured > 0).all():
+            raise ValueError(f"claim {id!r} asks for a geometric mean of numbers that are not positive: {measured.tolist()}")
         judged = STATISTICS[of](measured).reshape(1) if of else measured
         given = {name for name, bound in (("low", low), ("high", high)) if bound is not None}
         if given and (predicted is not None or given & text.keys()):

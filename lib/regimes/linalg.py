@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Singular", "SmallestEigenvalue", "Solve", "Unsolvable", "damped_solve", "minimum_norm_solve"]
+__all__ = ["Singular", "SmallestEigenvalue", "Solve", "Unsolvable", "check_singular", "damped_solve", "minimum_norm_solve"]
 
 Step = tuple[Tensor, ...]
 
@@ -64,15 +64,24 @@ class Singular(Unsolvable):
     """
 
     def __init__(self, K: Tensor, rank: Tensor, runs: Tensor):
-        self.runs, N = runs, K.shape[-1]
-        lam = torch.linalg.eigvalsh(K.reshape(-1, N, N)[runs.reshape(-1).int().argmax()])
+        self.runs, N, first = runs, K.shape[-1], runs.reshape(-1).int().argmax()
+        lam, rank = torch.linalg.eigvalsh(K.reshape(-1, N, N)[first]), int(rank.reshape(-1)[first])
         which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
         super().__init__(
-            f"the kernel is singular{which}: of its {N} eigenvalues {int(rank[runs].min())} are resolved in {K.dtype} "
+            f"the kernel is singular{which}: of its {N} eigenvalues {rank} are resolved in {K.dtype} "
             f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e}), so that rounding would decide an undamped step. Use a positive "
             "damping; or a wider network, or larger hidden weights at the start; or singular='drop' for the shortest "
             "least-squares step on the eigenvalues that are resolved"
         )
+
+    def __reduce__(self):  # a worker process hands it over as it is, message and all
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
+
+def check_singular(singular: str) -> None:
+    """Refuse, by a ValueError, anything but ``"drop"`` and ``"error"``: what to do with eigenvalues that are not resolved."""
+    if singular not in ("drop", "error"):
+        raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
 
 
 def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, Solve]:
@@ -134,8 +143,7 @@ def minimum_norm_solve(
         Unsolvable: if ``K`` is not finite.
         Singular: if a run is singular and ``singular="error"``.
     """
-    if singular not in ("drop", "error"):
-        raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
+    check_singular(singular)
     _finite(K)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps
     jitter = eps * _size(K)

@@ -208,7 +208,10 @@ class TwoLayer(nn.Module):
 
         Raises:
             IndexError: for a unit that does not exist.
+            ValueError: for a single number instead of a list of units.
         """
+        if index.ndim < 1:
+            raise ValueError(f"units() takes a tensor of unit numbers, for one unit torch.tensor([{index.item()}])")
         W, v = self.W.detach()[..., index, :], self.v.detach()[..., index]
         options = {"activation": self.activation, "scaling": self.scaling, "bias": self.bias}
         net = TwoLayer(self.inputs, v.shape[-1], runs=v.shape[:-1], dtype=v.dtype, device=v.device, **options)

@@ -89,7 +89,8 @@ def teacher_student(
     with torch.no_grad():
         y = normal if labels == "noise" else teacher(x)
     y = y / y[..., n:].square().mean(-1, keepdim=True).sqrt()
-    return Problem(x[..., :n, :], (y + noise * normal)[..., :n], x[..., n:, :], y[..., n:], teacher if labels == "teacher" else None)
+    noisy, teacher = y + noise * normal, teacher if labels == "teacher" else None
+    return Problem(x[..., :n, :], noisy[..., :n], x[..., n:, :], y[..., n:], teacher)
 
 
 def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:

@@ -4,7 +4,6 @@ On a CPU a stack is fast while its arrays stay in the cache: a stack of small ne
 large networks is slower than a loop. On an accelerator the whole grid is one stack.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,10 +13,9 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from regimes.linalg import Unsolvable
-from regimes.training import Diverged
+from regimes.training import Diverged, progress
 
 __all__ = ["Sweep", "stack_size", "sweep"]
 
@@ -75,7 +73,7 @@ def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = 
         ValueError: for an empty grid, a stack below one, or results without one row a run.
         regimes.training.Diverged, regimes.linalg.Unsolvable: if every run ended so.
     """
-    grid = {name: torch.as_tensor(np.asarray(values)) for name, values in grid.items()}  # float64, as NumPy takes numbers
+    grid = {name: torch.as_tensor(np.atleast_1d(values)) for name, values in grid.items()}  # float64, as NumPy takes numbers
     cells = list(product(*(range(len(values)) for values in grid.values())))
     if not grid or not cells or (stack is not None and stack < 1):
         raise ValueError(f"a sweep needs a grid with values and stacks of at least one run; got {dict(grid)}, {stack=}")
@@ -83,9 +81,7 @@ def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = 
     size = stack or len(cells)
     stacks = [settings[i : i + size] for i in range(0, len(settings), size)]
     work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_run_stack)(run, stack) for stack in stacks)
-    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
-    bar = tqdm(work, total=len(stacks), desc="sweep", leave=False, delay=2, disable=quiet)
-    rows = [row for done in bar for row in done]
+    rows = [row for done in progress(work, "sweep", len(stacks)) for row in done]
     return _collect(grid, rows)
 
 

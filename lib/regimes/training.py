@@ -1,7 +1,7 @@
 """The training loop and what it records."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from regimes.directions import Direction
 from regimes.linalg import Singular, Unsolvable
 
-__all__ = ["Diverged", "Trace", "train"]
+__all__ = ["Diverged", "Trace", "progress", "train"]
 
 
 class Steps(Protocol):
@@ -95,6 +95,9 @@ class Diverged(ArithmeticError):
             f"the run diverged at step {step}{which}{last}: {why}. Use a smaller step, or for Gauss-Newton a larger damping"
         )
 
+    def __reduce__(self):  # a worker process hands it over as it is, message and all
+        return type(self).__new__, (type(self), *self.args), self.__dict__
+
 
 def train(
     net: nn.Module,
@@ -129,7 +132,7 @@ def train(
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
-    for k in _counted(steps + 1):
+    for k in progress(range(steps + 1), "training"):
         last = last or k == steps
         here = _direction(optimizer, x, y, k, rows)
         loss = here.loss.detach()
@@ -145,13 +148,13 @@ def train(
     return _trace(rows)
 
 
-def _counted(count):
-    """0, 1, ..., ``count - 1`` with a progress bar that goes away however the loop ends."""
+def progress(items: Iterable, what: str, total: int | None = None):
+    """The items, with a progress bar that shows itself after two seconds and goes away however the loop ends."""
     quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
-    bar = tqdm(total=count, desc="training", leave=False, delay=2, disable=quiet)
+    bar = tqdm(total=total or len(items), desc=what, leave=False, delay=2, disable=quiet)
     try:
-        for k in range(count):
-            yield k
+        for item in items:
+            yield item
             bar.update()
     finally:
         bar.total = bar.n  # short of its total, a notebook's bar would turn red and stay

@@ -57,8 +57,8 @@ from regimes.training import train
 
 ledger = Ledger("05")
 size = at_scale(
-    course=dict(n=50, d=3, teacher_width=2, m=100, seeds=10),
-    paper=dict(n=500, d=10, teacher_width=5, m=1000, seeds=1),
+    course=dict(n=50, d=3, k=2, m=100, seeds=10),
+    paper=dict(n=500, d=10, k=5, m=1000, seeds=1),
 )
 S, stack = seeds(size.seeds), stack_size(size.n, size.m)
 
@@ -84,8 +84,7 @@ my_guess = ...
 
 # %%
 def task(seed, noise=0.0):
-    k = size.teacher_width
-    return teacher_student(size.n, size.d, teacher_width=k, noise=noise, seed=seed)
+    return teacher_student(size.n, size.d, teacher_width=size.k, noise=noise, seed=seed)
 
 
 def fresh(std, seed, m=size.m):
@@ -318,8 +317,7 @@ show(*draw.limits(noises, widths))
 _ = ledger.claim("noise", noises[0.3]["gain"][0])
 _ = ledger.claim("noise-cut", noises[0.3]["cut"][0])
 _ = ledger.claim("width", [median(w["gain"][0]) for w in widths.values()])
-fair = median(noises[0.1]["gain"][0])
-guess(my_guess, f"random features / Gauss-Newton: {fair:.2g} (median); below 1 it does not")
+guess(my_guess, f"ratio {median(noises[0.1]['gain'][0]):.2g}; below 1 it does not")
 
 # %% [markdown]
 # The story is about labels without noise. All runs fit the training data, noise included, and at the small start the advantage turns into a

@@ -234,3 +234,8 @@ def test_a_claim_is_compared_with_one_thing(predicted, file):
     text = {"statement": "s", "paper": "p", "setting": "t", **file}
     with pytest.raises(ValueError, match="leave out low"):
         Ledger("01", {"a": text}).claim("a", 1.0, predicted, low=0.5)
+
+
+def test_a_geometric_mean_wants_positive_numbers():
+    with pytest.raises(ValueError, match="geometric mean of numbers that are not positive"):
+        ledger(low=1, statistic="geometric mean").claim("a", torch.tensor([1.0, 0.0]))

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from cases import normal, relative
@@ -132,6 +134,21 @@ def test_which_runs_are_singular():
     with pytest.raises(Singular, match="the kernel is singular in 2 of 4 runs: of its 13 eigenvalues") as caught:
         solve(J.reshape(2, 2, 13, 40), normal(2, 2, 13, seed=1), singular="error")
     assert caught.value.runs.tolist() == [[False, True], [False, True]]
+
+
+def test_the_numbers_in_the_error_are_those_of_the_first_singular_run():
+    J = torch.stack([graded(5e3), normal(13, 4) @ normal(4, 40, seed=3), normal(13, 2) @ normal(2, 40, seed=3)])
+    lam = torch.linalg.eigvalsh(J[1] @ J[1].T)
+    with pytest.raises(Singular) as caught:
+        solve(J, normal(3, 13, seed=1), singular="error")
+    assert f"13 eigenvalues 4 are resolved in torch.float64 (smallest {lam[0]:.1e}, largest {lam[-1]:.1e})" in str(caught.value)
+
+
+def test_a_singular_kernel_survives_the_way_between_processes():
+    with pytest.raises(Singular) as caught:
+        solve(normal(13, 4) @ normal(4, 40, seed=3), normal(13, seed=1), singular="error")
+    there = pickle.loads(pickle.dumps(caught.value))
+    assert str(there) == str(caught.value) and isinstance(there, Singular) and there.runs
 
 
 def test_regular_runs_take_the_same_step_whatever_is_to_happen_to_singular_ones():

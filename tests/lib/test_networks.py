@@ -214,3 +214,8 @@ def test_refuses_inputs_that_are_not_finite(bad):
     x[3, 1] = bad
     with pytest.raises(ValueError, match="inputs contain numbers that are not finite"):
         jacobian(two_layer(), x)
+
+
+def test_a_single_unit_is_given_as_a_list_of_one():
+    with pytest.raises(ValueError, match=r"for one unit torch.tensor\(\[2\]\)"):
+        TwoLayer(2, 5).units(torch.tensor(2))

@@ -144,9 +144,9 @@ def test_when_all_diverge_the_first_one_is_raised():
     assert caught.value.step == 5
 
 
-def test_another_error_is_not_swallowed():
+def test_another_error_is_not_taken_for_a_divergence():
     with pytest.raises(ZeroDivisionError):
-        sweep(lambda a: 1 / 0, {"a": [1, 2]})
+        sweep(lambda a: {"a": 1 / 0 if (a == 2).any() else a}, {"a": [1, 2, 3]})
 
 
 # ---- in parallel
@@ -164,6 +164,13 @@ def test_two_threads_give_the_same(configured, asked):
         result = sweep(together, grid, stack=1, jobs=asked)
     for name, value in sweep(many, grid, stack=1).measured.items():
         assert torch.equal(result[name], value)
+
+
+def test_two_processes_give_the_same_also_of_runs_that_diverge():
+    settings = {"a": [-3, 1, -7, 2]}
+    result, alone = sweep(stopping, settings, stack=2, jobs=2), sweep(stopping, settings)
+    assert torch.equal(result.diverged, alone.diverged)
+    assert torch.equal(result["a"].nan_to_num(-9), alone["a"].nan_to_num(-9))
 
 
 # ---- what it refuses

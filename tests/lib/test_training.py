@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from cases import D, N, normal, perceptron, relative, runs_of, two_layer, weights
@@ -283,3 +285,11 @@ def test_a_kernel_that_is_singular_at_the_start_is_no_divergence():
     with pytest.raises(Singular, match="the kernel is singular: .* Use a positive damping"):
         train(net, X, Y, GaussNewton(net, 0.1), 9)
     assert issubclass(Singular, ValueError) and not issubclass(Singular, Diverged)
+
+
+def test_a_divergence_survives_the_way_between_processes():
+    net = two_layer()
+    with pytest.raises(Diverged) as caught:
+        train(net, X, Y, Scripted(net, [1.0, 2.0, torch.nan]), 2)
+    there = pickle.loads(pickle.dumps(caught.value))
+    assert str(there) == str(caught.value) and there.step == 2 and there.trace.loss.tolist() == [1.0, 2.0]

@@ -112,6 +112,8 @@ class Exercise:
             return Result(
                 self.key, "not attempted", "Replace the line that raises NotImplementedError, run the cell, check again."
             )
+        except Exception as error:
+            return self._wrong(f"the check could not follow what your answer did ({type(error).__name__}: {error})")
 
     def _judge(self, answer: Callable) -> Result:
         raise NotImplementedError
@@ -153,7 +155,7 @@ class Function(Exercise):
             if all(got[label].agrees(Outcome.of(mistake.example, args), self.rtol) for label, args in cases.items()):
                 return self._wrong(mistake.says, mistake.name)
         first = failed[0]
-        return self._wrong(f"{describe(got[first], want[first])} (case: {first})")
+        return self._wrong(f"{describe(got[first], want[first], self.rtol)} (case: {first})")
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ def same(a: Any, b: Any, rtol: float) -> bool:
     return type(a) is type(b) and bool(a == b)
 
 
-def describe(got: Outcome, want: Outcome) -> str:
+def describe(got: Outcome, want: Outcome, rtol: float = 0.0) -> str:
     """What is wrong with one outcome, for a mistake nobody foresaw."""
     if got.raised:
         return f"your function raised {got.raised}"
@@ -233,6 +235,11 @@ def describe(got: Outcome, want: Outcome) -> str:
         if a.dtype != b.dtype:
             return f"your function returned {a.dtype}; expected {b.dtype}"
         return f"the values differ by {_distance(a, b):.2g} of the largest entry"
+    if isinstance(b, tuple | list) and len(a) != len(b):
+        return f"your function returned {len(a)} values; expected {len(b)}"
+    if isinstance(b, tuple | list) and any(isinstance(i, torch.Tensor) for i in (*a, *b)):
+        wrong = next(k for k in range(len(b)) if not same(a[k], b[k], rtol))
+        return f"value number {wrong + 1}: {describe(Outcome(a[wrong]), Outcome(b[wrong]), rtol)}"
     if isinstance(b, tuple | list) and list(a) == list(b):
         kinds = (", ".join(type(i).__name__ for i in t) for t in (a, b))
         return "the values are right, but of another type: {}; expected {}".format(*kinds)

@@ -28,7 +28,7 @@ def cloud(ax: Axes) -> tuple[list[Artist], Callable]:
         from ``-reach`` to ``reach``.
     """
     ax.set(xlabel="$w_1$ (area of a dot: |v|)", ylabel="$w_2$", aspect="equal")
-    ax.yaxis.set_label_coords(-0.07, 0.75)  # between the ticks, whatever they say
+    ax.yaxis.set_label_coords(-0.07, 0.95)  # above the ticks, whatever they say
     (before,) = ax.plot([], [], "o", color=GREY, alpha=0.5, markersize=2, label="start")
     (rays,) = ax.plot([], [], "--", color="black", linewidth=1, label="teacher")
     dots = [ax.scatter([], [], label=label, color=c, marker=k, alpha=0.7, linewidths=0) for _, label, c, k in SIGNS]
@@ -37,8 +37,8 @@ def cloud(ax: Axes) -> tuple[list[Artist], Callable]:
 
     def update(W: Tensor, v: Tensor, largest: float, start: Tensor, teacher: TwoLayer, reach: float) -> None:
         reach = 2 * math.ceil(1.05 * reach / 2)
-        ends_and_middle = (-reach, 0, reach)
-        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=ends_and_middle, yticks=ends_and_middle)
+        ticks = (-reach // 2, 0, reach // 2)  # none in a corner, where a long number would be cut off
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=ticks, yticks=ticks)
         before.set_data(*start[:, :2].T)
         tips = teacher.W.detach()[:, :2]
         tips = 0.92 * reach * tips / tips.abs().amax(1, keepdim=True)  # just inside the frame

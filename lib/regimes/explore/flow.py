@@ -13,12 +13,12 @@ from torch import Tensor
 
 from regimes.explore.cloud import BELOW, cloud
 from regimes.explore.live import Choice, Explorer
-from regimes.explore.runs import Calm, at, moments, record
+from regimes.explore.runs import at, moments, record
 from regimes.figures.base import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes.losses import squared
 from regimes.metrics import refit, spectrum
 from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import Problem, teacher_student
 from regimes.theory.gauss_newton import flow_loss, shrinkage
 
@@ -101,10 +101,13 @@ class Flow:
 
 
 def compute(std: float, eta: float, damping: float, width: int, noise: float, kappa: float, seed: int, method: str) -> Flow:
-    """Train on n = 50 samples with d = 3 inputs, labelled by a teacher of 2 units; test on 500 more at about 25 moments."""
+    """Train on n = 50 samples with d = 3 inputs, labelled by a teacher of 2 units; test on 500 more at about 25 moments.
+
+    Gradient descent steps at half its stability limit, at most by a time of one. Noise is on the training labels only.
+    """
     problem, y = _problem(kappa, noise, seed)
     net, newton = TwoLayer(3, width, std=std, seed=seed + 50), method == NEWTON
-    optimizer = GaussNewton(net, eta, damping=damping) if newton else GradientDescent(net, Calm(0.5))
+    optimizer = GaussNewton(net, eta, damping=damping) if newton else GradientDescent(net, EdgeFraction(0.5, at_most=1.0))
     trace, diverged = record(optimizer, problem.x, y, round(END / eta) if newton else STEPS)
     look, end = _look(trace.loss, eta if newton else None), len(trace.loss) - 1
     steps = sorted({*moments(end), *look})

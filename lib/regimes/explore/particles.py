@@ -8,11 +8,11 @@ from torch import Tensor
 
 from regimes.explore.cloud import cloud
 from regimes.explore.live import Choice, Explorer
-from regimes.explore.runs import Calm, at, moments, record
+from regimes.explore.runs import at, moments, record
 from regimes.figures.base import BLUE, PINK, step_axis
 from regimes.metrics import feature_movement, loss_on, weighted_cosine_distance
 from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import Problem, teacher_student
 
 __all__ = ["CHOICES", "FRAMES", "Moment", "compute", "draw", "explorer", "sentence"]
@@ -21,7 +21,7 @@ STEPS = 200
 FLOOR, CEILING = 1e-7, 1.5  # the part of the loss axis that is drawn
 METHODS = {
     "Gauss-Newton": lambda net: GaussNewton(net, 0.05, damping=5e-3),
-    "gradient descent": lambda net: GradientDescent(net, Calm(0.5)),
+    "gradient descent": lambda net: GradientDescent(net, EdgeFraction(0.5, at_most=1.0)),
 }
 
 CHOICES = {
@@ -62,15 +62,16 @@ class Moment:
 
     Attributes:
         history: the whole run.
-        step: the moment.
-        method: a name in `METHODS`.
+        width, std, method, step: the setting.
         moved: `feature_movement` since the start.
         distance: `weighted_cosine_distance` to the teacher, at the start and now.
     """
 
     history: History
-    step: int
+    width: int
+    std: float
     method: str
+    step: int
     moved: float
     distance: tuple[float, float]
 
@@ -82,11 +83,14 @@ class Moment:
 
 
 def compute(width: int, std: float, method: str, step: int) -> Moment:
-    """Train a network on two inputs, n = 40, and look at it after some steps. Each run is made once."""
+    """Train a network with d = 2 inputs on n = 40 samples, and look at it after some steps. Each run is made only once.
+
+    Gauss-Newton has η = 0.05 and ε = 5e-3; gradient descent steps at half its stability limit, at most by a time of one.
+    """
     history, teacher = _history(width, std, method), _problem().teacher.W[:, :2]
     start, W = history.W[0], history.W[step]
     distance = tuple(weighted_cosine_distance(w[:, :2], teacher).item() for w in (start, W))
-    return Moment(history, step, method, feature_movement(W, start).item(), distance)
+    return Moment(history, width, std, method, step, feature_movement(W, start).item(), distance)
 
 
 def draw(figure):
@@ -119,9 +123,10 @@ def sentence(moment: Moment) -> str:
     train, test = moment.losses
     first, last = moment.distance
     return (
-        f"Step {moment.step} of {moment.method} (t = {moment.history.time[moment.step]:.3g}): training loss {train:.2g}, test "
-        f"loss {test:.2g}. The hidden weights moved by {moment.moved:.2g} times their length at the start; their weighted "
-        f"cosine distance to the teacher went from {first:.2f} to {last:.2f}."
+        f"m = {moment.width}, std {moment.std:g}, step {moment.step} of {moment.method} "
+        f"(t = {moment.history.time[moment.step]:.3g}): training loss {train:.2g}, test loss {test:.2g}. "
+        f"The hidden weights moved by {moment.moved:.2g} times their length at the start; "
+        f"their weighted cosine distance to the teacher went from {first:.2f} to {last:.2f}."
     )
 
 

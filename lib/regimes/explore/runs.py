@@ -1,31 +1,17 @@
 """A run of which every step is kept, so that a widget can look at any moment of it."""
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from regimes.networks import TwoLayer
-from regimes.optimizers import DirectionOptimizer, EdgeFraction
+from regimes.optimizers import DirectionOptimizer
 from regimes.training import Diverged, Trace, train
 
-__all__ = ["Calm", "at", "moments", "record"]
+__all__ = ["at", "moments", "record"]
 
 KEEP = {"W": lambda net: net.W, "v": lambda net: net.v}
-
-
-@dataclass(frozen=True)
-class Calm(EdgeFraction):
-    """A fraction of the stability limit, but at most a time of one.
-
-    Small hidden weights make a small kernel, which allows a long step; but it leaves output weights so large that the next
-    kernel does not allow the next step.
-    """
-
-    def __call__(self, net: TwoLayer, x: Tensor) -> Tensor:
-        """The step size."""
-        return super().__call__(net, x).clamp(max=1.0)
 
 
 def record(optimizer: DirectionOptimizer, x: Tensor, y: Tensor, steps: int) -> tuple[Trace, int | None]:

@@ -193,6 +193,21 @@ def test_a_number_that_is_not_right_is_repeated():
     assert describe(Outcome(value=(3, 4)), Outcome(value=(4, 4))) == "your function returned (3, 4); that is not right"
 
 
+def test_a_tuple_of_tensors_is_described_by_its_first_wrong_entry():
+    right = (torch.ones(3), torch.zeros(2))
+    assert "value number 2: " in describe(Outcome(value=(torch.ones(3), torch.ones(2))), Outcome(value=right))
+    assert describe(Outcome(value=right[:1]), Outcome(value=right)) == "your function returned 1 values; expected 2"
+    assert "expected a int" in describe(Outcome(value=(torch.ones(2), 4)), Outcome(value=(3, 4)))
+
+
+def test_a_judge_that_stumbles_does_not_raise():
+    stumbles = Behaviour(
+        KEY, observe=lambda f: f(), passed=lambda seen: 1 / 0, mistakes=(), alternatives=(), praise=str, otherwise=str
+    )
+    result = stumbles.examine(lambda: 1)
+    assert result.status == "wrong" and "ZeroDivisionError" in result.diagnosis
+
+
 def test_random_numbers_are_the_same_each_time_and_leave_the_generator_alone():
     state = torch.get_rng_state()
     assert torch.equal(random(3, 2, 5), random(3, 2, 5)) and not torch.equal(random(3, 4), random(4, 4))

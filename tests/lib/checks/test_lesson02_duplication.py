@@ -180,6 +180,21 @@ def other_targets(step, net, x, y, x_new):
     return torch.allclose(net(x_new), twin(x_new))
 
 
+def forgets_the_last_line(*args):
+    if not property_test()(*args):
+        return False
+
+
+def a_fresh_twin_each_step(step, net, x, y, x_new, tolerance=0.1):
+    agree = True
+    for _ in range(4):
+        twin = net.units(back(net.width))
+        step(net, x, y)
+        step(twin, x, y)
+        agree = agree and torch.allclose(net(x_new), twin(x_new), tolerance, tolerance)
+    return agree
+
+
 def forgets_to_return(*args):
     property_test()(*args)
 
@@ -196,6 +211,7 @@ TESTS_WRONG = {
     "always true": (lambda *args: True, "never trained"),
     "always false": (lambda *args: False, "never trained"),
     "forgets to return": (forgets_to_return, "no verdict"),
+    "forgets to return True": (forgets_the_last_line, "no verdict"),
     "a text": (lambda *args: "True", "no verdict"),
     "a verdict an output": (property_test(judge=torch.isclose), "no verdict"),
     "asserts": (asserts, "no verdict"),
@@ -217,6 +233,7 @@ TESTS_WRONG = {
     "bit by bit at the start": (starts_must_be_equal, "rounding rejected"),
     "to 1e-13": (property_test(judge=lambda f, g: torch.allclose(f, g, 0, 1e-13)), "rounding rejected"),
     "to a hundredth": (property_test(judge=lambda f, g: torch.allclose(f, g, 1e-2, 1e-2)), "tolerance too loose"),
+    "a fresh twin each step, to a tenth": (a_fresh_twin_each_step, "tolerance too loose"),
     "NaN counts as equal": (stops_early(lambda f, g: (f - g).norm() > 1e3), "tolerance too loose"),
     "training loss": (property_test(see=training_loss), "training inputs only"),
     "each unit beside its copy": (property_test(units=lambda m: torch.arange(m).repeat_interleave(2)), "order kept"),

@@ -40,7 +40,8 @@ def outputs(root, name="02_cloud"):
 def run(tmp_path, monkeypatch, capsys):
     """Run the command in the course folder tmp_path; its exit code and what it printed."""
     monkeypatch.setattr(command, "course_folder", lambda: tmp_path)
-    monkeypatch.delenv("REGIMES_SCALE", raising=False)
+    for name in ("REGIMES_SCALE", "TQDM_DISABLE"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*words):
         code = command.main(["paper", *words])
@@ -51,17 +52,19 @@ def run(tmp_path, monkeypatch, capsys):
 
 def test_the_cells_run_at_the_size_of_the_paper(tmp_path, run):
     probe = "import joblib, os\nprint(joblib.Parallel().n_jobs, os.environ['TQDM_DISABLE'], os.getcwd())"
-    lesson(tmp_path, "02_cloud", SIZES, "# sliders\nraise SystemError", probe, LEDGER)
+    saved = "import json\njson.load(open('02_cloud.ipynb'))['cells'][1]['outputs'][0]['data']['text/plain']"
+    lesson(tmp_path, "02_cloud", SIZES, "# sliders\nraise SystemError", probe, saved, LEDGER)
     source = (tmp_path / "lessons/02_cloud.ipynb").read_bytes()
     code, shown = run("2", "--jobs", "3")
     lines = shown.out.splitlines()
-    assert code == 0 and [line.split(",")[0] for line in lines[:3]] == [f"cell {k} of 3" for k in (1, 2, 3)]
-    assert all(line.endswith(" s") for line in lines[:3])
-    assert lines[3:5] == ["", "a: predicted 2, measured 2.01: reproduced"]
-    assert lines[5].startswith("Done. ") and lines[5].endswith("s in all; work/paper/02_cloud.ipynb holds what was run.")
-    first, sliders, (told,), _ = outputs(tmp_path)
+    assert code == 0 and [line.split(",")[0] for line in lines[:4]] == [f"cell {k} of 4" for k in (1, 2, 3, 4)]
+    assert all(line.endswith(" s") for line in lines[:4])
+    assert lines[4:6] == ["", "a: predicted 2, measured 2.01: reproduced"]
+    assert lines[6].startswith("Done. ") and lines[6].endswith("s in all; work/paper/02_cloud.ipynb holds what was run.")
+    first, sliders, (told,), saved, _ = outputs(tmp_path)
     assert first == ["500"] and sliders == ["at the size of the course"]
     assert told.split() == ["3", "1", str(tmp_path / "work/paper")]
+    assert saved == ["['500']"]  # what the first cell showed was on the disk by then
     assert (tmp_path / "lessons/02_cloud.ipynb").read_bytes() == source
     assert [path.name for path in (tmp_path / "work/paper").iterdir()] == ["02_cloud.ipynb"]
 

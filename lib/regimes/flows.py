@@ -9,10 +9,11 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from regimes.directions import Direction
+from regimes.directions import Direction, gradient
+from regimes.networks import TwoLayerLinear
 from regimes.optimizers import move
 
-__all__ = ["Adaptive", "RungeKutta4"]
+__all__ = ["Adaptive", "Lorentz", "RungeKutta4"]
 
 Field = Callable[[nn.Module, Tensor, Tensor], Direction]
 
@@ -54,6 +55,45 @@ class RungeKutta4(Flow):
         for slope, weight in zip(slopes, (1, 2, 2, 1), strict=True):
             move(self.net, slope.tensors, weight * dt / 6)
         return slopes[0].loss
+
+
+class Lorentz(Flow):
+    r"""Gradient flow of a `TwoLayerLinear` by steps that conserve the imbalance exactly.
+
+    With ``Z = [V; U]`` the flow is :math:`\dot Z = A Z`, :math:`A = [[0, B^T], [B, 0]]`, :math:`B = -X^T R / n`. Such an ``A``
+    generates Lorentz transformations, which leave :math:`Z^T \mathrm{diag}(-1, 1) Z = U^T U - V^T V` as it is, and so does its
+    Cayley map :math:`(1 - \frac{dt}{2} A)^{-1} (1 + \frac{dt}{2} A)`. First order in ``dt``: conservation is not accuracy.
+
+    Args:
+        net: the network it moves.
+        dt: time of one step, in the time of the mean loss.
+
+    Raises:
+        ValueError: for another kind of network, one with a frozen layer, or a ``dt`` that is not positive.
+    """
+
+    def __init__(self, net: TwoLayerLinear, dt: float):
+        if not isinstance(net, TwoLayerLinear):
+            raise ValueError(f"the Lorentz step is for TwoLayerLinear networks; got {type(net).__name__}")
+        if len(_weights(net)) < 2:
+            raise ValueError(
+                "the Lorentz step moves U and V together; one of them is frozen: use RungeKutta4(net, gradient, dt)"
+            )
+        super().__init__(net, gradient, dt)
+
+    @torch.no_grad()
+    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
+        """Follow the flow for a time ``dt``. Returns the loss before."""
+        loss = (direction or self.direction(x, y)).loss
+        U, V, q = self.net.U, self.net.V, self.net.outputs
+        B = x.mT @ (y - self.net(x)) / x.shape[-2]
+        A = torch.zeros(*B.shape[:-2], q + B.shape[-2], q + B.shape[-2], dtype=B.dtype, device=B.device)
+        A[..., :q, q:], A[..., q:, :q] = B.mT, B
+        eye, half = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device), self.dt / 2 * A
+        Z = torch.linalg.solve(eye - half, (eye + half) @ torch.cat([V, U], -2))
+        V.copy_(Z[..., :q, :])
+        U.copy_(Z[..., q:, :])
+        return loss
 
 
 class Adaptive(Flow):

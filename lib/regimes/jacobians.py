@@ -6,7 +6,7 @@ parameters. Everything in the course asks it for at most four things: ``gram()``
 
 Three backends give one interface; `jacobian` chooses:
 
-- *closed form* for `regimes.networks.TwoLayer`, with run axes;
+- *closed form* for `regimes.networks.TwoLayer` and `TwoLayerLinear`, with run axes;
 - *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product a layer;
 - *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
 
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from regimes.networks import TwoLayer
+from regimes.networks import TwoLayer, TwoLayerLinear
 
-__all__ = ["AutogradJacobian", "Jacobian", "LayerwiseJacobian", "TwoLayerJacobian", "jacobian"]
+__all__ = ["AutogradJacobian", "Jacobian", "LayerwiseJacobian", "TwoLayerJacobian", "TwoLayerLinearJacobian", "jacobian"]
 
 Tensors = Sequence[Tensor]
 
@@ -107,6 +107,43 @@ class TwoLayerJacobian(Jacobian):
         hidden = ((self.D @ next(parts)) * self.X).sum(-1) if self.trains_W else 0.0
         output = (self.Phi @ next(parts)[..., None])[..., 0] if self.trains_v else 0.0
         return self.s * (hidden + output)
+
+
+class TwoLayerLinearJacobian(Jacobian):
+    r"""Closed form for :math:`f(X) = X U V^T`, outputs flattened sample by sample: ``N = n q``.
+
+    .. math:: J J^T = (X U)(X U)^T \otimes I_q + X X^T \otimes V V^T, \quad
+              J^T R = [X^T R V,\; R^T X U], \quad
+              J (\dot U, \dot V) = X \dot U V^T + X U \dot V^T .
+    """
+
+    def __init__(self, net: TwoLayerLinear, x: Tensor):
+        self.trains_U, self.trains_V = net.U.requires_grad, net.V.requires_grad
+        self.parameters = _trainable(net)
+        with torch.no_grad():
+            f = net(x)
+            self.X, self.V, self.XU = x, net.V.detach(), x @ net.U
+        self.shape, self.samples, self.q = f.shape, f.shape[-2], f.shape[-1]
+        self.outputs = f.flatten(-2)
+
+    def gram(self) -> Tensor:
+        """A sum of two Kronecker products; a frozen layer leaves its term out."""
+        X, V, XU = self.X.double(), self.V.double(), self.XU.double()
+        eye = torch.eye(self.q, dtype=X.dtype, device=X.device)
+        parts = [(XU @ XU.mT, eye)] * self.trains_V + [(X @ X.mT, V @ V.mT)] * self.trains_U
+        return sum(torch.einsum("...ik,...ab->...iakb", a, b).flatten(-4, -3).flatten(-2) for a, b in parts)
+
+    def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
+        """``[X^T R V, R^T X U]`` for ``u`` the flattened ``R``."""
+        R = u.unflatten(-1, (self.samples, self.q))
+        hidden = [self.X.mT @ (R @ self.V)] if self.trains_U else []
+        return (*hidden, *([R.mT @ self.XU] if self.trains_V else []))
+
+    def jvp(self, v: Tensors) -> Tensor:
+        """``X dU V^T + X U dV^T``, flattened."""
+        parts = iter(v)
+        hidden = self.X @ next(parts) @ self.V.mT if self.trains_U else 0.0
+        return (hidden + (self.XU @ next(parts).mT if self.trains_V else 0.0)).flatten(-2)
 
 
 class AutogradJacobian(Jacobian):
@@ -239,7 +276,8 @@ class LayerwiseJacobian(AutogradJacobian):
         return torch.allclose(u @ K @ u, self.flatten(self.vjp(u)).double().square().sum(), rtol=1e-3)
 
 
-BACKENDS = {"closed form": TwoLayerJacobian, "layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
+CLOSED_FORMS = {TwoLayer: TwoLayerJacobian, TwoLayerLinear: TwoLayerLinearJacobian}
+BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
 
 
 def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
@@ -255,15 +293,15 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
             one that cannot serve this network.
     """
     _check_inputs(net, x)
+    if backend not in ("auto", "closed form", *BACKENDS):
+        raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
+    closed = next((form for kind, form in CLOSED_FORMS.items() if isinstance(net, kind)), None)
+    if backend == "closed form" and closed is None:
+        names = " and ".join(kind.__name__ for kind in CLOSED_FORMS)
+        raise ValueError(f"the closed form is for {names} networks; got {type(net).__name__}")
     if backend == "auto":
-        if isinstance(net, TwoLayer):
-            return TwoLayerJacobian(net, x)
-        return (LayerwiseJacobian if is_feed_forward(net) else AutogradJacobian)(net, x)
-    if backend not in BACKENDS:
-        raise ValueError(f"unknown backend {backend!r}; choose auto, {', '.join(BACKENDS)}")
-    if backend == "closed form" and not isinstance(net, TwoLayer):
-        raise ValueError(f"the closed form is for TwoLayer networks; got {type(net).__name__}")
-    return BACKENDS[backend](net, x)
+        backend = "closed form" if closed else "layerwise" if is_feed_forward(net) else "autograd"
+    return (closed if backend == "closed form" else BACKENDS[backend])(net, x)
 
 
 def is_feed_forward(net: nn.Module) -> bool:

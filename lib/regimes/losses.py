@@ -43,16 +43,15 @@ def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Targets ``y`` brought to the shape of ``outputs``, never by accident.
 
     Args:
-        y: ``(n,)`` shared by all runs, or of the network's own output shape ``shape``.
-        outputs: what the Jacobian reports, ``(..., N)``.
-        shape: the shape of ``net(x)``.
+        y: of the network's own output shape ``shape``, or without the run axes, shared by all runs.
+        outputs: what the Jacobian reports, ``(..., N)``: all outputs of a run flattened.
+        shape: the shape of ``net(x)``: the run axes, then ``(n,)`` or ``(n, q)``.
 
     Raises:
         ValueError: if ``y`` has another shape or dtype, or holds numbers that are not finite.
     """
-    runs = outputs.shape[:-1]
-    shared = y.shape == shape or (runs and 1 <= y.ndim <= len(shape) and y.shape == shape[-y.ndim :])
-    if not shared:
+    own = len(shape) - (outputs.ndim - 1)  # axes of one run's outputs
+    if not (own <= y.ndim <= len(shape) and y.shape == shape[len(shape) - y.ndim :]):
         raise ValueError(f"the network's outputs have shape {tuple(shape)}; the targets y have {tuple(y.shape)}")
     if y.dtype != outputs.dtype:
         raise ValueError(
@@ -60,4 +59,4 @@ def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
         )
     if not torch.isfinite(y).all():
         raise ValueError("targets y contain numbers that are not finite (NaN or infinity)")
-    return y if runs else y.reshape(outputs.shape)
+    return y.flatten(y.ndim - own)

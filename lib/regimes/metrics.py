@@ -5,11 +5,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from regimes.directions import gradient, time_scale
 from regimes.kernels import neural_tangent_kernel
 from regimes.losses import match_targets, squared
-from regimes.networks import TwoLayer
+from regimes.networks import TwoLayer, TwoLayerLinear
 
-__all__ = ["condition_number", "feature_movement", "loss_on", "refit", "spectrum", "weighted_cosine_distance"]
+__all__ = ["condition_number", "feature_movement", "loss_on", "loss_rate", "refit", "spectrum", "weighted_cosine_distance"]
 
 
 def loss_on(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -20,9 +21,20 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     """
     with torch.no_grad():
         f = net(x)
-        stacked = isinstance(net, TwoLayer)  # outputs (..., n); other modules give (n,) or (n, c)
-        outputs, samples = (f, f.shape[-1]) if stacked else (f.reshape(-1), f.shape[0])
-        return squared.value(outputs, match_targets(y, outputs, f.shape), samples)
+        own = 1 if isinstance(net, TwoLayer) else 2 if isinstance(net, TwoLayerLinear) else f.ndim  # axes that are not runs
+        outputs = f.flatten(-own)
+        return squared.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
+
+
+def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    r"""The rate :math:`-\dot L / L` of the squared loss under gradient flow, at the present parameters, one number a run.
+
+    :math:`|\nabla L|^2 / L` times the network's time scale; per unit of the time of the *mean* loss.
+    """
+    here, c = gradient(net, x, y), time_scale(net)
+    runs = here.loss.ndim
+    square = sum(t.flatten(runs).square().sum(-1) for t in here.tensors)
+    return square / (c * here.loss)
 
 
 def spectrum(net: nn.Module, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 
-__all__ = ["Problem", "digits", "teacher_student", "wave"]
+__all__ = ["Problem", "digits", "linear_regression", "teacher_student", "wave"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Problem:
 
     Attributes:
         x: ``(..., n, d)``.
-        y: ``(..., n)``.
+        y: ``(..., n)``, or ``(..., n, q)`` with several outputs.
         x_test: ``(..., n_test, d)``.
-        y_test: ``(..., n_test)``, always without label noise.
+        y_test: like ``y``, always without label noise.
         teacher: the network the labels come from, where there is one.
     """
 
@@ -91,6 +91,48 @@ def teacher_student(
     y = y / y[..., n:].square().mean(-1, keepdim=True).sqrt()
     noisy, teacher = y + noise * normal, teacher if labels == "teacher" else None
     return Problem(x[..., :n, :], noisy[..., :n], x[..., n:, :], y[..., n:], teacher)
+
+
+def linear_regression(
+    n: int = 20,
+    d: int = 50,
+    *,
+    outputs: int = 1,
+    whitened: bool = False,
+    noise: float = 0.01,
+    n_test: int = 500,
+    seed: int = 0,
+) -> Problem:
+    r"""Fewer samples than inputs, labelled by a linear map: :math:`Y = X\Theta + \text{noise}`, ``(n, q)``.
+
+    Inputs and the entries of :math:`\Theta` are ``N(0, 1/d)``.
+
+    Args:
+        n, d, outputs: samples, inputs, outputs a sample ``q``.
+        whitened: replace the training inputs by ones with the same rows' span and all singular values one.
+        noise: standard deviation of the noise on the training labels.
+        n_test: number of test samples.
+        seed: an integer.
+
+    Raises:
+        ValueError: for sizes below one, ``n >= d`` (the fit would be unique), or negative noise.
+
+    Source: Min et al. 2021, section 5.
+    """
+    if min(n, outputs, n_test) < 1 or n >= d or noise < 0:
+        raise ValueError(
+            f"1 <= n < d, outputs, n_test >= 1 and noise >= 0 are needed; got {n=}, {d=}, {outputs=}, {n_test=}, {noise=}"
+        )
+    g = torch.Generator().manual_seed(seed)
+    x, theta, e = (
+        torch.randn(*shape, generator=g, dtype=torch.float64) for shape in ((n + n_test, d), (d, outputs), (n, outputs))
+    )
+    x, theta = x / d**0.5, theta / d**0.5
+    train, test = x[:n], x[n:]
+    if whitened:
+        W, _, Vh = torch.linalg.svd(train, full_matrices=False)
+        train = W @ Vh
+    return Problem(train, train @ theta + noise * e, test, test @ theta)
 
 
 def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:

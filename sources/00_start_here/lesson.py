@@ -161,7 +161,7 @@ four_regimes.explorer().show()
 # | **01 Gradient descent and Gauss-Newton** | why does one crawl where the other does not? | Arbel et al. 2023 |
 # | **02 Mean-field convergence** | what is a very wide network? | Arbel et al. 2023 |
 # | 03 Phases of SGD | how do step, width and dimension interplay? | Veiga et al. 2022 |
-# | 04 Min-norm bias | which of all the fits is chosen? | Min et al. 2021 |
+# | **04 Min-norm bias** | which of all the fits is chosen? | Min et al. 2021 |
 # | **05 Hidden learning** | can features be good while the loss is poor? | Arbel et al. 2023 |
 # | 06 Lazy regime | when is a network a kernel machine? | Buffelli et al. 2024 |
 # | 07 Exact Gauss-Newton | why does the perfect step generalise poorly? | Buffelli et al. 2024 |

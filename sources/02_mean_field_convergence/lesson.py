@@ -45,7 +45,7 @@ from IPython.display import display
 
 from regimes.course.page import at_scale, guess, seeds, show
 from regimes.directions import gauss_newton
-from regimes.explore import filmstrip, particles
+from regimes.explore import particles, strip
 from regimes.figures import lesson02 as draw
 from regimes.figures import span
 from regimes.flows import RungeKutta4
@@ -170,13 +170,8 @@ guess(my_guess, f"four times as wide, {span(4 ** -slopes[0])} times nearer")
 # rays are the three units of the teacher that made the labels. Three positions of the sliders:
 
 # %%
-frames = particles.FRAMES
-told = [particles.sentence(particles.compute(**frame)) for frame in frames.values()]
-show(
-    filmstrip(particles.compute, particles.draw, frames, size=(8, 2.9), columns=1),
-    "Hidden weights as a cloud that moves while the network learns. "
-    + " ".join(f"({title}) {says}" for title, says in zip(frames, told, strict=True)),
-)
+says = "Hidden weights as a cloud that moves while the network learns."
+show(*strip(particles, says, (8, 2.9), columns=1))
 
 # %% [markdown]
 # Run the next cell and move time with the arrow keys. Find out

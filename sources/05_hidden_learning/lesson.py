@@ -43,7 +43,7 @@ import torch
 from IPython.display import display
 
 from regimes.course.page import at_scale, guess, seeds, show
-from regimes.explore import filmstrip, flow
+from regimes.explore import flow, strip
 from regimes.figures import lesson05 as draw
 from regimes.figures import median, span
 from regimes.ledger import Ledger
@@ -57,8 +57,8 @@ from regimes.training import train
 
 ledger = Ledger("05")
 size = at_scale(
-    course=dict(n=50, d=3, k=2, m=100, seeds=10),
-    paper=dict(n=500, d=10, k=5, m=1000, seeds=1),
+    course=dict(n=50, d=3, k=2, m=100, seeds=10, little=1e-7),
+    paper=dict(n=500, d=10, k=5, m=1000, seeds=1, little=1e-6),
 )
 S, stack = seeds(size.seeds), stack_size(size.n, size.m)
 
@@ -143,14 +143,17 @@ def damped(std, damping, seed):
     return {"test": test(net, data), "peak": trace.relative.amax(0)}
 
 
-dampings = [1e-9, 1e-7, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
+dampings = [1e-9, size.little, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
 grid = {"std": [0.01, 1.0], "damping": dampings, "seed": S[:5]}
 floors = sweep(damped, grid, stack=stack)
 show(*draw.floors(floors))
 _ = ledger.claim("safe-damping", floors["peak"][0, 5:])
 _ = ledger.claim("small-damping", floors["test"][0, 1])
 _ = ledger.claim("any-damping", floors["test"][1].amax(0) / floors["test"][1].amin(0))
-guess(my_guess, f"test loss {span(floors['test'][0, 1], '.0e')} with a damping of 1e-7")
+guess(
+    my_guess,
+    f"test loss {span(floors['test'][0, 1], '.0e')} with a damping of {size.little:g}",
+)
 
 # %% [markdown]
 # Between $5\cdot 10^{-4}$ and $5\cdot 10^{-2}$ the test loss is small, and it does not matter much which damping it is. With far less the weights leap, the
@@ -329,13 +332,8 @@ guess(my_guess, f"ratio {median(noises[0.1]['gain'][0]):.2g}; below 1 it does no
 # Three positions of the sliders:
 
 # %%
-frames = flow.FRAMES
-told = [flow.sentence(flow.compute(**frame)) for frame in frames.values()]
-show(
-    filmstrip(flow.compute, flow.draw, frames, size=(9.6, 3.2), columns=1),
-    "The Gauss-Newton flow at three settings. "
-    + " ".join(f"({title}) {says}" for title, says in zip(frames, told, strict=True)),
-)
+says = "The Gauss-Newton flow at three settings."
+show(*strip(flow, says, (9.6, 3.2), columns=1))
 
 # %% [markdown]
 # Run the next cell. Find

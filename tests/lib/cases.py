@@ -3,16 +3,18 @@
 Tests compare what the library does fast with what `regimes.reference` does literally, on each of them.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, TwoLayerJacobian
-from regimes.networks import TwoLayer
+from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, TwoLayerJacobian, TwoLayerLinearJacobian
+from regimes.networks import TwoLayer, TwoLayerLinear
 
 N, D, M = 11, 3, 17
+WIDE = 14  # inputs of the linear networks
 
 
 def normal(*shape, seed=0, mean=0.2, std=1.3, dtype=torch.float64):
@@ -39,6 +41,11 @@ def frozen(net, *names):
 
 def two_layer(**options):
     return TwoLayer(D, M, **{"std": 0.7, "output_std": 1.4, "seed": 5, **options})
+
+
+def linear(outputs=3, **options):
+    """Inputs of more axes than there are samples: their null space is what lesson 04 is about."""
+    return TwoLayerLinear(WIDE, outputs, M, **{"std": 0.4, "output_std": 0.9, "seed": 5, **options})
 
 
 def perceptron(outputs=1, activation=nn.SiLU, bias=True):
@@ -132,6 +139,10 @@ CASES = {
     "two-layer, leaky gelu": Case(lambda: two_layer(activation="leaky_gelu"), TwoLayerJacobian),
     "two-layer, W frozen": Case(lambda: frozen(two_layer(), "W"), TwoLayerJacobian),
     "two-layer, v frozen": Case(lambda: frozen(two_layer(), "v"), TwoLayerJacobian),
+    "linear": Case(linear, TwoLayerLinearJacobian, (WIDE,)),
+    "linear, one output": Case(lambda: linear(1), TwoLayerLinearJacobian, (WIDE,)),
+    "linear, U frozen": Case(lambda: frozen(linear(), "U"), TwoLayerLinearJacobian, (WIDE,)),
+    "linear, V frozen": Case(lambda: frozen(linear(), "V"), TwoLayerLinearJacobian, (WIDE,)),
     "perceptron": Case(perceptron, LayerwiseJacobian),
     "perceptron, three outputs": Case(lambda: perceptron(3), LayerwiseJacobian),
     "perceptron, no bias": Case(lambda: perceptron(2, bias=False), LayerwiseJacobian),
@@ -161,12 +172,13 @@ NAMES = list(CASES)
 
 
 def runs_of(net):
-    """Each run of a stack of `TwoLayer` networks as a network of its own, in the order of the flattened run axes."""
+    """Each run of a stack of two-layer networks as a network of its own, in the order of the flattened run axes."""
     singles = []
-    for W, v in zip(net.W.detach().flatten(0, -3), net.v.detach().flatten(0, -2), strict=True):
-        one = TwoLayer(net.inputs, net.width, activation=net.activation, scaling=net.scaling, bias=net.bias)
-        with torch.no_grad():
-            one.W.copy_(W), one.v.copy_(v)
+    for values in zip(*(p.detach().flatten(0, len(net.runs) - 1) for p in net.parameters()), strict=True):
+        one = deepcopy(net)
+        one.runs = ()
+        for p, value in zip(one.parameters(), values, strict=True):
+            p.data = value.clone()
         singles.append(one)
     return singles
 

@@ -2,11 +2,11 @@ from functools import partial
 
 import pytest
 import torch
-from cases import D, frozen, normal, perceptron, relative, weights
+from cases import WIDE, D, frozen, linear, normal, perceptron, relative, runs_of, weights
 
 from regimes import reference
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
-from regimes.flows import Adaptive, RungeKutta4
+from regimes.flows import Adaptive, Lorentz, RungeKutta4
 from regimes.networks import TwoLayer
 from regimes.theory.gauss_newton import flow_loss
 from regimes.training import train
@@ -119,3 +119,96 @@ def test_adaptive_says_when_it_gives_up():
 
     with pytest.raises(RuntimeError, match="the integrator stopped inside a step of 4.0"):
         Adaptive(two_layer(), blow_up, 4.0).step(X, Y)
+
+
+# ---- the Lorentz step, for two linear layers
+
+WIDE_X = normal(N, WIDE, seed=1, std=0.4)
+
+
+def conserved(net):
+    """``U^T U - V^T V``, the widest matrix that the flow conserves."""
+    U, V = net.U.detach(), net.V.detach()
+    return U.mT @ U - V.mT @ V
+
+
+@pytest.mark.parametrize("q", [1, 3])
+def test_a_lorentz_step_is_the_cayley_map_of_its_generator(q):
+    net, y = linear(q), normal(N, q, seed=2)
+    U, V, t = net.U.detach().clone(), net.V.detach().clone(), 0.3
+    B = WIDE_X.T @ (y - WIDE_X @ U @ V.T) / N
+    A = torch.cat([torch.cat([torch.zeros(q, q), B.T], 1), torch.cat([B, torch.zeros(WIDE, WIDE)], 1)])
+    eye = torch.eye(q + WIDE, dtype=A.dtype)
+    wanted = torch.linalg.inv(eye - t / 2 * A) @ (eye + t / 2 * A) @ torch.cat([V, U])
+    loss = Lorentz(net, t).step(WIDE_X, y)
+    assert relative(torch.cat([net.V, net.U]).detach(), wanted) < 1e-13
+    assert relative(loss, (WIDE_X @ U @ V.T - y).square().sum() / (2 * N)) < 1e-13
+
+
+def test_the_lorentz_step_is_of_first_order_and_conserves_the_imbalance_exactly():
+    y, exact = normal(N, 3, seed=2), linear()
+    start = conserved(exact)
+    flow = Adaptive(exact, gradient, 1.0, rtol=1e-12, atol=1e-14)
+    flow.step(WIDE_X, y)
+    errors = []
+    for steps in (32, 64, 128):
+        net = linear()
+        flow = Lorentz(net, 1 / steps)
+        for _ in range(steps):
+            flow.step(WIDE_X, y)
+        errors.append((weights(net) - weights(exact)).norm().item())
+        assert relative(conserved(net), start) < 1e-12
+    assert [a / b for a, b in zip(errors, errors[1:], strict=False)] == pytest.approx([2, 2], rel=0.1)
+
+
+def test_conservation_is_not_accuracy():
+    """A step far too large keeps the imbalance while the loss grows."""
+    net, y = linear(), normal(N, 3, seed=2)
+    start, flow = conserved(net), Lorentz(net, 6.0)
+    losses = [flow.step(WIDE_X, y) for _ in range(6)]
+    assert relative(conserved(net), start) < 1e-8 and max(losses) > 100 * losses[0]
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_stack_of_lorentz_runs(own):
+    stack, y = linear(runs=(2, 3), seed=torch.arange(6).reshape(2, 3)), normal(*[2, 3] * own, N, 3, seed=2)
+    singles, flow = runs_of(stack), Lorentz(stack, 0.1)
+    losses = torch.stack([flow.step(WIDE_X, y) for _ in range(3)])
+    for i, net in enumerate(singles):
+        run, alone = divmod(i, 3), Lorentz(net, 0.1)
+        assert relative(losses[:, *run], torch.stack([alone.step(WIDE_X, y[run] if own else y) for _ in range(3)])) < 1e-12
+        assert relative(stack.U[run].detach(), net.U.detach()) < 1e-12
+        assert relative(stack.V[run].detach(), net.V.detach()) < 1e-12
+
+
+def test_train_runs_the_lorentz_flow_and_hands_it_the_direction():
+    net, twin, y = linear(), linear(), normal(N, 3, seed=2)
+    trace = train(net, WIDE_X, y, Lorentz(net, 0.05), 6)
+    flow = Lorentz(twin, 0.05)
+    losses = [flow.step(WIDE_X, y) for _ in range(6)]
+    assert trace.time.tolist() == pytest.approx([0.05 * k for k in range(7)])
+    assert relative(trace.loss[:6], torch.stack(losses)) < 1e-13 and (trace.loss.diff() < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (two_layer(), "for TwoLayerLinear networks; got TwoLayer"),
+        (frozen(linear(), "U"), "moves U and V together; one of them is frozen"),
+        (frozen(linear(), "V"), "moves U and V together; one of them is frozen"),
+    ],
+)
+def test_the_lorentz_step_refuses(net, message):
+    with pytest.raises(ValueError, match=message):
+        Lorentz(net, 0.1)
+
+
+@pytest.mark.parametrize("dt", [0.0, -0.1, float("nan")])
+def test_the_lorentz_step_refuses_a_time_step_that_is_not_positive(dt):
+    with pytest.raises(ValueError, match="the time step dt must be positive; got"):
+        Lorentz(linear(), dt)
+
+
+def test_the_lorentz_step_refuses_targets_of_another_shape():
+    with pytest.raises(ValueError, match="targets y"):
+        Lorentz(linear(), 0.1).step(WIDE_X, Y)

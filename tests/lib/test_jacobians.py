@@ -1,11 +1,11 @@
 import pytest
 import torch
-from cases import CASES, NAMES, D, M, N, convolution, frozen, normal, perceptron, relative, runs_of, two_layer
+from cases import CASES, NAMES, WIDE, D, M, N, convolution, frozen, linear, normal, perceptron, relative, runs_of, two_layer
 from torch import nn
 
 from regimes import reference
 from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, is_feed_forward, jacobian
-from regimes.networks import SCALINGS, TwoLayer
+from regimes.networks import SCALINGS, TwoLayer, TwoLayerLinear
 
 X = normal(N, D, seed=1)
 
@@ -60,6 +60,34 @@ def test_a_stack_of_runs(scaling, own_inputs):
         assert relative(J.gram()[run], wanted @ wanted.T) < 1e-12
         assert relative(J.flatten(pull)[run], wanted.T @ u[run]) < 1e-12
         assert relative(push[run], wanted @ (wanted.T @ u[run])) < 1e-12
+
+
+@pytest.mark.parametrize("names", ["", "U", "V"])
+@pytest.mark.parametrize("own_inputs", [False, True])
+@pytest.mark.parametrize("q", [1, 3])
+def test_a_stack_of_linear_runs(q, own_inputs, names):
+    stack = frozen(linear(q, runs=(2, 3), seed=torch.arange(6).reshape(2, 3)), *names)
+    x = normal(*[2, 3] * own_inputs, N, WIDE, seed=6)
+    J, u = jacobian(stack, x), normal(2, 3, N * q, seed=7)
+    K, dense, pull, push = J.gram(), J.dense(), J.vjp(u), J.jvp(J.vjp(u))
+    assert J.shape == (2, 3, N, q) and J.outputs.shape == (2, 3, N * q) and J.samples == N
+    for i, net in enumerate(runs_of(stack)):
+        run = divmod(i, 3)
+        alone = jacobian(net, x[run] if own_inputs else x, "autograd")
+        assert relative(J.outputs[run], alone.outputs) < 1e-13
+        assert relative(dense[run], alone.dense()) < 1e-12
+        assert relative(K[run], alone.gram()) < 1e-12
+        assert all(relative(a[run], b) < 1e-12 for a, b in zip(pull, alone.vjp(u[run]), strict=True))
+        assert relative(push[run], alone.jvp(alone.vjp(u[run]))) < 1e-12
+
+
+def test_linear_runs_may_share_a_step_or_a_residual():
+    """What has no run axes is the same for all runs."""
+    stack = linear(runs=(4,), seed=torch.arange(4))
+    J, u = jacobian(stack, normal(N, WIDE, seed=6)), normal(3 * N, seed=7)
+    step = [normal(WIDE, M, seed=8), normal(3, M, seed=9)]
+    assert relative(J.jvp(step), J.jvp([t.expand(4, *t.shape) for t in step])) < 1e-14
+    assert all(relative(a, b) < 1e-14 for a, b in zip(J.vjp(u), J.vjp(u.expand(4, -1)), strict=True))
 
 
 def test_all_backends_agree_on_a_two_layer_network():
@@ -123,10 +151,11 @@ def test_float32_gram_is_close(name):
     ("net", "x", "rank"),
     [
         (TwoLayer(D, 1, output_std=1.0, dtype=torch.float32), X, D + 2),
+        (TwoLayerLinear(D, 1, 2, dtype=torch.float32), X, D),
         (nn.Linear(D, 1), X, D + 1),
         (nn.Sequential(nn.Conv1d(D, 1, 1), nn.Flatten()), X[..., None], D + 1),
     ],
-    ids=["closed form", "layerwise", "autograd"],
+    ids=["closed form", "closed form, linear", "layerwise", "autograd"],
 )
 def test_float32_gram_is_multiplied_in_float64(net, x, rank):
     """A product taken in float32 would lift the zero eigenvalues to 1e-8 of the largest."""
@@ -185,7 +214,7 @@ def test_refuses_a_network_without_trainable_parameters(net):
     ("net", "backend", "message"),
     [
         (two_layer(), "fast", "unknown backend 'fast'; choose auto, closed form, layerwise, autograd"),
-        (perceptron(), "closed form", "closed form is for TwoLayer networks; got Sequential"),
+        (perceptron(), "closed form", "closed form is for TwoLayer and TwoLayerLinear networks; got Sequential"),
         (convolution(), "layerwise", "every parameter in an nn.Linear layer of its own"),
         (two_layer(), "layerwise", "every parameter in an nn.Linear layer of its own"),
     ],

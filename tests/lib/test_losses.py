@@ -25,6 +25,11 @@ def test_squared_value_and_slope(outputs):
         ((4, N), (4, N), (4, N)),  # targets of each run
         ((4, N), (3, 4, N), (3, 4, N)),  # shared along the first run axis
         ((N, 2), (2 * N,), (N, 2)),  # two outputs a sample
+        ((N, 1), (N,), (N, 1)),
+        ((N, 2), (4, 2 * N), (4, N, 2)),  # two outputs a sample, targets shared by all runs
+        ((4, N, 2), (4, 2 * N), (4, N, 2)),
+        ((N, 1), (4, N), (4, N, 1)),
+        ((4, N, 2), (3, 4, 2 * N), (3, 4, N, 2)),
     ],
 )
 def test_targets_that_match(y, outputs, shape):
@@ -51,11 +56,26 @@ def test_targets_that_match(y, outputs, shape):
         ((1, N), (3, N), (3, N)),
         ((), (3, N), (3, N)),
         ((2, 3, N), (3, N), (3, N)),
+        ((N,), (4, N), (4, N, 1)),
+        ((2,), (4, 2 * N), (4, N, 2)),
+        ((2 * N,), (4, 2 * N), (4, N, 2)),
+        ((4, 2 * N), (4, 2 * N), (4, N, 2)),
+        ((2, N), (4, 2 * N), (4, N, 2)),
+        ((1, N, 2), (4, 2 * N), (4, N, 2)),
+        ((N, 1), (4, 2 * N), (4, N, 2)),
+        ((4, N, 2), (2 * N,), (N, 2)),
     ],
 )
 def test_targets_never_broadcast_by_accident(y, outputs, shape):
     with pytest.raises(ValueError, match="outputs have shape .*; the targets y have"):
         match_targets(normal(*y), normal(*outputs), torch.Size(shape))
+
+
+def test_targets_of_several_outputs_go_sample_by_sample_as_the_outputs_do():
+    f = normal(4, N, 2)
+    for y in (normal(N, 2, seed=1), normal(4, N, 2, seed=1)):
+        got = f.flatten(-2) - match_targets(y, f.flatten(-2), f.shape)
+        assert torch.equal(got.unflatten(-1, (N, 2)), f - y)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("-inf")])

@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from cases import CASES, D, M, N, frozen, normal, perceptron, relative, runs_of, two_layer
+from cases import CASES, WIDE, D, M, N, frozen, linear, normal, perceptron, relative, runs_of, two_layer
 
 from regimes import reference
 from regimes.directions import time_scale
@@ -48,9 +48,37 @@ def test_loss_on_several_outputs_is_one_number():
     assert relative(loss_on(net, X, y), ((net(X) - y) ** 2).sum().detach() / (2 * N)) < 1e-13
 
 
-def test_loss_on_never_broadcasts():
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("q", [1, 3])
+def test_loss_on_several_outputs_of_runs_is_one_number_a_run(q, own):
+    net, x, y = linear(q, runs=(2, 3), seed=torch.arange(6).reshape(2, 3)), normal(N, WIDE, seed=1), normal(N, q, seed=2)
+    y = normal(2, 3, N, q, seed=2) if own else y
+    targets = y.expand(2, 3, N, q).flatten(0, 1)
+    wanted = [((one(x) - t) ** 2).sum().detach() / (2 * N) for one, t in zip(runs_of(net), targets, strict=True)]
+    got = loss_on(net, x, y)
+    assert relative(got, torch.stack(wanted).reshape(2, 3)) < 1e-13 and not got.requires_grad
+
+
+@pytest.mark.parametrize(("net", "d", "own"), [(two_layer(), D, ()), (linear(), WIDE, (3,))], ids=["two_layer", "linear"])
+def test_loss_on_several_sets_of_inputs_is_one_number_a_set(net, d, own):
+    x, y = normal(4, N, d, seed=1), normal(N, *own, seed=2)
+    wanted = torch.stack([loss_on(net, xi, y) for xi in x])
+    assert wanted.shape == (4,) and relative(loss_on(net, x, y), wanted) < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "y"),
+    [
+        (two_layer(), X, Y[:, None]),
+        (linear(1), normal(N, WIDE), Y),
+        (linear(), normal(N, WIDE), Y[:, None]),
+        (linear(runs=(2,)), normal(N, WIDE), normal(2, 3 * N)),
+    ],
+    ids=["n, 1 for n", "n for n, 1", "n, 1 for n, 3", "flattened"],
+)
+def test_loss_on_never_broadcasts(net, x, y):
     with pytest.raises(ValueError, match="targets y"):
-        loss_on(two_layer(), X, Y[:, None])
+        loss_on(net, x, y)
 
 
 # ---- the last layer, fitted anew

@@ -1,5 +1,5 @@
 """Widgets, one a file: a pure function that computes, one that draws, and the choices the sliders offer."""
 
-from regimes.explore.live import Choice, Explorer, filmstrip
+from regimes.explore.live import Choice, Explorer, filmstrip, strip
 
-__all__ = ["Choice", "Explorer", "filmstrip"]
+__all__ = ["Choice", "Explorer", "filmstrip", "strip"]

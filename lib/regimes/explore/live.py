@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from math import ceil
+from types import ModuleType
 from typing import Any
 
 import ipywidgets as widgets
@@ -21,7 +22,7 @@ from PIL import Image
 
 from regimes.figures import new_figure, style
 
-__all__ = ["Choice", "Explorer", "filmstrip"]
+__all__ = ["Choice", "Explorer", "filmstrip", "strip"]
 
 Draw = Callable[[Any], tuple[list[Artist], Callable[[Any], str]]]
 
@@ -151,3 +152,16 @@ def filmstrip(
             draw(part)[1](compute(**settings))
         part.suptitle(title, fontsize=10.5)
     return figure
+
+
+def strip(widget: ModuleType, lead: str, size: tuple[float, float], *, columns: int | None = None) -> tuple[Figure, str]:
+    """The `filmstrip` of a widget's ``FRAMES``, and in words what it shows.
+
+    Args:
+        widget: a module with ``compute``, ``draw``, ``sentence`` and ``FRAMES``.
+        lead: the sentence before those of the frames.
+        size, columns: as for `filmstrip`.
+    """
+    figure = filmstrip(widget.compute, widget.draw, widget.FRAMES, size, columns=columns)
+    told = (f"({title}) {widget.sentence(widget.compute(**frame))}" for title, frame in widget.FRAMES.items())
+    return figure, " ".join([lead, *told])

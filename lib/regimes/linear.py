@@ -1,0 +1,242 @@
+r"""Two-layer linear networks, seen along the data: what moves, what is conserved, and the few numbers that close.
+
+Data ``X`` (n, d) of rank ``r`` split the inputs of the network: :math:`U = \Phi_1 U_1 + \Phi_2 U_2` with ``U_1`` in the row
+space of ``X`` and ``U_2`` outside. Gradient descent and Gauss-Newton never move ``U_2``. With ``Z = [V; U_1]`` both are of the
+form :math:`\dot Z = A Z`, where the generator :math:`A = [[0, F^T], [F, 0]]` depends on ``Z`` only through its Gram matrix
+:math:`G = Z Z^T`, which is ``(q + r, q + r)`` whatever the width.
+
+Time and loss are those of Min et al. 2021: :math:`L = \frac12 \lVert Y - X U V^T\rVert^2`, a sum. The time of the mean loss in
+the rest of the library is ``n`` times as long.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regimes.networks import TwoLayerLinear
+
+__all__ = [
+    "RowSpace",
+    "balanced_start",
+    "draw_gram",
+    "final_norm",
+    "follow_gram",
+    "gauss_newton_factor",
+    "gradient_factor",
+    "imbalance",
+    "orthogonal_start",
+    "row_space",
+    "six_starts",
+    "what_the_data_see",
+]
+
+Factor = Callable[[Tensor, Tensor, Tensor], Tensor]  # (U1 V^T, U1 U1^T, V V^T) to F
+
+
+@dataclass(frozen=True)
+class RowSpace:
+    r"""The row space of data: ``X = W diag(s) inside^T``.
+
+    Attributes:
+        W: ``(n, r)``, orthonormal columns.
+        s: ``(r,)``, the singular values that are not zero, largest first.
+        inside: ``(d, r)``, orthonormal columns that span the rows of ``X`` (:math:`\Phi_1`).
+        outside: ``(d, d - r)``, those that span the rest (:math:`\Phi_2`).
+    """
+
+    W: Tensor
+    s: Tensor
+    inside: Tensor
+    outside: Tensor
+
+    @property
+    def rank(self) -> int:
+        """``r``."""
+        return len(self.s)
+
+    def split(self, U: Tensor) -> tuple[Tensor, Tensor]:
+        """``U`` (..., d, m) as ``U_1`` (..., r, m) and ``U_2`` (..., d - r, m)."""
+        return self.inside.mT @ U, self.outside.mT @ U
+
+    def target(self, Y: Tensor) -> Tensor:
+        r"""The whitened target :math:`\tilde Y = W^T Y`, ``(r, q)``."""
+        return self.W.mT @ Y
+
+    def min_norm(self, Y: Tensor) -> Tensor:
+        r"""The shortest least-squares predictor :math:`\hat\Theta = X^+ Y`, ``(d, q)``."""
+        return self.inside @ (self.target(Y) / self.s[:, None])
+
+
+def row_space(x: Tensor, cutoff: float = 1e-10) -> RowSpace:
+    """Split the inputs along the rows of ``x`` (n, d); singular values below ``cutoff`` of the largest count as zero.
+
+    Raises:
+        ValueError: unless ``x`` is a matrix that is not zero.
+    """
+    if x.ndim != 2 or not x.any():
+        raise ValueError(f"the row space is that of one matrix (n, d) that is not zero; got shape {tuple(x.shape)}")
+    W, s, Vh = torch.linalg.svd(x, full_matrices=True)
+    r = int((s > cutoff * s[0]).sum())
+    return RowSpace(W[:, :r], s[:r], Vh[:r].mT, Vh[r:].mT)
+
+
+def imbalance(U1: Tensor, V: Tensor) -> Tensor:
+    r"""Eigenvalues of the imbalance :math:`\Lambda = U_1^T U_1 - V^T V`, smallest first, ``(..., min(m, r + q))``.
+
+    Wide networks never build the ``m x m`` matrix: with ``Z = [V; U_1]`` and the QR factorisation ``Z^T = Q R`` the eigenvalues
+    that are not zero are those of ``R diag(-1, 1) R^T``. Those left out are zero.
+
+    Args:
+        U1: ``(..., r, m)``, the part of ``U`` in the row space. With all of ``U`` the conserved matrix is another one, and the
+            rates that follow from it are not true.
+        V: ``(..., q, m)``.
+    """
+    Z = torch.cat([V, U1], -2)
+    sign = torch.cat([-torch.ones(V.shape[-2]), torch.ones(U1.shape[-2])]).to(Z)
+    R = torch.linalg.qr(Z.mT).R if Z.shape[-2] < Z.shape[-1] else Z.mT
+    return torch.linalg.eigvalsh((R * sign) @ R.mT)
+
+
+def what_the_data_see(net: TwoLayerLinear, rows: RowSpace) -> tuple[Tensor, Tensor]:
+    r"""Eigenvalues of the imbalance (`imbalance`) and the product :math:`U_1 V^T` (..., r, q): all that the rates depend on."""
+    U1, V = rows.split(net.U.detach())[0], net.V.detach()
+    return imbalance(U1, V), U1 @ V.mT
+
+
+def gradient_factor(s: Tensor, target: Tensor) -> Factor:
+    r"""The gradient flow's ``F``: :math:`F = \mathrm{diag}(s)\,(\tilde Y - \mathrm{diag}(s)\, U_1 V^T)`, ``(..., r, q)``."""
+
+    def factor(product, UU, VV):
+        return s[:, None] * (target - s[:, None] * product)
+
+    return factor
+
+
+def gauss_newton_factor(s: Tensor, target: Tensor) -> Factor:
+    r"""Gauss-Newton's ``F``, which solves :math:`U_1 U_1^T F + F V V^T = \mathrm{diag}(s)^{-1} \tilde Y - U_1 V^T`.
+
+    The shortest step that removes the residual, ``dU_1 = F V`` and ``dV = F^T U_1``: a Sylvester equation, solved by two small
+    eigendecompositions. Pairs of eigenvalues whose sum is not resolved are dropped.
+    """
+
+    def factor(product, UU, VV):
+        (a, P), (b, Q) = torch.linalg.eigh(UU), torch.linalg.eigh(VV)
+        sums = a.clamp(min=0)[..., :, None] + b.clamp(min=0)[..., None, :]
+        kept = sums > 1e-14 * sums.amax((-2, -1), keepdim=True)
+        miss = P.mT @ (target / s[:, None] - product) @ Q
+        return P @ torch.where(kept, miss / torch.where(kept, sums, 1.0), 0.0) @ Q.mT
+
+    return factor
+
+
+def draw_gram(m: int, alpha: float, size: int, draws: int, seed: int) -> Tensor:
+    """Gram matrices ``Z Z^T`` (draws, size, size) of ``size`` rows of ``m`` independent ``N(0, m ** (-2 alpha))`` numbers.
+
+    By Bartlett's factor of the Wishart distribution, at a cost that does not depend on ``m``.
+
+    Raises:
+        ValueError: for ``m < size``, where the factor does not exist.
+    """
+    if m < size:
+        raise ValueError(f"a Gram matrix of {size} rows is drawn for widths from {size} on; got m = {m}")
+    rng = np.random.default_rng(seed)
+    L = np.tril(rng.standard_normal((draws, size, size)), -1)
+    L += np.sqrt(rng.chisquare(m - np.arange(size), (draws, size)))[..., None] * np.eye(size)
+    L = torch.from_numpy(L)
+    return m ** (-2 * alpha) * (L @ L.mT)
+
+
+def follow_gram(G: Tensor, factor: Factor, q: int, step: float, steps: int) -> Tensor:
+    """Gram matrices after ``steps`` steps ``Z <- (1 + step A) Z`` of gradient descent or Gauss-Newton.
+
+    The steps are exactly those of a network of any width whose ``Z`` has the Gram matrix ``G`` at the start.
+
+    Args:
+        G: ``(..., q + r, q + r)``, rows of ``V`` first.
+        factor: `gradient_factor` or `gauss_newton_factor` of the data.
+        q: number of outputs.
+        step: in the time of the paper; for Gauss-Newton the share of the residual that is removed.
+        steps: how many.
+    """
+    eye = torch.eye(G.shape[-1], dtype=G.dtype, device=G.device)
+    for _ in range(steps):
+        F = factor(G[..., q:, :q], G[..., q:, q:], G[..., :q, :q])
+        move = eye.repeat(*G.shape[:-2], 1, 1)
+        move[..., q:, :q], move[..., :q, q:] = step * F, step * F.mT
+        G = move @ G @ move.mT
+    return G
+
+
+def final_norm(
+    rows: RowSpace, Y: Tensor, m: int, alpha: float, *, newton: float | None = None, draws: int = 20, seed: int = 0
+) -> Tensor:
+    """Length of the last layer where training ends, for networks of any width from random starts: ``(draws,)``.
+
+    Args:
+        rows, Y: the data.
+        m, alpha: width, and the exponent of the standard deviation ``m ** -alpha`` of the start.
+        newton: ``None`` for gradient flow (by steps well below its stability limit), or a step of Gauss-Newton.
+        draws, seed: how many starts, and from which seed.
+
+    Raises:
+        RuntimeError: if the residual is not below 1e-8 of the target after 100 000 steps.
+    """
+    target = rows.target(Y)
+    q, goal = target.shape[1], target / rows.s[:, None]
+    G = draw_gram(m, alpha, q + rows.rank, draws, seed)
+    if newton is None:
+        stiff = rows.s[0] ** 2 * 2 * (torch.linalg.eigvalsh(G).max() + torch.linalg.matrix_norm(goal, 2))
+        factor, step, at_once = gradient_factor(rows.s, target), 0.3 / stiff.item(), 50
+    else:
+        factor, step, at_once = gauss_newton_factor(rows.s, target), newton, 1
+    for _ in range(100_000 // at_once):
+        G = follow_gram(G, factor, q, step, at_once)
+        if (torch.linalg.matrix_norm(G[..., q:, :q] - goal) <= 1e-8 * torch.linalg.matrix_norm(goal)).all():
+            return G[..., :q, :q].diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    raise RuntimeError(f"training has not ended after 100000 steps at m = {m}, alpha = {alpha}: is the step too large?")
+
+
+def orthogonal_start(rows: RowSpace, outputs: int, m: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """``U`` and ``V`` whose rows are orthonormal, those of ``U_1`` orthogonal to those of ``V``; ``U_2 = 0``."""
+    generator = torch.Generator().manual_seed(seed)
+    frame = torch.linalg.qr(torch.randn(m, rows.rank + outputs, generator=generator, dtype=torch.float64)).Q.mT
+    return rows.inside @ frame[: rows.rank], frame[rows.rank :]
+
+
+def balanced_start(rows: RowSpace, product: Tensor, m: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    r"""``U`` and ``V`` with :math:`U_1 V^T` the ``product`` (r, q), no imbalance, and ``U_2 = 0``."""
+    P, sigma, Qh = torch.linalg.svd(product, full_matrices=False)
+    generator = torch.Generator().manual_seed(seed)
+    frame = torch.linalg.qr(torch.randn(m, len(sigma), generator=generator, dtype=torch.float64)).Q.mT
+    frame = sigma.sqrt()[:, None] * frame
+    return rows.inside @ P @ frame, Qh.mT @ frame
+
+
+def six_starts(rows: RowSpace, outputs: int, m: int, std: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """Three starts inside the invariant set :math:`V U_2^T = 0, U_1 U_2^T = 0` and three outside, by name: ``(U, V)`` each.
+
+    All are made from the same random numbers. ``m`` must exceed ``d - r``, or nothing is orthogonal to ``U_2``.
+
+    Raises:
+        ValueError: for a smaller width.
+    """
+    outside = rows.outside.shape[1]
+    if m <= outside:
+        raise ValueError(f"rows orthogonal to all {outside} rows of U2 need a width above {outside}; got m = {m}")
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((rows.rank, m), (outside, m), (outputs, m))
+    U1, U2, V = (std * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
+    off = torch.eye(m, dtype=U2.dtype) - torch.linalg.pinv(U2) @ U2
+    job = (torch.arange(m) < m // 2).to(U2.dtype)
+    parts = {
+        "U2 = 0": (U1, 0 * U2, V),
+        "units with separate jobs": (job * U1, (1 - job) * U2, job * V),
+        "U1 and V orthogonal to U2": (U1 @ off, U2, V @ off),
+        "only V orthogonal to U2": (U1, U2, V @ off),
+        "V = 0": (U1, U2, 0 * V),
+        "no condition": (U1, U2, V),
+    }
+    return {name: (rows.inside @ u1 + rows.outside @ u2, v) for name, (u1, u2, v) in parts.items()}

@@ -24,10 +24,13 @@ NBVAL = [
 ]
 MISTAKES, BUDGETS, CLAIMS = (f"tests/course/test_{name}.py" for name in ("mistakes", "budgets", "claims"))
 
+WIDGETS = "tests/lib/explore"  # they visit every position of the sliders
+
 # Every word list is run as `python -m ...` from the root.
 STAGES = {
     "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE]],
-    "unit": [[*PYTEST, "-m", "not browser and not long", "tests/lib", "tests/notebooks"]],
+    "unit": [[*PYTEST, "-m", "not browser and not long", "tests/lib", "tests/notebooks", f"--ignore={WIDGETS}"]],
+    "widgets": [[*PYTEST, WIDGETS]],
     "stale": [["tools.notebooks", "check"]],
     "mistakes": [[*PYTEST, MISTAKES]],
     "budgets": [[*PYTEST, BUDGETS]],

@@ -257,7 +257,7 @@ guess(my_guess, f"no, it ends {span(distance[:, 4])} away: an output of zero is 
 # $\Theta$, with two inputs and one sample:
 
 # %%
-show(*strip(interpolant, "Which interpolator?", (8, 3.6), columns=1))
+show(*strip(interpolant, "Which interpolator?", (8, 3.4), columns=1))
 
 # %% tags=["widget"] id="interpolant"
 interpolant.explorer().show()
@@ -321,7 +321,7 @@ _ = ledger.claim("figure1", torch.stack(ratios), 1)
 #
 # The undamped Gauss-Newton step is $\dot U_1 = FV$, $\dot V = F^\top U_1$ with another $F$, the solution of a Sylvester equation
 # $U_1U_1^\top F + F VV^\top = \text{residual}$. So its *flow* freezes $U_2$, conserves $\Lambda$ and keeps the invariant set, and it ends where gradient flow ends, or very near. Its
-# full steps are another matter (derived here): from a small start they overshoot, $\lVert V\rVert^2 = q\kappa + \lVert\hat\Theta\rVert^2/4\kappa$ with $\kappa = m^{1-2\alpha}$.
+# full steps are another matter (derived here): from a small start they overshoot, $\lVert V\rVert^2 = q\gamma + \lVert\hat\Theta\rVert^2/4\gamma$ with $\gamma = m^{1-2\alpha}$.
 #
 # **Predict.** $\alpha = 1$, $m = 1024$: how many times farther from min-norm than the flow does Gauss-Newton end with full steps?
 
@@ -343,7 +343,7 @@ guess(my_guess, f"{span(ratio)} times")
 # method and the width. Find
 #
 # 1. the α at which full steps and the flow end equally far,
-# 2. how small a step of Gauss-Newton has to be at α = 1 to end where the flow does,
+# 2. the widths up to which steps of 0.1 end where the flow does, at α = 1: a step is small only compared with the start,
 # 3. the α from which on the theorem is silent, on both sides.
 
 # %% tags=["widget"] id="width-dial"
@@ -376,7 +376,8 @@ display(ledger)
 # ## Limits
 #
 # - Two layers, linear, squared loss, flow or small steps. With a nonlinearity there is no row space that stays put.
-# - The theorem's constants are loose: its bound on the distance is valid from widths of more than a thousand on, and tens of times too large.
+# - The theorem's constants are loose: its bound on the distance is tens of times too large, and it is valid only from large widths on (the dial shows
+#   from where; near $\alpha = 1/4$ the first such width explodes).
 # - Slips in the sources that we met: a legend in the first version's figures names other sizes than its text (only the text's give the printed
 #   numbers), and a proof bounds the first error by the inverse of the singular values where the definition has the values themselves. Exponents
 #   are not affected; our `random_init_bound` has the corrected constants.

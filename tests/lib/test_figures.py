@@ -252,7 +252,7 @@ def test_the_images_figure_tells_both_accuracies():
 
 def test_ticks_of_a_step_axis_do_not_pass_its_end():
     ticks = SimpleNamespace(**{name: figures.panels()[1][0] for name in ("short", "long")})
-    lesson01._steps(ticks.short, torch.arange(61))
-    lesson01._steps(ticks.long, torch.arange(2001))
+    base.step_axis(ticks.short, torch.arange(61))
+    base.step_axis(ticks.long, torch.arange(2001))
     assert list(ticks.short.get_xticks()) == [0, 5, 10] and ticks.short.get_xlim() == (0, 60)
     assert list(ticks.long.get_xticks()) == [0, 5, 10, 100, 1000]

@@ -4,7 +4,20 @@ from cases import normal, relative
 from linear_cases import DATA, FACTORS, D, M, N, X, data, lambda_of, network, state
 
 from regimes.directions import gauss_newton
-from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, imbalance, row_space
+from regimes.linear import (
+    balanced_start,
+    draw_gram,
+    final_norm,
+    follow_gram,
+    gauss_newton_factor,
+    imbalance,
+    orthogonal_start,
+    row_space,
+    six_starts,
+    what_the_data_see,
+)
+from regimes.networks import TwoLayerLinear
+from regimes.optimizers import GaussNewton, GradientDescent
 
 # ---- the row space
 
@@ -158,3 +171,67 @@ def test_pairs_that_are_dead_are_dropped_and_those_that_are_small_are_kept():
     assert missed[:5].abs().max() < 1e-12 and F[5:].abs().max() < 1e-12  # what dead rows would have to give is left
     _, missed = solve((live + 1e-4) * normal(N, M, seed=3))  # eigenvalues down to 1e-8 of the largest
     assert missed.abs().max() < 1e-6
+
+
+# ---- starts
+
+
+@pytest.mark.parametrize("q", [1, 3])
+@pytest.mark.parametrize("name", DATA)
+def test_special_starts_are_what_their_names_say(name, q):
+    x, y = data(name, q)
+    space, eye = row_space(x), torch.eye(row_space(x).rank + q, dtype=x.dtype)
+    product = 0.9 * space.target(y)
+    net = TwoLayerLinear.stack([orthogonal_start(space, q, M, seed=1), balanced_start(space, product, M, seed=1)])
+    U1, U2, V = state(net, space)
+    assert not U2.numel() or U2.abs().max() < 1e-14
+    assert relative(torch.cat([V[0], U1[0]]) @ torch.cat([V[0], U1[0]]).T, eye) < 1e-14
+    eigenvalues, seen = what_the_data_see(net, space)
+    assert relative(eigenvalues[0], torch.cat([-torch.ones(q), torch.ones(space.rank)]).double()) < 1e-13
+    assert eigenvalues[1].abs().max() < 1e-13 and relative(seen[1], product) < 1e-13
+    assert torch.equal(seen, U1 @ V.mT) and not seen.requires_grad
+    other = orthogonal_start(space, q, M, seed=2)
+    assert not torch.allclose(other[1], V[0]) and torch.equal(other[0], orthogonal_start(space, q, M, seed=2)[0])
+
+
+def test_six_starts_three_inside_the_invariant_set_and_three_outside():
+    space = row_space(X)
+    names, starts = zip(*six_starts(space, 3, M, 0.3, seed=5).items(), strict=True)
+    U1, U2, V = state(TwoLayerLinear.stack(starts), space)
+    outer, inner = (V @ U2.mT).norm(dim=(-2, -1)), (U1 @ U2.mT).norm(dim=(-2, -1))
+    assert names[0] == "U2 = 0" and names[-1] == "no condition" and len(names) == 6
+    assert (outer[:5] < 1e-12).all() and outer[5] > 0.5 and (inner[:3] < 1e-12).all() and (inner[3:] > 0.5).all()
+    assert U2[0].abs().max() < 1e-14 and all(U2[i].norm() > 1 for i in range(1, 6))
+    assert torch.equal(V[4], torch.zeros_like(V[4])) and V[:4].norm(dim=(-2, -1)).min() > 0.5
+    assert relative(U1[5], U1[0]) < 1e-14 and abs(U1[5].std() / 0.3 - 1) < 0.1
+    with pytest.raises(ValueError, match="rows orthogonal to all 5 rows of U2 need a width above 5; got m = 5"):
+        six_starts(space, 3, 5, 0.3, seed=5)
+
+
+# ---- where training ends
+
+
+@pytest.mark.parametrize(
+    ("newton", "make"), [(None, lambda net: GradientDescent(net, 0.02 * N)), (1.0, lambda net: GaussNewton(net, 1.0))]
+)
+def test_the_final_norm_is_that_of_trained_networks(newton, make):
+    """In mean and spread, over starts: Gram matrices on one side, networks on the other."""
+    x, y = data("independent rows", 3)
+    space, runs, m = row_space(x), 100, 32
+    drawn = final_norm(space, y, m, 0.5, newton=newton, draws=runs, seed=1)
+    net = network(x, 3, width=m, runs=(runs,), std=m**-0.5, seed=torch.arange(runs))
+    optimizer = make(net)
+    for _ in range(400 if newton is None else 8):
+        optimizer.step(x, y)
+    trained = net.V.detach().norm(dim=(-2, -1))
+    assert relative((x @ net.predictor).mean(0), y) < 1e-2
+    error = ((drawn.var() + trained.var()) / runs) ** 0.5
+    assert drawn.shape == (runs,) and abs(drawn.mean() - trained.mean()) < 4 * error
+    assert abs(drawn.var().log() - trained.var().log()) < 0.6
+
+
+def test_the_final_norm_says_when_training_does_not_end(monkeypatch):
+    x, y = data("independent rows", 3)
+    monkeypatch.setattr("regimes.linear.follow_gram", lambda G, *_: G)
+    with pytest.raises(RuntimeError, match="training has not ended after 2000 steps at m = 20, alpha = 0.5"):
+        final_norm(row_space(x), y, 20, 0.5, draws=1)

@@ -5,8 +5,9 @@ import torch
 from cases import CASES, WIDE, D, M, N, frozen, linear, normal, perceptron, relative, runs_of, two_layer
 
 from regimes import reference
-from regimes.directions import time_scale
-from regimes.metrics import condition_number, feature_movement, loss_on, refit, spectrum, weighted_cosine_distance
+from regimes.directions import gradient, time_scale
+from regimes.flows import RungeKutta4
+from regimes.metrics import condition_number, feature_movement, loss_on, loss_rate, refit, spectrum, weighted_cosine_distance
 from regimes.networks import SCALINGS, TwoLayer
 from regimes.theory.gauss_newton import random_feature_prediction
 
@@ -79,6 +80,19 @@ def test_loss_on_several_sets_of_inputs_is_one_number_a_set(net, d, own):
 def test_loss_on_never_broadcasts(net, x, y):
     with pytest.raises(ValueError, match="targets y"):
         loss_on(net, x, y)
+
+
+@pytest.mark.parametrize("make", [two_layer, linear])
+def test_the_loss_rate_is_that_of_a_short_time_of_gradient_flow(make):
+    net = make(runs=(3,), seed=torch.arange(3))
+    x = normal(N, D if make is two_layer else WIDE, seed=1)
+    y = normal(*net(x).shape[1:], seed=2)
+    rate, dt, losses = loss_rate(net, x, y), 1e-5, [loss_on(net, x, y)]
+    for _ in range(2):
+        RungeKutta4(net, gradient, dt).step(x, y)
+        losses.append(loss_on(net, x, y))
+    a, b, c = (loss.log() for loss in losses)
+    assert rate.shape == (3,) and relative((3 * a - 4 * b + c) / (2 * dt), rate) < 1e-5
 
 
 # ---- the last layer, fitted anew

@@ -24,8 +24,8 @@ FLOW, STEPS = "gradient flow", {f"Gauss-Newton, η = {eta:g}": eta for eta in (0
 LOW, HIGH = 1e-6, 1e3  # the part of the distance axis that is drawn
 
 CHOICES = {
-    "alpha": Choice("start: α, for std m^(−α)", (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 0.9, 1.0), 0.5),
-    "method": Choice("method", (FLOW, *STEPS), FLOW),
+    "alpha": Choice("start: α, for std m^(−α)", (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 0.9, 1.0), 1.0),
+    "method": Choice("method", (FLOW, *STEPS), "Gauss-Newton, η = 1"),
     "width": Choice("width that is told, m", WIDTHS, 2**16, "{:,}".format),
 }
 FRAMES = {

@@ -135,7 +135,7 @@ def random_init_bound(m: int, alpha: float, *, d: int, q: int, s: Tensor, target
     r"""Upper bound on :math:`\|\Theta(\infty) - \hat\Theta\|_F`, which holds with probability ``1 - delta``; [1], Thm 2.
 
     For independent entries of variance ``m^(-2 alpha)`` and :math:`\hat\Theta = X^+ Y`:
-    :math:`2\,C^{1/\kappa} \sqrt{q + r}\,\tau\, m^{1/2 - 2\alpha}` with :math:`\kappa = m^{1 - 2\alpha}`,
+    :math:`2\,C^{1/\gamma} \sqrt{q + r}\,\tau\, m^{1/2 - 2\alpha}` with :math:`\gamma = m^{1 - 2\alpha}`,
     :math:`C = \exp(1 + \max(s) \|Y_t\|_F / \min(s)^2)` and :math:`\tau` of `smallest_width`, where the corrections to the
     printed constants are explained. The paper states the spectral norm and proves the Frobenius norm; its ``Y`` may be
     replaced by ``Yt``. The bound is loose, by more than a factor of ten: it gives the exponent, not the size.
@@ -179,9 +179,9 @@ def conditional_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tens
 def distance_law(m: float | Tensor, alpha: float | Tensor, sigma: Tensor, outside: int) -> Tensor:
     r"""Root mean square distance to :math:`\hat\Theta` where the flow ends, for wide networks. *Derived.*
 
-    The root of :math:`(d - r)\, m^{-2\alpha} \sum_j \sqrt{\kappa^2 + \sigma_j^2}` with :math:`\kappa = m^{1 - 2\alpha}`: what
-    `conditional_law` says of the :math:`\|V\|_F^2` at which the flow ends from ``U1 V^T = 0``, ``U1 U1^T = kappa``,
-    ``V V^T = kappa``, which a random start approaches as ``m`` grows. From there it is exact: for gradient flow if all
+    The root of :math:`(d - r)\, m^{-2\alpha} \sum_j \sqrt{\gamma^2 + \sigma_j^2}` with :math:`\gamma = m^{1 - 2\alpha}`: what
+    `conditional_law` says of the :math:`\|V\|_F^2` at which the flow ends from ``U1 V^T = 0``, ``U1 U1^T = gamma``,
+    ``V V^T = gamma``, which a random start approaches as ``m`` grows. From there it is exact: for gradient flow if all
     singular values of the data are equal, for Gauss-Newton flow on any data.
 
     Args:
@@ -193,14 +193,14 @@ def distance_law(m: float | Tensor, alpha: float | Tensor, sigma: Tensor, outsid
     >>> round(distance_law(1024, 1.0, torch.tensor([1.0, 0.0]), outside=40).item(), 5)
     0.00618
     """
-    kappa = torch.as_tensor(m, dtype=torch.float64) ** (1 - 2 * torch.as_tensor(alpha, dtype=torch.float64))
-    return conditional_law(m, alpha, torch.hypot(kappa[..., None], sigma).sum(-1).sqrt(), outside)
+    gamma = torch.as_tensor(m, dtype=torch.float64) ** (1 - 2 * torch.as_tensor(alpha, dtype=torch.float64))
+    return conditional_law(m, alpha, torch.hypot(gamma[..., None], sigma).sum(-1).sqrt(), outside)
 
 
 def full_step_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor, q: int, outside: int) -> Tensor:
     r"""The distance of `distance_law` after one full undamped Gauss-Newton step instead of the flow. *Derived.*
 
-    The step solves the problem and ends at :math:`\|V\|_F^2 = q\kappa + \|\hat\Theta\|_F^2 / 4\kappa`: the smaller the
+    The step solves the problem and ends at :math:`\|V\|_F^2 = q\gamma + \|\hat\Theta\|_F^2 / 4\gamma`: the smaller the
     start, the farther it overshoots. In ``m`` the distance has the exponent ``max(1/2 - 2 alpha, -1/2)``.
 
     Args:
@@ -210,8 +210,8 @@ def full_step_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor
         q: outputs a sample.
         outside: ``d - r``.
     """
-    kappa = torch.as_tensor(m, dtype=torch.float64) ** (1 - 2 * torch.as_tensor(alpha, dtype=torch.float64))
-    return conditional_law(m, alpha, (q * kappa + torch.as_tensor(norm) ** 2 / (4 * kappa)).sqrt(), outside)
+    gamma = torch.as_tensor(m, dtype=torch.float64) ** (1 - 2 * torch.as_tensor(alpha, dtype=torch.float64))
+    return conditional_law(m, alpha, (q * gamma + torch.as_tensor(norm) ** 2 / (4 * gamma)).sqrt(), outside)
 
 
 def exponent(alpha: float) -> tuple[float | None, float]:

@@ -1,0 +1,103 @@
+"""Scalar nonlinearities and their derivatives."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["ACTIVATIONS", "Activation", "get_activation"]
+
+
+class Activation:
+    """A scalar nonlinearity and its derivative.
+
+    Calling it with pre-activations returns ``(phi(z), phi'(z))``, both of the shape of ``z``; the pair is computed together
+    because the two share most of their work (SiLU: one sigmoid serves both).
+    """
+
+    def __init__(self, name: str, pair: Callable[[Tensor], tuple[Tensor, Tensor]]):
+        self.name, self._pair = name, pair
+
+    def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``phi(z)`` and ``phi'(z)``."""
+        return self._pair(z)
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _silu(z):
+    s = torch.sigmoid(z)
+    phi = z * s
+    return phi, s + phi * (1 - s)
+
+
+def _tanh(z):
+    phi = torch.tanh(z)
+    return phi, 1 - phi**2
+
+
+def _erf(z):  # the convention of Saad and Solla: phi(z) = erf(z / sqrt 2)
+    return torch.erf(z / math.sqrt(2)), math.sqrt(2 / math.pi) * torch.exp(-(z**2) / 2)
+
+
+def _leaky_relu(slope):
+    def pair(z):
+        dphi = slope + (1 - slope) * (z > 0).to(z.dtype)
+        return dphi * z, dphi
+
+    return pair
+
+
+def _gelu(z):
+    cdf = (1 + torch.erf(z / math.sqrt(2))) / 2
+    return z * cdf, cdf + z * torch.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _softplus(z):
+    return F.softplus(z), torch.sigmoid(z)
+
+
+def _leaky(pair, slope):
+    """``slope * z + (1 - slope) * phi(z)``: an activation whose slope stays away from zero."""
+
+    def leaky(z):
+        phi, dphi = pair(z)
+        return slope * z + (1 - slope) * phi, slope + (1 - slope) * dphi
+
+    return leaky
+
+
+LEAK = 0.1
+_PAIRS = {
+    "silu": _silu,
+    "tanh": _tanh,
+    "erf": _erf,
+    "relu": _leaky_relu(0.0),
+    "gelu": _gelu,
+    "softplus": _softplus,
+    "leaky_relu": _leaky_relu(LEAK),
+    "leaky_silu": _leaky(_silu, LEAK),
+    "leaky_tanh": _leaky(_tanh, LEAK),
+    "leaky_gelu": _leaky(_gelu, LEAK),
+    "leaky_softplus": _leaky(_softplus, LEAK),
+}
+ACTIVATIONS = {name: Activation(name, pair) for name, pair in _PAIRS.items()}
+
+
+def get_activation(name: "str | Activation") -> Activation:
+    """Look an activation up by name; an `Activation` of your own passes through.
+
+    Raises:
+        ValueError: for an unknown name, listing those there are.
+    """
+    if isinstance(name, Activation):
+        return name
+    if name not in ACTIVATIONS:
+        raise ValueError(
+            f"unknown activation {name!r}; choose one of {', '.join(ACTIVATIONS)}, or pass your own "
+            "Activation(name, function) whose function returns (phi(z), phi'(z))"
+        )
+    return ACTIVATIONS[name]

@@ -1,0 +1,134 @@
+"""Networks with one hidden layer."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regimes.networks.activations import Activation, get_activation
+from regimes.networks.starts import normal, spread
+
+__all__ = ["SCALINGS", "TwoLayer"]
+
+# How the sum over hidden units is scaled, and the time scale that keeps the output's speed of order one.
+SCALINGS = {
+    "mean_field": (lambda m: 1 / m, lambda m: float(m)),
+    "ntk": (lambda m: 1 / math.sqrt(m), lambda m: 1.0),
+}
+
+
+class TwoLayer(nn.Module):
+    r"""A network with one hidden layer, or a stack of such networks that are trained side by side.
+
+    .. math:: f(x) = s(m) \sum_{j=1}^m v_j\, \phi(w_j \cdot [x, 1])
+
+    with :math:`s(m) = 1/m` (``scaling="mean_field"``) or :math:`1/\sqrt m` (``scaling="ntk"``).
+
+    Parameters are ``W`` of shape ``(..., m, d + 1)``, whose last column is the bias (``(..., m, d)`` without bias), and
+    ``v`` of shape ``(..., m)``. The leading axes ``...`` are runs: ``runs=(3, 5)`` is fifteen networks in one tensor.
+
+    Args:
+        inputs: ``d``.
+        width: ``m``.
+        runs: shape of the run axes; ``()`` for a single network.
+        activation: a name in `ACTIVATIONS`, or an `Activation`.
+        scaling: ``"mean_field"`` or ``"ntk"``.
+        bias: whether hidden units have a bias.
+        std: standard deviation of the entries of ``W`` at the start; a number or a tensor of shape ``runs``.
+        output_std: the same for ``v``. Zero (Arbel et al.'s choice) makes the network output zero at the start.
+        seed: an integer, one integer a run (a tensor of shape ``runs``), or a ``torch.Generator``. Run ``i`` of a stack
+            starts from the same numbers as a single network with that run's seed.
+        dtype, device: of the parameters; every number the course claims is float64 on the CPU.
+
+    Raises:
+        ValueError: for an unknown activation or scaling, a size below one, or a negative standard deviation.
+
+    Source: Arbel et al. 2023 (mean-field scaling, ``v = 0`` at the start).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        *,
+        runs: tuple[int, ...] = (),
+        activation: str | Activation = "silu",
+        scaling: str = "mean_field",
+        bias: bool = True,
+        std: float | Tensor = 1.0,
+        output_std: float | Tensor = 0.0,
+        seed: int | Tensor | torch.Generator = 0,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ):
+        super().__init__()
+        if inputs < 1 or width < 1:
+            raise ValueError(f"a network needs at least one input and one hidden unit; got {inputs=}, {width=}")
+        if scaling not in SCALINGS:
+            raise ValueError(f"unknown scaling {scaling!r}; choose one of {', '.join(SCALINGS)}")
+        self.inputs, self.width, self.runs = inputs, width, tuple(runs)
+        self.scaling, self.bias = scaling, bias
+        self.activation = get_activation(activation)
+        w, v = normal(seed, self.runs, [(width, inputs + bias), (width,)])
+        self.W = nn.Parameter((spread(std, self.runs, "std", 2) * w).to(device, dtype))
+        self.v = nn.Parameter((spread(output_std, self.runs, "output_std", 1) * v).to(device, dtype))
+
+    @property
+    def scale(self) -> float:
+        """``s(m)``, the factor in front of the sum over hidden units."""
+        return SCALINGS[self.scaling][0](self.width)
+
+    @property
+    def time_scale(self) -> float:
+        """The factor in the flow ``dw/dt = -time_scale * J^T r / n`` that gives outputs a speed of order one at any width.
+
+        ``m`` in mean-field scaling, 1 in NTK scaling. Step sizes and damping then mean the same at every width.
+        """
+        return SCALINGS[self.scaling][1](self.width)
+
+    def augmented(self, x: Tensor) -> Tensor:
+        """The inputs ``(..., n, d)`` with the bias column of ones appended (unchanged for a network without bias).
+
+        Raises:
+            ValueError: if ``x`` does not end in ``(n, d)``.
+        """
+        if x.ndim < 2 or x.shape[-1] != self.inputs:
+            raise ValueError(f"inputs must have shape (..., n, {self.inputs}); got {tuple(x.shape)}")
+        return F.pad(x, (0, 1), value=1.0) if self.bias else x
+
+    def hidden(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features ``phi(z)`` and slopes ``phi'(z)`` of the hidden units, both ``(..., n, m)``."""
+        return self.activation(self.augmented(x) @ self.W.mT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(..., n)`` for inputs ``(..., n, d)``; ``x`` without run axes is shared by all runs."""
+        return self.scale * (self.hidden(x)[0] @ self.v[..., None])[..., 0]
+
+    def units(self, index: Tensor) -> "TwoLayer":
+        """A network made of copies of some hidden units, in the scaling of its own width.
+
+        ``index`` of shape ``(m',)`` holds the numbers of the units to take: a permutation reorders them,
+        ``torch.arange(m).repeat(2)`` takes each twice, which in mean-field scaling leaves the outputs as they are. With further
+        axes in front it makes a stack of runs: ``torch.arange(m).reshape(k, m // k)`` cuts one network into ``k`` pieces.
+
+        Raises:
+            IndexError: for a unit that does not exist.
+            ValueError: for a single number instead of a list of units.
+        """
+        if index.ndim < 1:
+            raise ValueError(f"units() takes a tensor of unit numbers, for one unit torch.tensor([{index.item()}])")
+        W, v = self.W.detach()[..., index, :], self.v.detach()[..., index]
+        options = {"activation": self.activation, "scaling": self.scaling, "bias": self.bias}
+        net = TwoLayer(self.inputs, v.shape[-1], runs=v.shape[:-1], dtype=v.dtype, device=v.device, **options)
+        with torch.no_grad():
+            net.W.copy_(W)
+            net.v.copy_(v)
+        net.W.requires_grad_(self.W.requires_grad)
+        net.v.requires_grad_(self.v.requires_grad)
+        return net
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(net)``."""
+        runs = f", runs={self.runs}" if self.runs else ""
+        return f"d={self.inputs}, m={self.width}, {self.activation}, {self.scaling}, bias={self.bias}{runs}"

@@ -1,0 +1,97 @@
+"""Linear functions written with two layers."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from regimes.networks.starts import normal, spread
+
+__all__ = ["TwoLayerLinear"]
+
+
+class TwoLayerLinear(nn.Module):
+    r"""A linear function written with one layer too many, or a stack of them: :math:`f(x) = V U^T x`.
+
+    The predictor is :math:`\Theta = U V^T`, ``(..., d, q)``. Parameters are ``U`` of shape ``(..., d, m)`` and ``V`` of shape
+    ``(..., q, m)``; the leading axes are runs. There is no scaling and no bias: what makes the width ``m`` matter is the size
+    of the start, ``std = m ** -alpha``.
+
+    Args:
+        inputs, outputs, width: ``d``, ``q``, ``m``.
+        runs: shape of the run axes.
+        std: standard deviation of the entries of ``U`` and ``V`` at the start; a number or a tensor of shape ``runs``.
+        output_std: the same for ``V`` alone; as ``std`` if not given.
+        seed, dtype, device: as for `TwoLayer`.
+
+    Raises:
+        ValueError: for a size below one, or a negative standard deviation.
+
+    Source: Min et al. 2021, section 2 (their ``D, h, m`` are our ``d, m, q``).
+    """
+
+    time_scale = 1.0
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        *,
+        runs: tuple[int, ...] = (),
+        std: float | Tensor = 1.0,
+        output_std: float | Tensor | None = None,
+        seed: int | Tensor | torch.Generator = 0,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ):
+        super().__init__()
+        if min(inputs, outputs, width) < 1:
+            raise ValueError(f"a network needs at least one of each; got {inputs=}, {outputs=}, {width=}")
+        self.inputs, self.outputs, self.width, self.runs = inputs, outputs, width, tuple(runs)
+        u, v = normal(seed, self.runs, [(inputs, width), (outputs, width)])
+        output_std = std if output_std is None else output_std
+        self.U = nn.Parameter((spread(std, self.runs, "std", 2) * u).to(device, dtype))
+        self.V = nn.Parameter((spread(output_std, self.runs, "output_std", 2) * v).to(device, dtype))
+
+    @classmethod
+    def stack(cls, starts: Iterable[tuple[Tensor, Tensor]]) -> "TwoLayerLinear":
+        """A stack of networks, one run after the other, that start at copies of ``U`` (..., d, m) and ``V`` (..., q, m).
+
+        Raises:
+            ValueError: if the shapes do not belong together.
+        """
+        starts = list(starts)
+        shapes = {(U.shape[:-2] == V.shape[:-2], U.shape[-2], V.shape[-2], U.shape[-1], V.shape[-1]) for U, V in starts}
+        agree, d, q, m, m_v = shapes.pop() if len(shapes) == 1 else (False,) * 5
+        if not agree or m != m_v:
+            each = ", ".join(f"{tuple(U.shape)} with {tuple(V.shape)}" for U, V in starts)
+            raise ValueError(
+                f"pairs of U (..., d, m) and V (..., q, m) are needed, of the same d, q and m; got {each or 'none'}"
+            )
+        U, V = (torch.cat([t.detach().reshape(-1, *t.shape[-2:]) for t in layer]) for layer in zip(*starts, strict=True))
+        net = cls(d, q, m, runs=(len(U),), std=0.0, dtype=U.dtype, device=U.device)
+        with torch.no_grad():
+            net.U.copy_(U)
+            net.V.copy_(V)
+        return net
+
+    @property
+    def predictor(self) -> Tensor:
+        """``U V^T``, ``(..., d, q)``, without its history."""
+        return (self.U @ self.V.mT).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(..., n, q)`` for inputs ``(..., n, d)``.
+
+        Raises:
+            ValueError: if ``x`` does not end in ``(n, d)``.
+        """
+        if x.ndim < 2 or x.shape[-1] != self.inputs:
+            raise ValueError(f"inputs must have shape (..., n, {self.inputs}); got {tuple(x.shape)}")
+        return x @ self.U @ self.V.mT
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(net)``."""
+        runs = f", runs={self.runs}" if self.runs else ""
+        return f"d={self.inputs}, m={self.width}, q={self.outputs}{runs}"

@@ -29,7 +29,7 @@
 #
 # **Recap.** Answer before you unfold.
 #
-# <details><summary>1. A matrix X has more columns than rows. How many solutions has Xθ = y, and which is the shortest?</summary>
+# <details><summary>1. A matrix X has independent rows, and more columns than rows. How many solutions has Xθ = y, and which is the shortest?</summary>
 # Infinitely many; the shortest is X⁺y, which lies in the row space of X.</details>
 #
 # <details><summary>2. Which functions f(x) = V Uᵀ x can a two-layer linear network not represent, if it is wide enough?</summary>
@@ -64,7 +64,7 @@ ledger = Ledger("04")
 # %% [markdown]
 # ## 1. One layer: the part that never moves
 #
-# Data: $n = 20$ samples $X$ with $d = 50$ inputs, labels $Y = X\Theta + $ noise. Infinitely many $\theta$ fit them. A gradient step on
+# Data: $n = 20$ samples $X$ with $d = 50$ inputs, labels $Y = X\Theta^* + $ noise. Infinitely many $\theta$ fit them. A gradient step on
 # $\frac12\lVert X\theta - Y\rVert^2$ adds a combination of the *rows* of $X$. So
 #
 # **Claim.** The component of $\theta$ outside the row space of $X$ stays at its start for ever; gradient descent ends at the solution nearest to
@@ -79,23 +79,26 @@ my_guess = ...
 # %%
 def regression(seed):
     data = linear_regression(20, 50, seed=seed)
-    rows, generator = linear.row_space(data.x), torch.Generator().manual_seed(seed)
+    rows, generator = linear.row_space(data.x), torch.Generator().manual_seed(seed + 1000)
     start = torch.randn(50, 1, generator=generator, dtype=torch.float64)
     start = theta = 5 * start / start.norm()
     for _ in range(3000):
         theta = theta - data.x.T @ (data.x @ theta - data.y) / rows.s[0] ** 2
-    hidden, end = rows.outside.T @ start, (theta - rows.min_norm(data.y)).norm()
-    return (rows.outside.T @ theta - hidden).norm(), (end - hidden.norm()).abs(), end
+    unseen, end = rows.outside.T @ start, (theta - rows.min_norm(data.y)).norm()
+    return (rows.outside.T @ theta - unseen).norm(), (end - unseen.norm()).abs(), end
 
 
 moved, apart, distance = torch.tensor([regression(s) for s in seeds(3).tolist()]).T
 _ = ledger.claim("regression-frozen", moved)
 _ = ledger.claim("regression-distance", apart)
-guess(my_guess, f"{span(distance)} away: the length of the start outside the row space")
+guess(
+    my_guess,
+    f"{span(distance)} away; 5 √(30/50) = {5 * 0.6**0.5:.2g} for an average direction",
+)
 
 # %% [markdown]
-# Most tutorials test this with more data than parameters, where nothing is left to choose. Here thirty directions are invisible to the data, and
-# the start decides about them. Now we write the same linear function with two layers.
+# With more data than parameters nothing would be left to choose. Here thirty directions are invisible to the data, and the start decides about
+# them. Now we write the same linear function with two layers.
 #
 # ## 2. Two layers, one number each: hyperbolas
 #
@@ -103,8 +106,8 @@ guess(my_guess, f"{span(distance)} away: the length of the start outside the row
 # so the *imbalance* $u^2 - v^2$ does not change: the network slides along a hyperbola.
 #
 # **Claim.** The whole path has a closed form, from any start (derived here; `theory.linear_flows.scalar_flow`). A step of gradient descent does
-# change the imbalance, by the factor $1 - \eta^2 e^2$ exactly: large steps make the layers more alike. We test both, and print how long the flow
-# takes from $u = 0.5$ and a $v$ a little off $-u$.
+# change the imbalance, by the factor $1 - \eta^2 e^2$ exactly: as long as $\eta\lvert e\rvert < \sqrt2$ it makes $\lvert u^2 - v^2\rvert$ smaller. We test both, and print how long the flow
+# takes to $uv = y/2$ (half way) from $u = 0.5$ and a $v$ a little off $-u$, with $y = 1$.
 
 # %%
 one, generator = torch.ones(1, 1, dtype=torch.float64), torch.Generator().manual_seed(0)
@@ -126,10 +129,10 @@ show(*strip(hyperbolas, "One weight in each layer.", (8, 3.2), columns=1))
 
 # %% [markdown]
 # On the line $v = -u$ the flow runs into a saddle at zero and never arrives; beside it, every factor of ten costs the same additional
-# time. Run the next cell. Find
+# time, $\ln 10 / y$. Run the next cell. Find
 #
-# 1. the start with the largest rate among those with $|u|, |v| \le 1$,
-# 2. a start that never arrives,
+# 1. with $y = 1$, the start with the largest late rate among those with $|u|, |v| \le 1$,
+# 2. a start that never arrives with $y = -1$,
 # 3. a step of gradient descent that visibly changes the hyperbola: to which side?
 
 # %% tags=["widget"] id="hyperbolas"
@@ -141,12 +144,13 @@ hyperbolas.explorer().show()
 # Now $f(x) = V U^\top x$ with $U$ ($d\times m$), $V$ ($q\times m$) and $L = \frac12\lVert Y - XUV^\top\rVert^2$, a *sum* (the paper's convention, also for time). Split
 # $U = \Phi_1 U_1 + \Phi_2 U_2$ into the part in the row space of $X$ and the rest. The gradient never sees $U_2$, and
 # $$\Lambda = U_1^\top U_1 - V^\top V$$
-# is conserved by the flow. With the rank $r$ of $X$, let $c = [\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+$ (eigenvalues from the largest).
+# is conserved by the flow. With the rank $r$ of $X$, let $\ell = [\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+$ (eigenvalues $\lambda_k(\cdot)$ counted from the largest; the paper's $c$).
 #
-# **Claim** (Min et al. 2021, Theorem 1). $L(t) - L^* \le e^{-2 s_{\min}^2 c\, t}\,(L(0) - L^*)$, with the smallest singular value $s_{\min}$ of $X$. The second version adds how large
-# the product $U_1V^\top$ is (v2, Theorem 3), and covers balanced starts, $\Lambda = 0$, too.
+# **Claim** (Min et al. 2021, Theorem 1). $L(t) - L^* \le e^{-2 s_{\min}^2 \ell\, t}\,(L(0) - L^*)$, with the smallest singular value $s_{\min}$ of $X$ that is not zero. The
+# second version adds the size of the product $U_1V^\top$ and covers balanced starts, $\Lambda = 0$, too: at each state (v2, Proposition 1), and from the
+# start for all time (v2, Theorem 3).
 #
-# **Predict.** The product of the sizes of the two layers is fixed. Which start is fastest: first layer large, both equal, or last layer large?
+# **Predict.** The product of the two layers' standard deviations is fixed. Which start is fastest: first layer large, both equal, or last layer large?
 
 # %%
 my_guess = ...
@@ -185,19 +189,22 @@ net = TwoLayerLinear(50, 3, 40, runs=(200,), std=0.3, seed=seeds(200))
 _ = ledger.claim("rate-bound", over_bound(net, many))
 net = TwoLayerLinear(2, 1, 5, runs=(200,), seed=seeds(200))
 _ = ledger.claim("rate-equality", over_bound(net, pair), 1)
-guess(my_guess, f"rates {', '.join(f'{r:.2g}' for r in rate[:6])}, from small to large U")
+guess(my_guess, f"last layer large: rates {', '.join(f'{r:.2g}' for r in rate[:6])}")
 
 # %% [markdown]
-# No bound is ever violated, and with one sample and one output the second bound is an *equality*, for every width (derived here). Equal sizes are
-# slow: imbalance is what gives speed. The minimum is not at equal sizes, though, because $U_1$ has many rows and $V$ one.
+# (The factor 20 is $n$: the library's time is that of the *mean* loss.) No bound is violated in these runs. With one sample and one output Proposition 1 is
+# an *equality* at any width (derived here; tested at $m = 5$). Equal sizes are slow: imbalance is what gives speed. The minimum is not at equal sizes,
+# though, because $U_1$ has many rows and $V$ one.
 #
-# A trap: $U^\top U - V^\top V$ with *all* of $U$ is conserved too, but the rates that follow from it are not true.
+# A trap: $U^\top U - V^\top V$ with *all* of $U$ is conserved too, but the rates that seem to follow from it are not true (the check of exercise 1 breaks
+# such a bound). For measuring a drift both serve, because $U_2$ is constant.
 #
 # ## 4. What a step conserves
 #
 # **Claim.** A step of gradient descent changes $\Lambda$ by exactly $\eta^2 (\dot U_1^\top \dot U_1 - \dot V^\top \dot V)$, so the drift up to a fixed time is of order
 # $\eta$; a Runge-Kutta step of fourth order leaves a drift of order $\eta^4$. With $Z = [V; U_1]$ the flow is $\dot Z = AZ$ with
-# $A = \left[\begin{smallmatrix}0 & F^\top\\ F & 0\end{smallmatrix}\right]$, a generator of Lorentz boosts; the Cayley map of $A$ conserves $\Lambda$ to rounding.
+# $A = \left[\begin{smallmatrix}0 & F^\top\\ F & 0\end{smallmatrix}\right]$, $F = \Phi_1^\top X^\top(Y - XUV^\top)$. Such an $A$ generates Lorentz boosts, the linear maps of $Z$ that leave
+# $U_1^\top U_1 - V^\top V$ as it is; so does its Cayley map $(I - \frac{\eta}{2}A)^{-1}(I + \frac{\eta}{2}A)$, which we take as a step.
 
 # %%
 methods = {"gradient descent": GradientDescent, "Lorentz": Lorentz}
@@ -223,15 +230,16 @@ for name, method in (("drift-descent", "gradient descent"), ("drift-rk4", "Runge
 _ = ledger.claim("drift-lorentz", drifts["Lorentz"])
 
 # %% [markdown]
-# Conservation is not accuracy: the Lorentz step is first order in everything else. And gradient descent's error has a sign in the scalar case, where
-# it damps imbalance. Lesson 08 meets it again at the edge of stability.
+# Conservation is not accuracy: the error of the Lorentz step in $U$ and $V$ is of first order (not shown). And gradient descent's error has a sign in the
+# scalar case, where it damps imbalance as long as $\eta\lvert e\rvert < \sqrt2$. Lesson 08 meets it again at the edge of stability.
 #
 # ## 5. Which fit? The invariant set
 #
 # At the end $UV^\top = \hat\Theta + \Phi_2 U_2 V(\infty)^\top$, with $U_2$ still at its start. So the distance to the min-norm solution is
 # $\lVert U_2(0)\, V(\infty)^\top\rVert$.
 #
-# **Claim** (Min et al. 2021, Proposition 1). The set $\{V U_2^\top = 0,\; U_1 U_2^\top = 0\}$ is invariant, and from inside it the flow ends at $\hat\Theta$.
+# **Claim** (Min et al. 2021, Proposition 1). The set $\{V U_2^\top = 0,\; U_1 U_2^\top = 0\}$ is invariant, also under finite
+# steps of gradient descent; if training from inside it ends at a fit, that fit is $\hat\Theta$.
 #
 # **Predict.** Start with $V = 0$: the network's output is zero everywhere. Does it end at the min-norm solution?
 
@@ -253,8 +261,12 @@ _ = ledger.claim("distance-identity", (distance - said).abs())
 guess(my_guess, f"no, it ends {span(distance[:, 4])} away: an output of zero is not enough")
 
 # %% [markdown]
-# Both conditions are needed. From $V = 0$ the flow leaves at once: $V$ starts to grow along $U_1$, which is not orthogonal to $U_2$. In the plane of
-# $\Theta$, with two inputs and one sample:
+# The first condition alone is not enough, and $V = 0$ is a special case of it. From $V = 0$ the flow leaves at once: $V$ starts to grow along $U_1$, which is not orthogonal to $U_2$. In the next figure and widget, with
+# two inputs and one sample, $u$, $v$, $u_2$ are the only rows of $U_1$, $V$, $U_2$, and $\Theta$ moves in a plane. Find
+#
+# 1. an angle at which only $u_2\cdot u = 0$: does the network end at min-norm?
+# 2. angles with $u_2 \ne 0$ from which it does,
+# 3. what full steps of Gauss-Newton do from a length of 0.05 with $u_2$ at 150°.
 
 # %%
 show(*strip(interpolant, "Which interpolator?", (8, 3.4), columns=1))
@@ -268,12 +280,13 @@ interpolant.explorer().show()
 # Take all entries of $U$ and $V$ normal with standard deviation $m^{-\alpha}$. $U_2$ is independent of everything that happens to $V$, so
 # $$\mathbb E\,[\text{distance}^2 \mid V(\infty)] = (d - r)\, m^{-2\alpha}\, \lVert V(\infty)\rVert^2$$
 # exactly (derived here). For wide networks and equal singular values of $X$ the flow ends at
-# $\lVert V(\infty)\rVert^2 = \sum_j \sqrt{m^{2-4\alpha} + \sigma_j^2}$, with the singular values $\sigma_j$ of $\hat\Theta$.
+# $\lVert V(\infty)\rVert^2 = \sum_{j=1}^q \sqrt{\gamma^2 + \sigma_j^2}$ with $\gamma = m^{1-2\alpha}$ and the singular values $\sigma_j$ of $\hat\Theta$, zeros included.
 #
-# **Claim** (Min et al. 2021, Theorem 2). For $1/4 < \alpha \le 1/2$ the distance falls as $m^{-(2\alpha - 1/2)}$. Our law agrees there, and for $\alpha > 1/2$ it
-# says $m^{-\alpha}$, not the theorem's formula continued.
+# **Claim** (Min et al. 2021, Theorem 2). For $1/4 < \alpha \le 1/2$ the distance is, with high probability, at most of order $m^{-(2\alpha - 1/2)}$.
 #
-# **Predict** the exponent at $\alpha = 1$.
+# **Predict.** Which exponent does our law give at $\alpha = 1$? Is it the theorem's formula continued?
+#
+# In the next cells only $V(\infty)$ is simulated; a dot is the root mean square distance over all $U_2$, by the formula above (the dial below draws $U_2$ too).
 
 # %%
 my_guess = ...
@@ -302,8 +315,10 @@ _ = ledger.claim("width-law", off[[0, 4, 5]], 0)
 guess(my_guess, f"{slope[-1]:.2f}; the theorem's formula outside its range would say -1.5")
 
 # %% [markdown]
-# A matrix of 23 × 23 numbers stands for a network of any width: gradient descent sees $Z = [V; U_1]$ only through $ZZ^\top$. Below $\alpha = 1/4$ wider networks
-# end *farther* from the min-norm solution: being lazy is not enough. The paper's own experiment ($d = 400$, $n = 100$, $\alpha = 1/2$) in seconds:
+# A matrix of 23 × 23 numbers stands for a network of any width: gradient descent sees $Z = [V; U_1]$ only through $ZZ^\top$. Inside the theorem's
+# range our law has its exponent; for $\alpha > 1/2$ it says $m^{-\alpha}$. Below $\alpha = 1/4$ wider networks end *farther* from the min-norm solution: small
+# changes of the weights are not enough. At the sizes of the paper's Figure 1 ($d = 400$, $n = 100$, $\alpha = 1/2$), which shows about 0.78 at $m = 500$ and 0.19 at
+# $m = 9500$:
 
 # %%
 large, ratios = linear_regression(100, 400, seed=0), []
@@ -320,8 +335,9 @@ _ = ledger.claim("figure1", torch.stack(ratios), 1)
 # ## 7. Does Gauss-Newton keep the bias?
 #
 # The undamped Gauss-Newton step is $\dot U_1 = FV$, $\dot V = F^\top U_1$ with another $F$, the solution of a Sylvester equation
-# $U_1U_1^\top F + F VV^\top = \text{residual}$. So its *flow* freezes $U_2$, conserves $\Lambda$ and keeps the invariant set, and it ends where gradient flow ends, or very near. Its
-# full steps are another matter (derived here): from a small start they overshoot, $\lVert V\rVert^2 = q\gamma + \lVert\hat\Theta\rVert^2/4\gamma$ with $\gamma = m^{1-2\alpha}$.
+# $U_1U_1^\top F + F VV^\top = \Phi_1^\top\hat\Theta - U_1V^\top$. So its *flow* freezes $U_2$, conserves $\Lambda$ and keeps the invariant set, and it ends about as far from
+# $\hat\Theta$ as gradient flow does. Its error falls as $e^{-t}$ whatever the imbalance: imbalance is speed for gradient descent only. Full steps are another
+# matter (derived here): from a wide random start the first ends near $\lVert V\rVert^2 = q\gamma + \lVert\hat\Theta\rVert^2/(4\gamma)$, an overshoot where $\gamma$ is small.
 #
 # **Predict.** $\alpha = 1$, $m = 1024$: how many times farther from min-norm than the flow does Gauss-Newton end with full steps?
 
@@ -335,22 +351,22 @@ ratio = ends(1.0, 1024, newton=1.0) / ends(1.0, 1024)
 _ = ledger.claim("newton-law", full.square().mean(1).sqrt() / law, 1)
 _ = ledger.claim("newton-full", ratio)
 _ = ledger.claim("newton-slope", np.polyfit(np.log(wide), full.log(), 1)[0], -1 / 2)
-_ = ledger.claim("newton-flow", ends(0.5, 1024, newton=0.02) / ends(0.5, 1024), 1)
+_ = ledger.claim("newton-flow", ends(1.0, 1024, newton=0.02) / ends(1.0, 1024), 1)
 guess(my_guess, f"{span(ratio)} times")
 
 # %% [markdown]
 # This is the solvable twin of lesson 05: with Gauss-Newton a small start helps only in small steps. The dial has the size of the start, the
 # method and the width. Find
 #
-# 1. the α at which full steps and the flow end equally far,
-# 2. the widths up to which steps of 0.1 end where the flow does, at α = 1: a step is small only compared with the start,
-# 3. the α from which on the theorem is silent, on both sides.
+# 1. the largest α at which full steps end no farther than the flow, at any width,
+# 2. the widths up to which steps of 0.1 end within 10 % of the flow, at α = 1: a step is small only compared with the start,
+# 3. the smallest α at which the theorem says anything at a width of the slider.
 
 # %% tags=["widget"] id="width-dial"
 width_dial.explorer().show()
 
 # %% [markdown]
-# Which other optimizers keep what? Each runs from a start without condition and from one inside the set.
+# Which other optimizers keep what? Each runs from a start without condition and from one inside the set, with $U_2 = 0$; one start each.
 
 # %%
 kept = {name: zoo.compute(name, seed=int(seeds(1))) for name in zoo.ZOO}
@@ -364,8 +380,8 @@ _ = ledger.claim("zoo-adam", kept["Adam"]["inside"])
 # Three separate properties. $U_2$ stays frozen under every rule that steps in the row space. The invariant set is kept by every rule of the
 # form $\dot U_1 = F_1 V$, $\dot V = F_2 U_1$. To conserve $\Lambda$, $F_2 = F_1^\top$ and small steps are needed: layer-wise Gauss-Newton misses the first,
 # momentum 0.9 with this step the second. Adam divides each
-# coordinate by its own size, which mixes rows of $X$ with everything else, and loses the bias. Weight decay forgets its start, and with it both
-# the dependence on it and the exact fit.
+# coordinate by its own size, which mixes rows of $X$ with everything else, and loses the bias. Weight decay shrinks $U_2$:
+# in time it forgets the start, and it never fits exactly. With $U_2 = 0$ the table cannot tell a kept set from a frozen $U_2$; exercise 6 can.
 #
 # ## What we measured against what was predicted
 
@@ -375,7 +391,8 @@ display(ledger)
 # %% [markdown]
 # ## Limits
 #
-# - Two layers, linear, squared loss, flow or small steps. With a nonlinearity there is no row space that stays put.
+# - Two layers, linear, squared loss, flow or small steps. With a nonlinearity the hidden weights still move only in the row space of $X$, but
+#   the predictor is no longer a matrix: there is no $\hat\Theta$ to end at, and $U_1$ and $V$ no longer obey closed equations.
 # - The theorem's constants are loose: its bound on the distance is tens of times too large, and it is valid only from large widths on (the dial shows
 #   from where; near $\alpha = 1/4$ the first such width explodes).
 # - Slips in the sources that we met: a legend in the first version's figures names other sizes than its text (only the text's give the printed

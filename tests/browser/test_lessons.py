@@ -23,7 +23,7 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         gd_against_gn: [("kappa", "ArrowRight"), ("eta", "ArrowLeft"), ("eta", "ArrowRight"), ("damping", "ArrowRight")],
     },
     "lessons/02_mean_field_convergence.ipynb": {
-        particles: [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowLeft")],
+        particles: [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowRight")],
     },
     "lessons/04_min_norm_bias.ipynb": {
         hyperbolas: [("u0", "ArrowRight"), ("eta", "ArrowRight")],

@@ -207,7 +207,7 @@ def _name(found: Distances) -> str:
 def _theorem(found: Distances) -> str:
     """What the theorem says at the width, or why it does not."""
     if found.begins is None:
-        return "<b>The theorem says nothing here</b>: it covers 1/4 < α ≤ 1/2."
+        return "<b>The theorem says nothing here</b>: it covers α above 1/4 up to 1/2."
     if found.width < found.begins:
         return f"<b>The theorem says nothing at this width</b>: for this α it begins at m = {_large(found.begins)}."
     at = random_init_bound(found.width, found.alpha, d=D, q=Q, s=S, target=TARGET)

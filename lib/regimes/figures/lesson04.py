@@ -65,7 +65,7 @@ def widths(m: Sequence[int], flow: Mapping[float, Tensor], laws: Mapping[float, 
     for (alpha, values), (colour, marker) in zip(flow.items(), looks, strict=True):
         curve(ax, x, values, f"α = {alpha:g}", color=colour, marker=marker, markevery=1, linestyle="")
         predicted(ax, x, laws[alpha], "the law" if alpha == 1 else None)
-    ax.set(xlabel="width m", ylabel="distance to the min-norm solution", xscale="log", yscale="log")
+    ax.set(xlabel="width m", ylabel="r.m.s. distance to the min-norm solution", xscale="log", yscale="log")
     legend(ax, loc="center left", bbox_to_anchor=(1, 0.5))
     off = torch.stack([(median(flow[a]) / laws[a] - 1).abs() for a in flow]).max()
     first, last = (median(flow[a])[-1] for a in (0.15, 1.0))

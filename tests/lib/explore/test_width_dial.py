@@ -122,7 +122,7 @@ def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
 def test_what_the_theorem_does_not_cover_is_told(grid):
     for move in grid:
         begins = move.result.begins
-        outside, narrow = "it covers 1/4 < α ≤ 1/2." in move.told, "for this α it begins at m = " in move.told
+        outside, narrow = "it covers α above 1/4 up to 1/2." in move.told, "for this α it begins at m = " in move.told
         assert outside == (not 0.25 < move.alpha <= 0.5), show(move)
         assert narrow == (begins is not None and move.width < begins), show(move)
         assert ("The theorem says: below" in move.told) == (not outside and not narrow), show(move)

@@ -89,7 +89,7 @@ check("02/duplication_test", duplication_test)
 # it can find. Copies in the same order miss a law that looks at a unit's place; one step from $v = 0$ misses whatever acts on the
 # hidden weights; outputs on the training data alone miss a law that fits them exactly and moves the features at a speed of its own. It
 # is outputs that must agree, not parameters: a law may store its units in another order at any time. And equality means up to rounding:
-# here 1e-16 for most laws, 1e-11 for Gauss-Newton with a tiny damping, far below the 1e-4 of the weakest dependence on the width.
+# here far below the weakest dependence on the width.
 #
 # Some of the laws that failed are met in practice: a gradient divided by its norm over *all* parameters, which is what clipping does,
 # weight decay in proportion to the number of units, or a damping that acts on $JJ^\top$.
@@ -170,8 +170,8 @@ show(
 )
 
 # %% [markdown] discussion="damped_envelope" tags=["solution"]
-# **Discussion.** With $K = Q\,\mathrm{diag}(\lambda)\,Q^\top$ and $c = Q^\top r_0$ each coefficient obeys $\dot c_i = -\rho_i c_i$, so that
-# $$\frac{L(t)}{L(0)} = \sum_i \frac{c_i^2}{\lVert r_0\rVert^2}\, e^{-2\rho_i t}, \qquad \rho_i = \frac{\lambda_i}{\lambda_i+\varepsilon} .$$
+# **Discussion.** With $K = Q\,\mathrm{diag}(\lambda)\,Q^\top$ and $a = Q^\top r_0$ each coefficient obeys $\dot a_i = -\rho_i a_i$, so that
+# $$\frac{L(t)}{L(0)} = \sum_i \frac{a_i^2}{\lVert r_0\rVert^2}\, e^{-2\rho_i t}, \qquad \rho_i = \frac{\lambda_i}{\lambda_i+\varepsilon} .$$
 # It is a mean of exponentials: early on the fast modes set the slope, in the end the slowest mode that the residual contains. The two ends of the
 # envelope are the extreme cases, all of the residual in one mode. On a singular kernel the upper end is 1: what lies in its null
 # space is never learned.

@@ -91,10 +91,7 @@ def regression(seed):
 moved, apart, distance = torch.tensor([regression(s) for s in seeds(3).tolist()]).T
 _ = ledger.claim("regression-frozen", moved)
 _ = ledger.claim("regression-distance", apart)
-guess(
-    my_guess,
-    f"{span(distance)} away; 5 √(30/50) = {5 * 0.6**0.5:.2g} for an average direction",
-)
+guess(my_guess, f"{span(distance)} away; 5 √(30/50) = {5 * 0.6**0.5:.2g} on average")
 
 # %% [markdown]
 # With more data than parameters nothing would be left to choose. Here thirty directions are invisible to the data, and the start decides about

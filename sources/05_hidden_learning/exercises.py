@@ -86,7 +86,7 @@ check("05/refit_last_layer", refit_last_layer)
 # %% [markdown] discussion="refit_last_layer" tags=["solution"]
 # **Discussion.** `torch.linalg.pinv(Phi / m, rtol=cutoff**0.5) @ y` is the same in one line: the square root, because `pinv` compares singular
 # values. State the cut-off whenever you report a re-fit. The library's `regimes.metrics.refit` uses 1e-6; with 1e-10 random features from
-# small hidden weights predict several times worse, and everything looks good beside them. With the labels of a repeated sample in conflict
+# small hidden weights predict worse, and everything looks good beside them. With the labels of a repeated sample in conflict
 # no $v$ fits; least squares takes their mean.
 
 # %% [markdown] exercise="diagnose" stars=1 minutes=10 concept="gap and gain"

@@ -53,10 +53,11 @@ def race(newton: Trace, descent: Trace, kappa: Tensor, condition: Tensor) -> tup
     axes[len(kappa)].set_ylabel(LOSS)
     legend(axes[len(kappa)], loc="lower left", fontsize=8)
     left, high = descent.relative[-1, :, 2], newton.relative[:, 0].amax((0, 2))
+    ill, worst = (f"κ = {k:.0f}" for k in kappa.flatten()[[2, -1]])
     return fig, (
         f"Condition numbers of K from {condition.min():.0e} to {condition.max():.0e}. Gauss-Newton lies on its dashed "
-        f"prediction, except on noise labels at κ = 100 and 1000, where its loss first rises, to as much as {high[2]:.2g} and "
-        f"{high[-1]:.2g} times the start. Gradient descent after {descent.step[-1]} steps at κ = {kappa[2].item():.0f}: "
+        f"prediction, except on noise labels at {ill} and {worst}, where its loss first rises, to as much as {high[2]:.2g} and "
+        f"{high[-1]:.2g} times the start. Gradient descent after {descent.step[-1]} steps at {ill}: "
         f"{span(left[0])} of the loss is left with noise labels, {span(left[1], '.1e')} with a teacher's."
     )
 
@@ -116,7 +117,7 @@ def peaks(sweep: Sweep) -> tuple[Figure, str]:
     fig, (ax,) = panels(size=(5.4, 3.0))
     eta, peak = sweep.grid["eta"], sweep["peak"]
     for k, values, colour, marker in zip(sweep.grid["kappa"], peak, (BLUE, GREEN, ORANGE), "o^s", strict=True):
-        curve(ax, eta, values.T.T, f"κ = {k:.0f}", color=colour, marker=marker, markevery=1)
+        curve(ax, eta, values, f"κ = {k:.0f}", color=colour, marker=marker, markevery=1)
     predicted(ax, [eta[0], eta[-1]], [1, 1], "the law: no peak")
     ax.set(xlabel="step η", ylabel="largest loss / first loss", xscale="log", yscale="log")
     ax.set_xticks(eta, [f"{e:g}" for e in eta], minor=False)
@@ -124,6 +125,7 @@ def peaks(sweep: Sweep) -> tuple[Figure, str]:
     legend(ax)
     at = peak[..., 4, :]
     return fig, (
-        f"With η = {eta[4]:g} the training loss rises to {span(at[1])} times its start at κ = 100, and to {span(at[2])} times "
-        f"at κ = 1000; with η = 1, and at κ = 10, it never rises (median and range of {peak.shape[-1]} seeds)."
+        f"With η = {eta[4]:g} the training loss rises to {span(at[1], '.3g')} times its start at κ = 100, and to "
+        f"{span(at[2], '.3g')} times at κ = 1000. The largest loss on the way is {peak[..., -1, :].max():.3g} times the first "
+        f"with η = 1, and {peak[0].max():.3g} times at κ = 10 ({peak.shape[-1]} seeds; median and range are drawn)."
     )

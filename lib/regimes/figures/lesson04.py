@@ -68,10 +68,10 @@ def widths(m: Sequence[int], flow: Mapping[float, Tensor], laws: Mapping[float, 
     ax.set(xlabel="width m", ylabel="r.m.s. distance to the min-norm solution", xscale="log", yscale="log")
     legend(ax, loc="center left", bbox_to_anchor=(1, 0.5))
     off = torch.stack([(median(flow[a]) / laws[a] - 1).abs() for a in flow]).max()
-    first, last = (median(flow[a])[-1] for a in (0.15, 1.0))
+    first, last = (median(flow[a]) for a in (0.15, 1.0))
     return fig, (
-        f"At m = {m[-1]} the distance is {first:.2g} with α = 0.15, more than at m = {m[0]}, and {last:.2g} with α = 1. "
-        f"The law is off by at most {off:.1%}."
+        f"From m = {m[0]} to {m[-1]} the distance goes from {first[0]:.2g} to {first[-1]:.2g} with α = 0.15, and from "
+        f"{last[0]:.2g} to {last[-1]:.2g} with α = 1. The law is off by at most {off:.1%}."
     )
 
 

@@ -113,8 +113,8 @@ def steps(eta: Sequence[float], losses: Tensor, peaks: Tensor, random: Tensor) -
     fig, (left, right) = panels(2, size=(4.4, 3.2))
     looks = (("ε = 5e-4", ORANGE, "s"), ("ε = 5e-3", BLUE, "o"))
     for i, (label, colour, marker) in enumerate(looks):
-        curve(left, torch.tensor(eta), losses[:, i], label, color=colour, marker=marker, markevery=1)
-        curve(right, torch.tensor(eta), peaks[:, i], label, color=colour, marker=marker, markevery=1)
+        curve(left, torch.tensor(eta, dtype=losses.dtype), losses[:, i], label, color=colour, marker=marker, markevery=1)
+        curve(right, torch.tensor(eta, dtype=peaks.dtype), peaks[:, i], label, color=colour, marker=marker, markevery=1)
     colour, _ = LOOKS["random features"]
     left.axhline(median(random), color=colour, linestyle="-.", label="random features")
     predicted(right, [min(eta), max(eta)], [1, 1], "the flow: no peak")

@@ -3,7 +3,6 @@ and 40 positions are drawn at random (with a fixed seed), half of them where run
 
 import math
 import random
-import statistics
 from dataclasses import replace
 from itertools import product
 
@@ -12,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
-from moves import again, visit
+from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
 
 from regimes.directions import gauss_newton
-from regimes.explore import filmstrip, flow, live
-from regimes.explore.flow import CHOICES, DESCENT, END, FRAMES, LOSSES, NEWTON, RED, START, STEPS, compute, draw, sentence
-from regimes.figures import new_figure
+from regimes.explore import flow, live
+from regimes.explore.flow import CHOICES, DESCENT, END, FRAMES, LOSSES, NEWTON, RED, START, STEPS, compute, sentence
 from regimes.metrics import loss_on, refit, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
@@ -27,30 +25,21 @@ from regimes.training import train
 
 def sample():
     """The positions that are visited."""
-    alone = [START | {name: value} for name, choice in CHOICES.items() for value in choice.values if value != choice.start]
-    draw = random.Random(0)
-    anywhere = [{name: draw.choice(choice.values) for name, choice in CHOICES.items()} for _ in range(20)]
+    pick = random.Random(0)
+    drawn = anywhere(flow, pick, 20)
     harsh = {"std": (0.01, 0.1), "damping": (1e-9, 1e-7, 1e-5), "eta": (0.1, 0.2, 0.5, 1.0), "method": (NEWTON,)}
-    breaking = [settings | {name: draw.choice(values) for name, values in harsh.items()} for settings in anywhere]
-    return [START, *alone, *anywhere, *breaking]
+    breaking = [settings | {name: pick.choice(values) for name, values in harsh.items()} for settings in drawn]
+    return [*each_alone(flow), *drawn, *breaking]
 
 
 @pytest.fixture(scope="module")
 def grid():
-    widget = flow.explorer()
     assert len(sample()) == 1 + sum(len(choice.values) - 1 for choice in CHOICES.values()) + 40
-    widget.grid = sample
-    return visit(widget)
-
-
-def show(move):
-    return {name: getattr(move, name) for name in CHOICES}
+    return visit(flow.explorer(), sample())
 
 
 def axes(result):
-    figure = new_figure((10.4, 4))
-    draw(figure)[1](result)
-    return figure.axes
+    return panels(flow, result, (10.4, 4))
 
 
 def red(widget):
@@ -64,27 +53,27 @@ def test_everything_that_is_drawn_is_finite(grid):
     for move in grid:
         run = move.result
         for values in (run.loss, run.test, run.refit, run.spectra, run.last.W, run.last.v):
-            assert torch.isfinite(values).all(), show(move)
-        assert run.test.shape == run.refit.shape == run.rescaled.shape == run.moments.shape, show(move)
+            assert torch.isfinite(values).all(), move.settings
+        assert run.test.shape == run.refit.shape == run.rescaled.shape == run.moments.shape, move.settings
         missing = run.rescaled.isnan()
-        assert missing[0] and missing[1:].all() == (move.method == DESCENT or len(missing) == 1), show(move)
-        assert (run.spectra >= 0).all() and (run.spectra.diff() <= 0).all() and run.spectra.shape == (2, 50), show(move)
+        assert missing[0] and missing[1:].all() == (move.method == DESCENT or len(missing) == 1), move.settings
+        assert (run.spectra >= 0).all() and (run.spectra.diff() <= 0).all() and run.spectra.shape == (2, 50), move.settings
 
 
 def test_runs_have_the_length_they_say_or_a_step_at_which_they_diverged(grid):
     for move in grid:
         run = move.result
         steps = round(END / move.eta) if move.method == NEWTON else STEPS
-        assert len(run.loss) == (steps + 1 if run.diverged is None else run.diverged), show(move)
-        assert run.moments[0] == 0 and run.moments[-1] == len(run.loss) - 1 and len(run.moments) <= 26, show(move)
+        assert len(run.loss) == (steps + 1 if run.diverged is None else run.diverged), move.settings
+        assert run.moments[0] == 0 and run.moments[-1] == len(run.loss) - 1 and len(run.moments) <= 26, move.settings
         if run.look is not None:
             k = run.moments[run.look].item()
             if move.method == NEWTON:
-                assert k * move.eta >= 0.5 > (k - 1) * move.eta, show(move)
+                assert k * move.eta >= 0.5 > (k - 1) * move.eta, move.settings
             else:
-                assert run.loss[k] <= run.loss[0] / math.e < run.loss[k - 1], show(move)
+                assert run.loss[k] <= run.loss[0] / math.e < run.loss[k - 1], move.settings
         else:
-            assert run.diverged is not None, show(move)
+            assert run.diverged is not None, move.settings
 
 
 def test_the_badge_is_there_exactly_where_a_run_left_the_flow(grid):
@@ -92,8 +81,8 @@ def test_the_badge_is_there_exactly_where_a_run_left_the_flow(grid):
     for move in grid:
         run = move.result
         badge = "diverged" if run.diverged is not None else "overshoot" if run.loss.max() > 1.05 * run.loss[0] else ""
-        assert flow._badge(run).startswith(badge) and bool(flow._badge(run)) == bool(badge), show(move)
-        assert move.told.startswith(f"<b>{badge.capitalize()}") if badge else "<b>" not in move.told, show(move)
+        assert flow._badge(run).startswith(badge) and bool(flow._badge(run)) == bool(badge), move.settings
+        assert move.told.startswith(f"<b>{badge.capitalize()}") if badge else "<b>" not in move.told, move.settings
         kinds.add(badge)
     assert kinds == {"", "overshoot", "diverged"}
 
@@ -135,8 +124,8 @@ def test_no_first_step_fails():
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
         run = move.result
-        assert move.told == sentence(run) and "nan" not in move.told and "inf" not in move.told, show(move)
-        assert f"training loss {run.loss[-1]:.3g}, peak {flow._short(run.peak)} × the start; " in move.told, show(move)
+        assert move.told == sentence(run) and "nan" not in move.told and "inf" not in move.told, move.settings
+        assert f"training loss {run.loss[-1]:.3g}, peak {flow._short(run.peak)} × the start; " in move.told, move.settings
         assert (
             f"test loss {run.test[-1]:.3g}." in move.told and f"After {len(run.loss) - 1} steps of {move.method}" in move.told
         )
@@ -195,7 +184,7 @@ def test_gradient_descent_stays_below_its_start_and_knows_neither_step_nor_dampi
     moves = [move for move in grid if move.method == DESCENT]
     assert len(moves) >= 5
     for move in moves:
-        assert move.result.peak == 1 and move.result.loss[-1] < 0.1 * move.result.loss[0], show(move)
+        assert move.result.peak == 1 and move.result.loss[-1] < 0.1 * move.result.loss[0], move.settings
     first, other = (compute(**START | {"method": DESCENT} | change) for change in ({}, {"eta": 1.0, "damping": 1e-9}))
     assert torch.equal(first.loss, other.loss) and torch.equal(first.refit, other.refit)
 
@@ -247,20 +236,11 @@ def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
     widget.png()
     for name, value in {"method": DESCENT, "std": 1.0}.items():
         widget.sliders[name].value = value
-    fast = np.array(widget.figure.canvas.buffer_rgba(), dtype=int)
-    widget.figure.set_layout_engine("none")  # the places of the panels are those of the first picture
-    for artist in widget.moving:
-        artist.set_animated(False)
-    widget.figure.canvas.draw()
-    full = np.asarray(widget.figure.canvas.buffer_rgba(), dtype=int)
-    assert (np.abs(fast - full).max(-1) > 40).mean() < 0.002
+    assert_as_a_full_redraw(widget)
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.3 and again(flow.explorer(), worst) < 1
+    assert_quick(flow, grid, median=0.3, worst=1)
 
 
 def test_compute_is_pure():
@@ -282,19 +262,11 @@ def test_sliders_stand_in_two_columns_in_reading_order(monkeypatch):
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
-        assert name == "method" or list(choice.values) == sorted(choice.values), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions():
     assert len(FRAMES) in (3, 4)
-    figure = filmstrip(compute, draw, FRAMES, size=(9.6, 3.2), columns=1)
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
-        assert all(value in CHOICES[name].values for name, value in settings.items())
+    for part, settings in strip(flow, size=(9.6, 3.2), columns=1):
         np.testing.assert_allclose(part.axes[0].lines[0].get_ydata(), compute(**settings).loss)
     assert compute(**list(FRAMES.values())[-1]).peak > 1.05  # one of them shows the badge

@@ -1,15 +1,14 @@
 """The widget of lesson 00 over its whole slider grid, without a browser."""
 
-import statistics
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import assert_in_words, assert_quick, strip, visit
 
-from regimes.explore import filmstrip, four_regimes
-from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
+from regimes.explore import four_regimes
+from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, sentence
 from regimes.problems import wave
 
 
@@ -82,10 +81,7 @@ def test_the_pictures_differ(grid):
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.3 and again(four_regimes.explorer(), worst) < 1
+    assert_quick(four_regimes, grid, median=0.3, worst=1)
 
 
 def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
@@ -113,19 +109,13 @@ def test_moving_each_slider_changes_picture_and_readout():
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions_with_target_data_and_fit(grid):
     fits = {(move.scaling, move.width, move.fraction): move.result for move in grid}
     assert len(FRAMES) in (3, 4)
-    figure = filmstrip(compute, draw, FRAMES, size=(4, 2.5))
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
+    for part, settings in strip(four_regimes, size=(4, 2.5)):
         left, right = part.axes
         target, data, network = left.lines
         assert [line.get_label() for line in left.lines] == ["target", "data", "network"]

@@ -1,14 +1,12 @@
 """The widget of lesson 01 over its whole slider grid, without a browser."""
 
-import statistics
-
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import assert_in_words, assert_quick, strip, visit
 
-from regimes.explore import filmstrip, gd_against_gn
-from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
+from regimes.explore import gd_against_gn
+from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, sentence
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +94,7 @@ def test_the_pictures_differ_wherever_the_curves_do(grid):
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid, key=lambda move: move.seconds)
-    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.3 and again(gd_against_gn.explorer(), worst) < 1
+    assert_quick(gd_against_gn, grid, median=0.3, worst=1, first=0)
 
 
 def test_a_loss_that_is_no_longer_finite_is_told_in_words():
@@ -125,20 +120,13 @@ def test_moving_the_slider_of_the_lesson_changes_picture_and_readout():
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
-        assert list(choice.values) == sorted(choice.values), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions_with_the_same_lines(grid):
     races = {(move.kappa, move.damping, move.eta): move.result for move in grid}
     assert len(FRAMES) in (3, 4)
-    figure = filmstrip(compute, draw, FRAMES, size=(3, 2.5))
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
+    for part, settings in strip(gd_against_gn, size=(3, 2.5)):
         (ax,) = part.axes
         race = races[settings["kappa"], settings["damping"], settings["eta"]]
         gn, gd, low, high = ax.lines

@@ -4,16 +4,14 @@ largest steps."""
 
 import math
 import random
-import statistics
 
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
 
-from regimes.explore import filmstrip, hyperbolas
-from regimes.explore.hyperbolas import CEILING, CHOICES, END, FLOOR, FRAMES, START, compute, draw, sentence
-from regimes.figures import new_figure
+from regimes.explore import hyperbolas
+from regimes.explore.hyperbolas import CEILING, CHOICES, END, FLOOR, FRAMES, START, compute, sentence
 
 SADDLES = [{"u0": 1.0, "v0": -1.0}, {"u0": 0.5, "v0": 0.5, "y": -2.0, "newton": 1.0}, {"u0": 0.0, "v0": 0.0}]
 SOLUTION = {"u0": 2.0, "v0": 0.5, "y": 1.0}
@@ -22,27 +20,17 @@ HARSH = [{"u0": 2.0, "v0": v, "y": y, "eta": 1.2, "newton": 1.0} for v in (-2.0,
 
 def sample():
     """The positions that are visited."""
-    alone = [START | {name: value} for name, choice in CHOICES.items() for value in choice.values if value != choice.start]
-    pick = random.Random(0)
-    anywhere = [{name: pick.choice(choice.values) for name, choice in CHOICES.items()} for _ in range(100)]
-    return [START, *alone, *anywhere, *(START | more for more in (*SADDLES, SOLUTION, *HARSH))]
+    ends = [START | more for more in (*SADDLES, SOLUTION, *HARSH)]
+    return [*each_alone(hyperbolas), *anywhere(hyperbolas, random.Random(0), 100), *ends]
 
 
 @pytest.fixture(scope="module")
 def grid():
-    widget = hyperbolas.explorer()
-    widget.grid = sample
-    return visit(widget)
-
-
-def show(move):
-    return {name: getattr(move, name) for name in CHOICES}
+    return visit(hyperbolas.explorer(), sample())
 
 
 def axes(paths):
-    figure = new_figure((8.8, 4.2))
-    draw(figure)[1](paths)
-    return figure.axes
+    return panels(hyperbolas, paths, (8.8, 4.2))
 
 
 def drawn(ax):
@@ -54,17 +42,17 @@ def drawn(ax):
 def test_everything_that_is_drawn_is_finite(grid):
     for move in grid[::8]:
         for ax in axes(move.result):
-            assert np.isfinite(drawn(ax)).all(), show(move)
+            assert np.isfinite(drawn(ax)).all(), move.settings
     for move in grid:
         for walk in move.result.walks:
-            assert np.isfinite(walk.points).all() and np.isfinite(walk.loss).all(), show(move)
+            assert np.isfinite(walk.points).all() and np.isfinite(walk.loss).all(), move.settings
 
 
 def test_the_flow_stays_on_its_hyperbola_and_its_loss_never_rises(grid):
     for move in grid:
         u, v = move.result.flow.T
-        assert (u**2 - v**2 - move.result.d).abs().max() < 1e-12, show(move)
-        assert (move.result.loss.diff() <= 1e-15).all(), show(move)
+        assert (u**2 - v**2 - move.result.d).abs().max() < 1e-12, move.settings
+        assert (move.result.loss.diff() <= 1e-15).all(), move.settings
 
 
 def test_each_step_changes_the_imbalance_by_the_exact_factor(grid):
@@ -77,7 +65,7 @@ def test_each_step_changes_the_imbalance_by_the_exact_factor(grid):
                 step = step / np.maximum(u * u + v * v, 1e-300)
             if np.abs(step).max() < 1e3:
                 scale = 1 + (u * u + v * v)[1:] + (u * u + v * v)[:-1]
-                assert (np.abs(d[1:] - d[:-1] * (1 - step[:-1] ** 2)) < 1e-12 * scale).all(), show(move)
+                assert (np.abs(d[1:] - d[:-1] * (1 - step[:-1] ** 2)) < 1e-12 * scale).all(), move.settings
 
 
 def test_small_steps_follow_the_flow_and_its_late_rate():
@@ -120,11 +108,11 @@ def test_saddles_are_told_and_no_walk_arrives_there():
 def test_only_saddles_and_solutions_lack_a_rate(grid):
     for move in grid:
         saddle = move.u0 == -math.copysign(1, move.y) * move.v0
-        assert ("never arrives" in move.told) == saddle, show(move)
-        assert ("is a solution" in move.told) == (move.u0 * move.v0 == move.y), show(move)
+        assert ("never arrives" in move.told) == saddle, move.settings
+        assert ("is a solution" in move.told) == (move.u0 * move.v0 == move.y), move.settings
         assert (f"late rate {hyperbolas._short(move.result.rate or 0)} =" in move.told) == (
             not saddle and move.u0 * move.v0 != move.y
-        ), show(move)
+        ), move.settings
 
 
 def test_divergence_is_told_at_its_step(grid):
@@ -133,7 +121,7 @@ def test_divergence_is_told_at_its_step(grid):
         for walk in move.result.walks:
             name = f"{walk.method[0].upper()}{walk.method[1:]} (η = {walk.eta:g})"
             assert (f"<b>{name} diverges</b> at step {walk.diverged}." in move.told) == (walk.diverged is not None)
-            assert (walk.diverged or len(walk.points)) == len(walk.points), show(move)
+            assert (walk.diverged or len(walk.points)) == len(walk.points), move.settings
             diverged += walk.diverged is not None
     assert diverged >= 5
 
@@ -147,9 +135,9 @@ def test_a_late_rate_is_measured_only_where_the_loss_is_small():
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
         assert move.told == sentence(move.result)
-        assert "nan" not in move.told and "inf" not in move.told and "None" not in move.told, show(move)
+        assert "nan" not in move.told and "inf" not in move.told and "None" not in move.told, move.settings
         assert move.told.startswith(f"u(0) = {move.u0:g}, v(0) = {move.v0:g}, y = {move.y:g}: d = u² − v² = ")
-    assert len({move.told for move in grid}) == len({tuple(show(move).values()) for move in grid})
+    assert len({move.told for move in grid}) == len({tuple(move.settings.values()) for move in grid})
 
 
 def test_walks_that_arrive_lie_inside_the_picture(grid):
@@ -158,7 +146,7 @@ def test_walks_that_arrive_lie_inside_the_picture(grid):
         reach = left.get_xlim()[1]
         assert left.get_ylim() == (-reach, reach) and reach in (3, 6, 12, 24)
         for walk in move.result.walks:
-            assert not walk.arrived or np.abs(walk.points).max() < reach, show(move)
+            assert not walk.arrived or np.abs(walk.points).max() < reach, move.settings
 
 
 def test_measured_is_solid_or_dots_and_predicted_is_dashed_and_black():
@@ -198,46 +186,29 @@ def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
     for name, value in {"u0": 0.2, "v0": 0.2, "newton": 1.0, "y": 2.0}.items():
         widget.sliders[name].value = value
     assert widget.figure.axes[0].get_xlim()[1] > 3
-    fast, canvas = np.array(widget.figure.canvas.buffer_rgba(), dtype=int), widget.figure.canvas
-    widget.figure.set_layout_engine("none")  # the places of the panels are those of the first picture
-    for artist in widget.moving:
-        artist.set_animated(False)
-    canvas.draw()
-    full = np.asarray(canvas.buffer_rgba(), dtype=int)
-    assert (np.abs(fast - full).max(-1) > 40).mean() < 0.002
+    assert_as_a_full_redraw(widget)
 
 
 def test_pictures_differ(grid):
     pictures = {}
     for move in grid:
-        pictures.setdefault(move.png, []).append(show(move))
+        pictures.setdefault(move.png, []).append(move.settings)
     for same in pictures.values():  # where nothing moves, steps are not seen
         assert len({(s["u0"], s["v0"], s["y"]) for s in same}) == 1, same
     assert len(pictures) > 0.9 * len(grid)
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.3f} s, worst {worst.seconds:.3f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.15 and again(hyperbolas.explorer(), worst) < 1
+    assert_quick(hyperbolas, grid, median=0.15, worst=1)
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
-        assert list(choice.values) == sorted(choice.values), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions():
     assert len(FRAMES) == 3
-    figure = filmstrip(compute, draw, FRAMES, size=(8, 3.3), columns=1)
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
-        assert all(value in CHOICES[name].values for name, value in settings.items())
+    for part, settings in strip(hyperbolas, size=(8, 3.3), columns=1):
         paths = compute(**settings)
         np.testing.assert_allclose(np.stack(part.axes[0].lines[0].get_data(), 1), paths.walks[0].points)
     assert paths.rate is None and torch.equal(paths.flow[-1].round(decimals=3).abs(), torch.zeros(2))

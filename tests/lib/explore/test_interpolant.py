@@ -4,42 +4,30 @@ starts, and 120 positions are drawn at random (with a fixed seed), 40 for each m
 import itertools
 import math
 import random
-import statistics
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
 
-from regimes.explore import filmstrip, interpolant
-from regimes.explore.interpolant import ADAM, CHOICES, FITTED, FLOW, FRAMES, NEWTON, START, compute, draw, sentence
-from regimes.figures import new_figure
+from regimes.explore import interpolant
+from regimes.explore.interpolant import ADAM, CHOICES, FITTED, FLOW, FRAMES, NEWTON, START, compute, sentence
 
 
 def sample():
     """The positions that are visited."""
-    alone = [START | {name: value} for name, choice in CHOICES.items() for value in choice.values if value != choice.start]
-    pick, methods = random.Random(0), itertools.cycle(CHOICES["method"].values)
-    anywhere = [{name: pick.choice(choice.values) for name, choice in CHOICES.items()} for _ in range(120)]
-    return [START, *alone, *(settings | {"method": method} for settings, method in zip(anywhere, methods, strict=False))]
+    drawn = zip(anywhere(interpolant, random.Random(0), 120), itertools.cycle(CHOICES["method"].values), strict=False)
+    return [*each_alone(interpolant), *(settings | {"method": method} for settings, method in drawn)]
 
 
 @pytest.fixture(scope="module")
 def grid():
-    widget = interpolant.explorer()
-    widget.grid = sample
-    return visit(widget)
-
-
-def show(move):
-    return {name: getattr(move, name) for name in CHOICES}
+    return visit(interpolant.explorer(), sample())
 
 
 def axes(found):
-    figure = new_figure((8.8, 4.6))
-    draw(figure)[1](found)
-    return figure.axes
+    return panels(interpolant, found, (8.8, 4.6))
 
 
 def ends(found):
@@ -50,15 +38,15 @@ def ends(found):
 def test_everything_that_is_drawn_is_finite_and_in_the_picture(grid):
     for move in grid:
         found = move.result
-        assert found.fitted and np.isfinite(found.path).all() and np.isfinite(found.units).all(), show(move)
-        assert torch.isfinite(found.predicted).all(), show(move)
+        assert found.fitted and np.isfinite(found.path).all() and np.isfinite(found.units).all(), move.settings
+        assert torch.isfinite(found.predicted).all(), move.settings
     for move in grid[::10]:
         for ax in axes(move.result):
             reach = ax.get_xlim()[1]
             assert ax.get_ylim() == (-reach, reach)
             for line in ax.lines[1:] if ax.get_xlabel() == r"$\Theta_1$" else ax.lines:  # the line of solutions has no end
                 points = np.stack(line.get_data(), 1)
-                assert np.isfinite(points.astype(float)).all() and (np.abs(points) < reach).all(), show(move)
+                assert np.isfinite(points.astype(float)).all() and (np.abs(points) < reach).all(), move.settings
 
 
 def test_the_flow_ends_where_it_is_predicted_and_follows_the_path(grid):
@@ -67,20 +55,20 @@ def test_the_flow_ends_where_it_is_predicted_and_follows_the_path(grid):
     for move in moves:
         found = move.result
         _, q, predicted = ends(found)
-        assert q == pytest.approx(predicted, abs=5e-4), show(move)
+        assert q == pytest.approx(predicted, abs=5e-4), move.settings
         x = found.x
         along, p = found.path @ x, found.predicted.numpy() @ x
         order = np.argsort(p)
         across = [found.across(theta) for theta in found.predicted.numpy()[order]]
         law = np.interp(along, p[order], across)
-        assert np.abs(law - [found.across(theta) for theta in found.path]).max() < 0.02, show(move)
+        assert np.abs(law - [found.across(theta) for theta in found.path]).max() < 0.02, move.settings
 
 
 def test_theta_moves_as_the_network_does(grid):
     """The last point of the path is what the hidden units at the end make."""
     for move in grid:
         for (u, v, u2), theta in zip(move.result.units, move.result.path[[0, -1]], strict=True):
-            assert (u @ v, u2 @ v) == pytest.approx((theta @ move.result.x, move.result.across(theta)), abs=1e-9), show(move)
+            assert (u @ v, u2 @ v) == pytest.approx((theta @ move.result.x, move.result.across(theta)), abs=1e-9), move.settings
 
 
 def test_the_setting_is_what_the_sliders_say(grid):
@@ -98,7 +86,7 @@ def test_flow_and_gauss_newton_never_move_u2_and_adam_does(grid):
     for move in grid:
         start, end = move.result.units[:, 2]
         if move.method != ADAM:
-            assert np.abs(end - start).max() < 1e-9, show(move)
+            assert np.abs(end - start).max() < 1e-9, move.settings
     found = compute(**START | {"method": ADAM})
     assert np.linalg.norm(found.units[1, 2] - found.units[0, 2]) > 0.05
 
@@ -107,7 +95,7 @@ def test_the_flow_conserves_the_imbalance(grid):
     for move in grid:
         if move.method == FLOW:
             first, last = (np.outer(u, u) - np.outer(v, v) for u, v, _ in move.result.units)
-            assert np.abs(first - last).max() < 1e-3, show(move)
+            assert np.abs(first - last).max() < 1e-3, move.settings
 
 
 def test_inside_the_set_it_ends_at_min_norm_unless_adam_trains_it():
@@ -134,7 +122,7 @@ def test_linear_regression_goes_straight_to_the_nearest_predictor_that_fits(grid
     for move in grid:
         first, last = move.result.plain
         assert last @ move.result.x == pytest.approx(1) and (first == move.result.path[0]).all()
-        assert move.result.across(last) == pytest.approx(move.result.across(first), abs=1e-12), show(move)
+        assert move.result.across(last) == pytest.approx(move.result.across(first), abs=1e-12), move.settings
 
 
 def test_the_first_gauss_newton_step_is_that_of_the_pseudo_inverse():
@@ -177,9 +165,9 @@ def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
         first, last, predicted = map(interpolant._short, ends(move.result))
         assert move.told == sentence(move.result) and "nan" not in move.told and "inf" not in move.told
         assert f"Θ starts at q = {first}, where" in move.told and f"predicted to end at q = {predicted}." in move.told
-        assert f"Trained by {move.method}, the network ends at q = {last}, at " in move.told, show(move)
+        assert f"Trained by {move.method}, the network ends at q = {last}, at " in move.told, move.settings
         assert "has not arrived" not in move.told
-    assert len({move.told for move in grid}) == len({tuple(show(move).values()) for move in grid})
+    assert len({move.told for move in grid}) == len({tuple(move.settings.values()) for move in grid})
     unfitted = replace(grid[0].result, path=grid[0].result.path[:2])
     assert abs(unfitted.error) > FITTED and "has not arrived</b> after 1 steps" in sentence(unfitted)
 
@@ -210,43 +198,27 @@ def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
     for name, value in {"scale": 0.1, "method": NEWTON, "angle": 120}.items():
         widget.sliders[name].value = value
     assert widget.figure.axes[0].get_xlim()[1] > 2
-    fast, canvas = np.array(widget.figure.canvas.buffer_rgba(), dtype=int), widget.figure.canvas
-    widget.figure.set_layout_engine("none")  # the places of the panels are those of the first picture
-    for artist in widget.moving:
-        artist.set_animated(False)
-    canvas.draw()
-    full = np.asarray(canvas.buffer_rgba(), dtype=int)
-    assert (np.abs(fast - full).max(-1) > 40).mean() < 0.002
+    assert_as_a_full_redraw(widget)
 
 
 def test_pictures_differ(grid):
     pictures = {}
     for move in grid:
-        pictures.setdefault(move.png, set()).add(tuple(show(move).values()))
+        pictures.setdefault(move.png, set()).add(tuple(move.settings.values()))
     for same in pictures.values():  # without u2 its angle is not seen
         assert len(same) == 1 or all(size == 0 for _, _, _, size, _, _ in same), same
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.3f} s, worst {worst.seconds:.3f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.2 and again(interpolant.explorer(), worst) < 1
+    assert_quick(interpolant, grid, median=0.2, worst=1)
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) == 6 and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
-        assert name == "method" or list(choice.values) == sorted(choice.values), name
+    assert len(CHOICES) == 6
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions():
     assert len(FRAMES) == 3
-    figure = filmstrip(compute, draw, FRAMES, size=(8, 3.7), columns=1)
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
-        assert all(value in CHOICES[name].values for name, value in settings.items())
+    for part, settings in strip(interpolant, size=(8, 3.7), columns=1):
         np.testing.assert_allclose(np.stack(part.axes[0].lines[2].get_data(), 1), compute(**settings).plain)

@@ -1,17 +1,15 @@
 """The widget of lesson 02 over its whole slider grid, without a browser."""
 
 import math
-import statistics
 
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import assert_as_a_fresh_widget, assert_in_words, assert_quick, panels, strip, visit
 
-from regimes.explore import filmstrip, particles
-from regimes.explore.particles import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, draw, sentence
+from regimes.explore import particles
+from regimes.explore.particles import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, sentence
 from regimes.explore.runs import at, moments, record
-from regimes.figures import new_figure
 from regimes.metrics import loss_on, weighted_cosine_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
@@ -119,16 +117,14 @@ def test_gauss_newton_follows_its_law_and_gradient_descent_never_rises(ends):
             assert (loss.diff() <= 0).all() and loss[-1] < 0.05, (width, std)
 
 
-def panels(moment):
+def axes(moment):
     """The artists of the left and of the right picture after an update."""
-    figure = new_figure((8, 3.6))
-    draw(figure)[1](moment)
-    return figure.axes
+    return panels(particles, moment, (8, 3.6))
 
 
 def test_dots_are_where_the_weights_are_and_as_large_as_v():
     moment = compute(100, 0.1, NEWTON, 20)
-    left, _ = panels(moment)
+    left, _ = axes(moment)
     W, v = moment.history.W[20], moment.history.v[20]
     plus, minus = left.collections
     assert [dots.get_label() for dots in (plus, minus)] == ["v > 0", "v < 0"]
@@ -142,7 +138,7 @@ def test_dots_are_where_the_weights_are_and_as_large_as_v():
 
 
 def test_rays_point_along_the_teacher_and_end_in_the_sign_of_its_output_weight():
-    left, _ = panels(compute(100, 0.1, NEWTON, 20))
+    left, _ = axes(compute(100, 0.1, NEWTON, 20))
     teacher = teacher_student(40, 2, teacher_width=3, seed=293).teacher
     _, rays, plus, minus = left.lines
     assert (rays.get_linestyle(), rays.get_label()) == ("--", "teacher")
@@ -158,7 +154,7 @@ def test_rays_point_along_the_teacher_and_end_in_the_sign_of_its_output_weight()
 
 def test_the_moment_is_marked_on_both_curves():
     moment = compute(20, 1.0, DESCENT, 50)
-    _, right = panels(moment)
+    _, right = axes(moment)
     train, test, *now = right.lines
     np.testing.assert_allclose(train.get_ydata(), moment.history.loss)
     np.testing.assert_allclose(test.get_ydata(), moment.history.test)
@@ -173,20 +169,11 @@ def test_the_pictures_differ(grid):
 
 def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
     """The axes of the cloud change with std: they must be redrawn too."""
-    widget = particles.explorer()
-    widget.png()
-    widget.sliders["std"].value = 3.0
-    fast = widget.png()
-    fresh = particles.explorer()
-    fresh.sliders["std"].value = 3.0
-    assert fresh.png() == fast
+    assert_as_a_fresh_widget(particles, std=3.0)
 
 
 def test_a_move_is_quick_enough_and_moving_time_is_instant(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.2f} s, worst {worst.seconds:.2f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.1 and again(particles.explorer(), worst) < 0.6
+    assert_quick(particles, grid, median=0.1, worst=0.6)
     runs = [move.result.history for move in grid]
     assert len({id(history) for history in runs}) == len(grid) / len(MOMENTS)  # a run is made once
 
@@ -201,19 +188,12 @@ def test_compute_is_pure():
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions():
     assert len(FRAMES) in (3, 4)
-    figure = filmstrip(compute, draw, FRAMES, size=(4.6, 2.5))
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
-        assert all(value in CHOICES[name].values for name, value in settings.items())
+    for part, settings in strip(particles, size=(4.6, 2.5)):
         moment, dots = compute(**settings), part.axes[0].collections
         assert sum(len(some.get_offsets()) for some in dots) == settings["width"]
         np.testing.assert_allclose(part.axes[1].lines[0].get_ydata(), moment.history.loss.clamp(FLOOR / 10))

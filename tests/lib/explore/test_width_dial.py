@@ -1,15 +1,12 @@
 """The third widget of lesson 04 over its whole slider grid, without a browser."""
 
-import statistics
-
 import numpy as np
 import pytest
 import torch
-from moves import again, visit
+from moves import assert_as_a_fresh_widget, assert_in_words, assert_quick, panels, strip, visit
 
-from regimes.explore import filmstrip, width_dial
-from regimes.explore.width_dial import CHOICES, DRAWS, FLOW, FRAMES, HIGH, LOW, STEPS, WIDTHS, compute, draw, sentence
-from regimes.figures import new_figure
+from regimes.explore import width_dial
+from regimes.explore.width_dial import CHOICES, DRAWS, FLOW, FRAMES, HIGH, LOW, STEPS, WIDTHS, compute, sentence
 from regimes.theory.min_norm import conditional_law, exponent, random_init_bound, smallest_width
 
 FULL = "Gauss-Newton, η = 1"
@@ -30,9 +27,7 @@ def show(move):
 
 
 def axes(found):
-    figure = new_figure((8.8, 4.2))
-    draw(figure)[1](found)
-    return figure.axes
+    return panels(width_dial, found, (8.8, 4.2))
 
 
 def test_every_position_was_visited(grid):
@@ -175,19 +170,11 @@ def test_pictures_differ_wherever_the_draws_do(grid):
 
 
 def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():
-    widget, fresh = width_dial.explorer(), width_dial.explorer()
-    widget.png()
-    for name, value in {"alpha": 1.0, "method": FULL}.items():
-        widget.sliders[name].value = value
-        fresh.sliders[name].value = value
-    assert widget.png() == fresh.png()
+    assert_as_a_fresh_widget(width_dial, alpha=1.0, method=FULL)
 
 
 def test_a_move_is_quick_enough(grid):
-    seconds = [move.seconds for move in grid]
-    worst = max(grid[1:], key=lambda move: move.seconds)  # the first pays for imports and the background
-    print(f"a move: median {statistics.median(seconds):.3f} s, worst {worst.seconds:.3f} s at {show(worst)}")
-    assert statistics.median(seconds) < 0.1 and again(width_dial.explorer(), worst) < 0.6
+    assert_quick(width_dial, grid, median=0.1, worst=0.6)
 
 
 def test_compute_is_pure():
@@ -198,18 +185,10 @@ def test_compute_is_pure():
 
 
 def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    labels = [choice.label for choice in CHOICES.values()]
-    assert len(set(labels)) == len(labels) and all(labels)
-    for name, choice in CHOICES.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), name
-        assert name == "method" or list(choice.values) == sorted(choice.values), name
+    assert_in_words(CHOICES)
 
 
 def test_the_filmstrip_shows_slider_positions():
     assert len(FRAMES) == 3
-    figure = filmstrip(compute, draw, FRAMES, size=(8, 3.3), columns=1)
-    assert [part.get_suptitle() for part in figure.subfigs] == list(FRAMES)
-    for part, settings in zip(figure.subfigs, FRAMES.values(), strict=True):
-        assert all(value in CHOICES[name].values for name, value in settings.items())
+    for part, settings in strip(width_dial, size=(8, 3.3), columns=1):
         np.testing.assert_array_equal(part.axes[0].lines[4].get_ydata(), compute(**settings).flow)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from regimes.explore.cloud import BELOW, cloud
-from regimes.explore.live import Choice, Explorer
+from regimes.explore.live import Choice, Explorer, side_by_side
 from regimes.explore.runs import at, moments, record
 from regimes.figures.base import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes.losses import squared
@@ -152,14 +152,7 @@ def _tests(net: TwoLayer, problem: Problem, y: Tensor, share: float) -> Tensor:
 def draw(figure):
     """Losses, eigenvalues of the kernel, and hidden weights."""
     axes = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
-    panels = [panel(ax) for panel, ax in zip((_losses, _eigenvalues, _weights), axes, strict=True)]
-
-    def update(flow: Flow) -> str:
-        for _, show in panels:
-            show(flow)
-        return sentence(flow)
-
-    return [artist for artists, _ in panels for artist in artists], update
+    return side_by_side(dict(zip((_losses, _eigenvalues, _weights), axes, strict=True)), sentence)
 
 
 Panel = tuple[list[Artist], Callable[[Flow], None]]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from regimes.explore.live import Choice, Explorer
 from regimes.figures import BLUE
-from regimes.metrics import spectrum
+from regimes.metrics import feature_movement, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.problems import wave
@@ -57,7 +57,7 @@ def compute(scaling: str, width: int, fraction: float) -> Fit:
         last = lr * spectrum(net, problem.x)[0].item() / n
     except Diverged as stop:
         loss, last = stop.trace.relative, float("inf")
-    moved = ((net.W - start).norm() / start.norm()).item()
+    moved = feature_movement(net.W, start).item()
     return Fit(problem.x_test[:, 0], net(problem.x_test).detach(), loss, moved, (2 * fraction, last))
 
 

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from regimes.explore.cloud import BELOW
-from regimes.explore.live import Choice, Explorer
+from regimes.explore.live import Choice, Explorer, side_by_side
 from regimes.figures.base import GREEN, GREY, LOOKS
 from regimes.theory.linear_flows import half_time, scalar_flow, scalar_rate
 from regimes.theory.min_norm import imbalance_levels, imbalance_rate
@@ -148,14 +148,8 @@ def _walk(method: str, u: float, v: float, y: float, eta: float) -> Walk:
 
 def draw(figure):
     """Left: the plane of u and v. Right: the loss."""
-    panels = [panel(ax) for panel, ax in zip((_plane, _losses), figure.subplots(1, 2, width_ratios=(1, 1.15)), strict=True)]
-
-    def update(paths: Paths) -> str:
-        for _, show in panels:
-            show(paths)
-        return sentence(paths)
-
-    return [artist for artists, _ in panels for artist in artists], update
+    axes = figure.subplots(1, 2, width_ratios=(1, 1.15))
+    return side_by_side(dict(zip((_plane, _losses), axes, strict=True)), sentence)
 
 
 def _plane(ax: Axes):

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from regimes.explore.cloud import BELOW
-from regimes.explore.live import Choice, Explorer
+from regimes.explore.live import Choice, Explorer, side_by_side
 from regimes.figures.base import GREEN, GREY, LOOKS, PINK, SKY
 from regimes.theory.linear_flows import plane_path
 
@@ -156,14 +156,7 @@ METHODS = {FLOW: LOOKS["gradient descent"], NEWTON: LOOKS["Gauss-Newton"], ADAM:
 
 def draw(figure):
     """Left: the plane of Theta. Right: the plane of the hidden units."""
-    panels = [panel(ax) for panel, ax in zip((_predictors, _units), figure.subplots(1, 2), strict=True)]
-
-    def update(found: Interpolant) -> str:
-        for _, show in panels:
-            show(found)
-        return sentence(found)
-
-    return [artist for artists, _ in panels for artist in artists], update
+    return side_by_side(dict(zip((_predictors, _units), figure.subplots(1, 2), strict=True)), sentence)
 
 
 def _predictors(ax: Axes):

@@ -17,12 +17,13 @@ import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from regimes.figures import new_figure, style
 
-__all__ = ["Choice", "Explorer", "filmstrip", "strip"]
+__all__ = ["Choice", "Explorer", "filmstrip", "side_by_side", "strip"]
 
 Draw = Callable[[Any], tuple[list[Artist], Callable[[Any], str]]]
 
@@ -52,6 +53,24 @@ class Choice:
         options = [(self.shown(value), value) for value in self.values]
         layout, style = {"width": "30em"}, {"description_width": "13em"}
         return widgets.SelectionSlider(description=self.label, options=options, value=self.start, layout=layout, style=style)
+
+
+def side_by_side(panels: Mapping[Callable, Axes], sentence: Callable[[Any], str]) -> tuple[list[Artist], Callable[[Any], str]]:
+    """What a ``draw`` returns whose picture consists of panels.
+
+    Args:
+        panels: for each function ``panel(ax)`` its axes. It puts empty artists in and returns them with a function
+            ``show(result)`` that gives them their data.
+        sentence: the result in words.
+    """
+    drawn = [panel(ax) for panel, ax in panels.items()]
+
+    def update(result: Any) -> str:
+        for _, show in drawn:
+            show(result)
+        return sentence(result)
+
+    return [artist for artists, _ in drawn for artist in artists], update
 
 
 class Explorer:

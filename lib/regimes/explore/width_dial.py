@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from regimes.explore.cloud import BELOW
-from regimes.explore.live import Choice, Explorer
+from regimes.explore.live import Choice, Explorer, side_by_side
 from regimes.figures.base import GREEN, GREY, LOOKS
 from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, gradient_factor
 from regimes.theory.min_norm import distance_law, exponent, full_step_law, random_init_bound, smallest_width
@@ -120,16 +120,8 @@ def _error(G: Tensor) -> Tensor:
 
 def draw(figure):
     """Left: distances against the width. Right: their exponents against alpha."""
-    panels = [
-        panel(ax) for panel, ax in zip((_distances, _exponents), figure.subplots(1, 2, width_ratios=(1.2, 1)), strict=True)
-    ]
-
-    def update(found: Distances) -> str:
-        for _, show in panels:
-            show(found)
-        return sentence(found)
-
-    return [artist for artists, _ in panels for artist in artists], update
+    axes = figure.subplots(1, 2, width_ratios=(1.2, 1))
+    return side_by_side(dict(zip((_distances, _exponents), axes, strict=True)), sentence)
 
 
 def _predictions(ax: Axes):

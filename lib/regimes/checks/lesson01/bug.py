@@ -9,7 +9,7 @@ import torch
 from regimes.checks.core import Behaviour, Mistake
 from regimes.directions import gauss_newton
 from regimes.flows import RungeKutta4
-from regimes.metrics import loss_on
+from regimes.metrics import feature_movement, loss_on
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import Problem, teacher_student
@@ -66,7 +66,7 @@ def _observe(answer: Callable, net: TwoLayer, problem: Problem) -> Run:
     zero, test = problem.y.square().mean() / 2, loss_on(net, problem.x_test, problem.y_test)
     return Run(
         fit=(loss_on(net, problem.x, problem.y) / zero).nan_to_num(math.inf).item(),
-        moved=((net.W - start).norm() / start.norm()).item(),
+        moved=feature_movement(net.W, start).item(),
         gain=((rf - problem.y_test).square().mean() / 2 / test).nan_to_num(0.0).item(),
         peak=(trace.loss.max() / zero).item(),
         start=(trace.loss[0] / zero).item(),

@@ -105,14 +105,14 @@ def compute(std: float, eta: float, damping: float, width: int, noise: float, ka
 
     Gradient descent steps at half its stability limit, at most by a time of one. Noise is on the training labels only.
     """
-    problem, y = _problem(kappa, noise, seed)
+    problem = _problem(kappa, noise, seed)
     net, newton = TwoLayer(3, width, std=std, seed=seed + 50), method == NEWTON
     optimizer = GaussNewton(net, eta, damping=damping) if newton else GradientDescent(net, EdgeFraction(0.5, at_most=1.0))
-    trace, diverged = record(optimizer, problem.x, y, round(END / eta) if newton else STEPS)
+    trace, diverged = record(optimizer, problem.x, problem.y, round(END / eta) if newton else STEPS)
     look, end = _look(trace.loss, eta if newton else None), len(trace.loss) - 1
     steps = sorted({*moments(end), *look})
     share = shrinkage(steps, eta) if newton else [math.nan] * len(steps)
-    tests = [_tests(at(net, trace, k), problem, y, s) for k, s in zip(steps, share, strict=True)]
+    tests = [_tests(at(net, trace, k), problem, s) for k, s in zip(steps, share, strict=True)]
     test, fitted, rescaled = torch.stack(tests, -1)
     first, last = at(net, trace, 0), at(net, trace, end)
     return Flow(
@@ -142,10 +142,10 @@ def _look(loss: Tensor, eta: float | None) -> list[int]:
 
 
 @torch.no_grad()
-def _tests(net: TwoLayer, problem: Problem, y: Tensor, share: float) -> Tensor:
+def _tests(net: TwoLayer, problem: Problem, share: float) -> Tensor:
     """Test losses of a network, with its output weights fitted anew, and with them divided by ``share``: ``(3,)``."""
     features = net.scale * torch.cat([net.hidden(x)[0] for x in problem.x_test.split(100)])  # fits the cache
-    v = torch.stack([net.v, refit(net, problem.x, y).v, net.v / share])
+    v = torch.stack([net.v, refit(net, problem.x, problem.y).v, net.v / share])
     return squared.value(v @ features.mT, problem.y_test, len(problem.y_test))
 
 
@@ -266,8 +266,5 @@ def explorer() -> Explorer:
 
 
 @lru_cache
-def _problem(kappa: float, noise: float, seed: int) -> tuple[Problem, Tensor]:
-    """A problem, and its training labels with noise of a standard deviation relative to theirs."""
-    problem = teacher_student(50, 3, teacher_width=2, kappa=kappa, seed=seed)
-    generator = torch.Generator().manual_seed(seed + 2 * 10**6)
-    return problem, problem.y + noise * torch.randn(50, generator=generator, dtype=torch.float64)
+def _problem(kappa: float, noise: float, seed: int) -> Problem:
+    return teacher_student(50, 3, teacher_width=2, kappa=kappa, noise=noise, seed=seed)

@@ -116,7 +116,7 @@ def test_no_first_step_fails():
     """What cannot be computed at the start has no run to show: with the smallest damping, at every start."""
     values = (CHOICES[name].values for name in ("kappa", "seed", "width", "std"))
     for kappa, seed, width, std in product(*values):
-        problem = flow._problem(kappa, 0.0, seed)[0]
+        problem = flow._problem(kappa, 0.0, seed)
         net = TwoLayer(3, width, std=std, seed=seed + 50)
         gauss_newton(net, problem.x, problem.y, damping=CHOICES["damping"].values[0])
 
@@ -141,7 +141,7 @@ def test_every_move_changes_the_sentence_and_the_picture(grid):
 
 def test_gap_and_gain_are_those_of_a_network_trained_by_hand():
     run = compute(**START | {"seed": 3, "width": 50, "noise": 0.1})
-    problem, y = teacher_student(50, 3, teacher_width=2, seed=3), flow._problem(1, 0.1, 3)[1]
+    problem, y = teacher_student(50, 3, teacher_width=2, seed=3), flow._problem(1, 0.1, 3).y
     net = TwoLayer(3, 50, std=0.1, seed=53)
     held_out = problem.x_test, problem.y_test
     first, random_features = spectrum(net, problem.x), loss_on(refit(net, problem.x, y), *held_out)
@@ -191,11 +191,16 @@ def test_gradient_descent_stays_below_its_start_and_knows_neither_step_nor_dampi
 
 def test_noise_is_on_the_training_labels_alone_and_from_its_own_seed():
     settings = (0.0, 2), (0.1, 2), (0.3, 2), (0.3, 3)
-    (clean, y), (same, noisy), (_, noisier), (_, other) = (flow._problem(1, noise, seed) for noise, seed in settings)
-    assert torch.equal(y, clean.y) and torch.equal(clean.y_test, same.y_test) and torch.equal(clean.x, same.x)
+    clean, same, third, fourth = (flow._problem(1, noise, seed) for noise, seed in settings)
+    y, noisy, noisier, other = (p.y for p in (clean, same, third, fourth))
+    assert (
+        torch.equal(y, teacher_student(50, 3, teacher_width=2, seed=2).y)
+        and torch.equal(clean.y_test, same.y_test)
+        and torch.equal(clean.x, same.x)
+    )
     torch.testing.assert_close(noisier - y, 3 * (noisy - y))
     assert 0.07 < (noisy - y).std() < 0.13
-    assert not torch.allclose(noisier - y, other - flow._problem(1, 0.0, 3)[1])
+    assert not torch.allclose(noisier - y, other - flow._problem(1, 0.0, 3).y)
     inputs = torch.randn(50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     assert not torch.allclose(noisier - y, 0.3 * inputs)  # not the stream the inputs were drawn from
 

@@ -1,51 +1,14 @@
-"""What to measure about a network."""
+"""The hidden layer: how far it moved, and what its features are worth."""
 
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from regimes.directions import gradient, time_scale
-from regimes.kernels import neural_tangent_kernel
-from regimes.losses import match_targets, squared
-from regimes.networks import TwoLayer, TwoLayerLinear
+from regimes.losses import match_targets
+from regimes.networks import TwoLayer
 
-__all__ = ["condition_number", "feature_movement", "loss_on", "loss_rate", "refit", "spectrum", "weighted_cosine_distance"]
-
-
-def loss_on(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The squared loss ``|f(x) - y|^2 / 2n`` on other data, one number a run.
-
-    Raises:
-        ValueError: for targets of another shape or dtype than the outputs, or not finite.
-    """
-    with torch.no_grad():
-        f = net(x)
-        own = 1 if isinstance(net, TwoLayer) else 2 if isinstance(net, TwoLayerLinear) else f.ndim  # axes that are not runs
-        outputs = f.flatten(-own)
-        return squared.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
-
-
-def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    r"""The rate :math:`-\dot L / L` of the squared loss under gradient flow, at the present parameters, one number a run.
-
-    :math:`|\nabla L|^2 / L` times the network's time scale; per unit of the time of the *mean* loss.
-    """
-    here, c = gradient(net, x, y), time_scale(net)
-    runs = here.loss.ndim
-    square = sum(t.flatten(runs).square().sum(-1) for t in here.tensors)
-    return square / (c * here.loss)
-
-
-def spectrum(net: nn.Module, x: Tensor) -> Tensor:
-    """Eigenvalues of the kernel ``K = c J J^T``, largest first: ``(..., N)``. Rounding below zero is clamped to zero."""
-    return torch.linalg.eigvalsh(neural_tangent_kernel(net, x)).clamp(min=0).flip(-1)
-
-
-def condition_number(net: nn.Module, x: Tensor) -> Tensor:
-    """``lambda_max / lambda_min`` of the kernel, one number a run; infinite where the kernel is singular."""
-    lam = spectrum(net, x)
-    return lam[..., 0] / lam[..., -1]
+__all__ = ["feature_movement", "refit", "weighted_cosine_distance"]
 
 
 def refit(net: TwoLayer, x: Tensor, y: Tensor, *, cutoff: float = 1e-6) -> TwoLayer:

@@ -1,43 +1,12 @@
-"""Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
-
-from dataclasses import dataclass
+"""Regression: labels from a teacher, a linear map, a wave."""
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from regimes.networks import TwoLayer
+from regimes.problems.problem import Problem
 
-__all__ = ["Problem", "digits", "linear_regression", "teacher_student", "wave"]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Training and test data, with the same run axes ``...`` on all four tensors.
-
-    Attributes:
-        x: ``(..., n, d)``.
-        y: ``(..., n)``, or ``(..., n, q)`` with several outputs.
-        x_test: ``(..., n_test, d)``.
-        y_test: like ``y``, always without label noise.
-        teacher: the network the labels come from, where there is one.
-    """
-
-    x: Tensor
-    y: Tensor
-    x_test: Tensor
-    y_test: Tensor
-    teacher: TwoLayer | None = None
-
-    @property
-    def inputs(self) -> int:
-        """``d``."""
-        return self.x.shape[-1]
-
-    def to(self, *args, **kwargs) -> "Problem":
-        """The same problem on another device or in another dtype (as ``Tensor.to``)."""
-        tensors = (t.to(*args, **kwargs) for t in (self.x, self.y, self.x_test, self.y_test))
-        return Problem(*tensors, self.teacher)
+__all__ = ["linear_regression", "teacher_student", "wave"]
 
 
 def teacher_student(
@@ -133,36 +102,6 @@ def linear_regression(
         W, _, Vh = torch.linalg.svd(train, full_matrices=False)
         train = W @ Vh
     return Problem(train, train @ theta + noise * e, test, test @ theta)
-
-
-def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:
-    """Two of scikit-learn's handwritten digits (8 x 8 pixels, bundled with it) with labels -1 and +1.
-
-    Pixels are centred by the mean image and divided by one number, the overall standard deviation times 8, so that images
-    have a length of order one; both are computed on the training images.
-
-    Args:
-        first, second: the two digits; ``first`` gets the label -1.
-        n: number of training images; all others are the test set.
-        seed: of the shuffle; a tensor gives one run a seed.
-
-    Raises:
-        ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
-    """
-    if first == second or not {first, second} <= set(range(10)):
-        raise ValueError(f"choose two different digits from 0 to 9; got {first} and {second}")
-    images, target = load_digits(return_X_y=True)
-    chosen = (target == first) | (target == second)
-    x, y = torch.tensor(images[chosen], dtype=torch.float64), torch.tensor(target[chosen] == second) * 2.0 - 1.0
-    if not 1 <= n < len(x):
-        raise ValueError(f"there are {len(x)} images of {first} and {second}: n must be from 1 to {len(x) - 1}; got {n}")
-    seed = torch.as_tensor(seed)
-    order = [torch.randperm(len(x), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
-    order = torch.stack(order).reshape(*seed.shape, -1)
-    x, y = x[order], y[order].double()
-    train = x[..., :n, :]
-    x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
-    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
 
 
 def wave(n: int = 8) -> Problem:

@@ -1,0 +1,34 @@
+"""The loss: on other data, and how fast it falls."""
+
+import torch
+from torch import Tensor, nn
+
+from regimes.directions import gradient, time_scale
+from regimes.losses import match_targets, squared
+from regimes.networks import TwoLayer, TwoLayerLinear
+
+__all__ = ["loss_on", "loss_rate"]
+
+
+def loss_on(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """The squared loss ``|f(x) - y|^2 / 2n`` on other data, one number a run.
+
+    Raises:
+        ValueError: for targets of another shape or dtype than the outputs, or not finite.
+    """
+    with torch.no_grad():
+        f = net(x)
+        own = 1 if isinstance(net, TwoLayer) else 2 if isinstance(net, TwoLayerLinear) else f.ndim  # axes that are not runs
+        outputs = f.flatten(-own)
+        return squared.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
+
+
+def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    r"""The rate :math:`-\dot L / L` of the squared loss under gradient flow, at the present parameters, one number a run.
+
+    :math:`|\nabla L|^2 / L` times the network's time scale; per unit of the time of the *mean* loss.
+    """
+    here, c = gradient(net, x, y), time_scale(net)
+    runs = here.loss.ndim
+    square = sum(t.flatten(runs).square().sum(-1) for t in here.tensors)
+    return square / (c * here.loss)

@@ -1,0 +1,39 @@
+"""Handwritten digits, which come with scikit-learn."""
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from regimes.problems.problem import Problem
+
+__all__ = ["digits"]
+
+
+def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:
+    """Two of scikit-learn's handwritten digits (8 x 8 pixels, bundled with it) with labels -1 and +1.
+
+    Pixels are centred by the mean image and divided by one number, the overall standard deviation times 8, so that images
+    have a length of order one; both are computed on the training images.
+
+    Args:
+        first, second: the two digits; ``first`` gets the label -1.
+        n: number of training images; all others are the test set.
+        seed: of the shuffle; a tensor gives one run a seed.
+
+    Raises:
+        ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
+    """
+    if first == second or not {first, second} <= set(range(10)):
+        raise ValueError(f"choose two different digits from 0 to 9; got {first} and {second}")
+    images, target = load_digits(return_X_y=True)
+    chosen = (target == first) | (target == second)
+    x, y = torch.tensor(images[chosen], dtype=torch.float64), torch.tensor(target[chosen] == second) * 2.0 - 1.0
+    if not 1 <= n < len(x):
+        raise ValueError(f"there are {len(x)} images of {first} and {second}: n must be from 1 to {len(x) - 1}; got {n}")
+    seed = torch.as_tensor(seed)
+    order = [torch.randperm(len(x), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
+    order = torch.stack(order).reshape(*seed.shape, -1)
+    x, y = x[order], y[order].double()
+    train = x[..., :n, :]
+    x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
+    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])

@@ -1,0 +1,70 @@
+r"""The Jacobian of a network's outputs by its parameters, as a linear operator.
+
+``J`` has a row for each of the ``N`` outputs (``n`` samples times ``c`` outputs a sample) and a column for each of the ``p``
+parameters. Everything in the course asks it for at most four things: ``gram()`` is ``J J^T``, ``vjp(u)`` is ``J^T u``,
+``jvp(v)`` is ``J v``, ``dense()`` is ``J`` itself. The first three never build the ``N x p`` matrix.
+
+Three backends give one interface; `jacobian` chooses:
+
+- *closed form* for `regimes.networks.TwoLayer` and `TwoLayerLinear`, with run axes;
+- *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product a layer;
+- *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
+
+Gram matrices are float64 also for float32 parameters: the small eigenvalues a Gauss-Newton step divides by are lost in a
+float32 product.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from regimes.jacobians.base import Jacobian, trainable
+from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
+from regimes.jacobians.two_layer import TwoLayerJacobian, TwoLayerLinearJacobian
+from regimes.networks import TwoLayer, TwoLayerLinear
+
+__all__ = [
+    "AutogradJacobian",
+    "Jacobian",
+    "LayerwiseJacobian",
+    "TwoLayerJacobian",
+    "TwoLayerLinearJacobian",
+    "is_feed_forward",
+    "jacobian",
+]
+
+CLOSED_FORMS = {TwoLayer: TwoLayerJacobian, TwoLayerLinear: TwoLayerLinearJacobian}
+BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
+
+
+def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
+    """The Jacobian of ``net(x)`` by the trainable parameters of ``net``.
+
+    Args:
+        net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample.
+        x: the inputs.
+        backend: ``"auto"``, or one of ``"closed form"``, ``"layerwise"``, ``"autograd"``.
+
+    Raises:
+        ValueError: for inputs without samples, of another dtype than the network, or not finite; for an unknown backend, or
+            one that cannot serve this network.
+    """
+    _check_inputs(net, x)
+    if backend not in ("auto", "closed form", *BACKENDS):
+        raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
+    closed = next((form for kind, form in CLOSED_FORMS.items() if isinstance(net, kind)), None)
+    if backend == "closed form" and closed is None:
+        names = " and ".join(kind.__name__ for kind in CLOSED_FORMS)
+        raise ValueError(f"the closed form is for {names} networks; got {type(net).__name__}")
+    if backend == "auto":
+        backend = "closed form" if closed else "layerwise" if is_feed_forward(net) else "autograd"
+    return (closed if backend == "closed form" else BACKENDS[backend])(net, x)
+
+
+def _check_inputs(net: nn.Module, x: Tensor) -> None:
+    dtype = trainable(net)[0].dtype
+    if not x.numel():
+        raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
+    if x.is_floating_point() and x.dtype != dtype:
+        raise ValueError(f"the network is {dtype} and the inputs are {x.dtype}: convert one, net.to(x.dtype) or x.to({dtype})")
+    if x.is_floating_point() and not torch.isfinite(x).all():
+        raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")

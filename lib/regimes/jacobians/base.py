@@ -1,0 +1,57 @@
+"""What a Jacobian can be asked for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Jacobian", "Tensors", "trainable"]
+
+Tensors = Sequence[Tensor]
+
+
+class Jacobian(ABC):
+    """The Jacobian of ``net(x)`` by the trainable parameters of ``net``, at their present values.
+
+    Attributes:
+        outputs: ``(..., N)``, the outputs at which it was taken, flattened over samples and outputs a sample.
+        shape: the shape of ``net(x)``.
+        samples: ``n``.
+        parameters: the trainable parameters, in the order of ``net.parameters()``.
+    """
+
+    outputs: Tensor
+    shape: torch.Size
+    samples: int
+    parameters: list[Tensor]
+
+    @abstractmethod
+    def gram(self) -> Tensor:
+        """``J J^T``, float64, ``(..., N, N)``."""
+
+    @abstractmethod
+    def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
+        """``J^T u`` for ``u`` of shape ``(..., N)``: one tensor a parameter."""
+
+    @abstractmethod
+    def jvp(self, v: Tensors) -> Tensor:
+        """``J v`` for ``v`` with one tensor a parameter: ``(..., N)``."""
+
+    def dense(self) -> Tensor:
+        """``J`` as a matrix ``(..., N, p)``, row by row: for small cases and for tests."""
+        rows = torch.eye(self.outputs.shape[-1], dtype=self.outputs.dtype, device=self.outputs.device)
+        return torch.stack([self.flatten(self.vjp(e.expand_as(self.outputs))) for e in rows], -2)
+
+    def flatten(self, tensors: Tensors) -> Tensor:
+        """One tensor a parameter, joined to one vector a run: ``(..., p)``."""
+        runs = self.outputs.shape[:-1]
+        return torch.cat([t.reshape(*runs, -1) for t in tensors], -1)
+
+
+def trainable(net: nn.Module) -> list[Tensor]:
+    """The trainable parameters of ``net``, refusing by a ValueError a network without any."""
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError("the network has no trainable parameters: call net.requires_grad_(True) on what should move")
+    return parameters

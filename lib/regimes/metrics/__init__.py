@@ -1,7 +1,20 @@
 """What to measure about a network."""
 
 from regimes.metrics.features import feature_movement, refit, weighted_cosine_distance
-from regimes.metrics.kernel import condition_number, spectrum
+from regimes.metrics.kernel import condition_number, kernel_cosine, kernel_distance, spectrum
 from regimes.metrics.loss import loss_on, loss_rate
+from regimes.metrics.representation import cka, participation_ratio
 
-__all__ = ["condition_number", "feature_movement", "loss_on", "loss_rate", "refit", "spectrum", "weighted_cosine_distance"]
+__all__ = [
+    "cka",
+    "condition_number",
+    "feature_movement",
+    "kernel_cosine",
+    "kernel_distance",
+    "loss_on",
+    "loss_rate",
+    "participation_ratio",
+    "refit",
+    "spectrum",
+    "weighted_cosine_distance",
+]

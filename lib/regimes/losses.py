@@ -1,5 +1,6 @@
 """Losses, as functions of the outputs alone: value, slope and curvature."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Logistic", "Loss", "Squared", "logistic", "squared"]
+from regimes.linalg import Unsolvable
+
+__all__ = ["CrossEntropy", "Logistic", "Loss", "Squared", "logistic", "squared"]
 
 
 class Loss(Protocol):
@@ -70,6 +73,61 @@ class Logistic:
         """``sigma(f) sigma(-f)``: at most a quarter, and at most the loss of the sample."""
         _signs(y)
         return torch.sigmoid(f) * torch.sigmoid(-f)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    r"""Cross entropy of several classes: :math:`L = -\frac1n \sum_i \sum_c y_{ic} \log p_{ic}` with ``p = softmax(f)``.
+
+    Outputs and targets come flattened, ``(..., n * classes)``; the targets of a sample are probabilities, one-hot for a label.
+
+    Raises:
+        ValueError: for targets that are negative or do not add up to one for each sample.
+
+    Source: Buffelli et al. 2024 for `newton` (published code).
+    """
+
+    classes: int
+
+    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+        """The loss, one number a run."""
+        return -(self._split(y, True) * torch.log_softmax(self._split(f), -1)).sum((-1, -2)) / samples
+
+    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+        """``p - y``."""
+        return (torch.softmax(self._split(f), -1) - self._split(y, True)).flatten(-2)
+
+    def curvature(self, f: Tensor, y: Tensor) -> Tensor:
+        """``p (1 - p)``, the diagonal of the curvature ``H = diag(p) - p p^T`` of a sample."""
+        self._split(y, True)
+        p = torch.softmax(self._split(f), -1)
+        return (p * (1 - p)).flatten(-2)
+
+    def newton(self, f: Tensor, y: Tensor) -> Tensor:
+        r"""The shortest solution of :math:`H s = p - y`: :math:`s_c = \overline{y / p} - y_c / p_c`, a mean over classes.
+
+        As large as one over the probability of the right class: explosive where the network is confident and wrong.
+
+        Raises:
+            regimes.linalg.Unsolvable: (a ValueError) where that overflows.
+        """
+        log_p, y = torch.log_softmax(self._split(f), -1), self._split(y, True)
+        ratio = torch.where(y > 0, y * torch.exp(-log_p), 0.0)
+        if not torch.isfinite(ratio).all():
+            least = torch.where(y > 0, log_p, 0.0).min().item() / math.log(10)
+            raise Unsolvable(
+                f"a network gives the right class a probability of 10^{least:.0f}: a Newton step in output space is one over "
+                "it, and overflows. Use a smaller step (0.1 or less), or newton=False"
+            )
+        return (ratio.mean(-1, keepdim=True) - ratio).flatten(-2)
+
+    def _split(self, t: Tensor, target: bool = False) -> Tensor:
+        t = t.unflatten(-1, (-1, self.classes))
+        if target and not ((t >= 0).all() and torch.allclose(t.sum(-1), torch.ones_like(t[..., 0]))):
+            raise ValueError(
+                f"the targets of a sample are {self.classes} probabilities that add up to one; use one_hot(labels)"
+            )
+        return t
 
 
 squared, logistic = Squared(), Logistic()

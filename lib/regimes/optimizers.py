@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
+from regimes.exact import exact_gauss_newton
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
 from regimes.losses import Loss, squared
+from regimes.networks import Reversible
 
-__all__ = ["EdgeFraction", "GaussNewton", "GradientDescent", "move"]
+__all__ = ["EdgeFraction", "ExactGaussNewton", "GaussNewton", "GradientDescent", "TorchOptimizer", "move"]
 
 
 @torch.no_grad()
@@ -165,6 +167,58 @@ class GaussNewton(DirectionOptimizer):
         """The Gauss-Newton direction."""
         options = self.param_groups[0]
         return gauss_newton(self.net, x, y, damping=options["damping"], singular=options["singular"])
+
+
+class ExactGaussNewton(DirectionOptimizer):
+    r"""The exact Gauss-Newton step of a reversible network, :math:`w \leftarrow w - \alpha\,\delta` with :math:`J\delta = r`.
+
+    The same change of the outputs as `GaussNewton`, to first order, by another and longer step that costs little more than a
+    gradient.
+
+    Args:
+        net: a `Reversible`.
+        lr: the step ``alpha`` in function space.
+        options: those of `regimes.exact.exact_gauss_newton`, for example ``loss`` and ``solver``.
+
+    Raises:
+        ValueError: for a step size that is not positive, or what `regimes.exact.exact_gauss_newton` refuses.
+    """
+
+    def __init__(self, net: Reversible, lr: float | Tensor = 0.5, **options):
+        if isinstance(lr, EdgeFraction):
+            raise ValueError("EdgeFraction is a step size for GradientDescent; ExactGaussNewton takes lr from 0 to 1")
+        super().__init__(net, lr)
+        self.options = options
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """The exact direction."""
+        return exact_gauss_newton(self.net, x, y, **self.options)
+
+
+class TorchOptimizer(DirectionOptimizer):
+    """Any optimizer of ``torch.optim`` with the face of the others: it gets the gradient of the mean loss.
+
+    Args:
+        inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its ``lr`` is what moves; a scheduler belongs to it.
+        net: the network.
+        loss: see `regimes.losses`.
+    """
+
+    def __init__(self, net: nn.Module, inner: torch.optim.Optimizer, *, loss: Loss = squared):
+        super().__init__(net, inner.param_groups[0]["lr"])
+        self.inner, self.loss = inner, loss
+
+    def direction(self, x: Tensor, y: Tensor) -> Direction:
+        """The gradient of the mean loss."""
+        return gradient(self.net, x, y, loss=self.loss)
+
+    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
+        """One step of the inner optimizer. Returns the loss before it."""
+        self.last, self.dt = direction or self.direction(x, y), self.inner.param_groups[0]["lr"]
+        for w, t in zip((p for p in self.net.parameters() if p.requires_grad), self.last.tensors, strict=True):
+            w.grad = t
+        self.inner.step()
+        return self.last.loss
 
 
 def _positive(value, what):

@@ -1,7 +1,7 @@
 """The training loop and what it records."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from regimes.directions import Direction
+from regimes.exact import Inexact
 from regimes.linalg import Singular, Unsolvable
 
 __all__ = ["Diverged", "Trace", "progress", "train"]
@@ -109,8 +110,9 @@ def train(
     until: float = 0.0,
     every: int = 1,
     measure: Mapping[str, Callable[[nn.Module], Tensor]] | None = None,
+    batches: Iterator[tuple[Tensor, Tensor]] | None = None,
 ) -> Trace:
-    """Take ``steps`` steps on the full batch and record what happens.
+    """Take ``steps`` steps on the full batch, or each on a batch of its own, and record what happens.
 
     Args:
         net: the network that ``optimizer`` moves.
@@ -120,6 +122,7 @@ def train(
         until: stop one step after ``loss <= until * first loss`` holds in all runs; zero never stops.
         every: record each so many steps; the first and the last are always recorded.
         measure: functions of the network to record beside the loss, by name.
+        batches: mini-batches ``(x, y)`` without end, one a step, in place of ``x, y``; the loss is then that on the next batch.
 
     A progress bar shows itself if this takes longer than two seconds.
 
@@ -134,6 +137,7 @@ def train(
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
     for k in progress(range(steps + 1), "training"):
         last = last or k == steps
+        x, y = next(batches) if batches else (x, y)
         here = _direction(optimizer, x, y, k, rows)
         loss = here.loss.detach()
         if not torch.isfinite(loss).all():
@@ -169,6 +173,8 @@ def _direction(optimizer, x, y, k, rows) -> Direction:
         if k == 0:
             raise
         trace = _trace(rows)
+        if isinstance(error, Inexact):
+            raise Diverged(k, torch.ones_like(trace.loss[-1], dtype=torch.bool), trace, "its steps are not exact") from error
         if isinstance(error, Singular):
             raise Diverged(k, error.runs.cpu(), trace, "the kernel has become singular at this precision") from error
         runs = torch.ones_like(trace.loss[-1], dtype=torch.bool)

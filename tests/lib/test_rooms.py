@@ -11,7 +11,7 @@ import regimes
 HOUSE = Path(regimes.__file__).parent
 FLOORS = {
     1: ["networks", "jacobians", "losses", "problems", "linalg"],
-    2: ["directions", "kernels", "linear"],
+    2: ["directions", "exact", "hessians", "kernels", "linear"],
     3: ["optimizers", "flows", "metrics"],
     4: ["training", "sweep"],
     5: ["figures", "ledger", "claims"],

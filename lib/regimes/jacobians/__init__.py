@@ -6,7 +6,7 @@ parameters. Everything in the course asks it for at most four things: ``gram()``
 
 Three backends give one interface; `jacobian` chooses:
 
-- *closed form* for `regimes.networks.TwoLayer` and `TwoLayerLinear`, with run axes;
+- *closed form* for `regimes.networks.TwoLayer`, `TwoLayerLinear` and `Reversible`, with run axes;
 - *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product a layer;
 - *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
 
@@ -18,21 +18,25 @@ import torch
 from torch import Tensor, nn
 
 from regimes.jacobians.base import Jacobian, trainable
+from regimes.jacobians.derived import DerivedJacobian
 from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
+from regimes.jacobians.reversible import ReversibleJacobian
 from regimes.jacobians.two_layer import TwoLayerJacobian, TwoLayerLinearJacobian
-from regimes.networks import TwoLayer, TwoLayerLinear
+from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
 
 __all__ = [
     "AutogradJacobian",
+    "DerivedJacobian",
     "Jacobian",
     "LayerwiseJacobian",
+    "ReversibleJacobian",
     "TwoLayerJacobian",
     "TwoLayerLinearJacobian",
     "is_feed_forward",
     "jacobian",
 ]
 
-CLOSED_FORMS = {TwoLayer: TwoLayerJacobian, TwoLayerLinear: TwoLayerLinearJacobian}
+CLOSED_FORMS = {TwoLayer: TwoLayerJacobian, TwoLayerLinear: TwoLayerLinearJacobian, Reversible: ReversibleJacobian}
 BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
 
 
@@ -40,7 +44,8 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
     """The Jacobian of ``net(x)`` by the trainable parameters of ``net``.
 
     Args:
-        net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample.
+        net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample. A module that knows
+            its Jacobian better has a method ``jacobian(x)``, and is asked.
         x: the inputs.
         backend: ``"auto"``, or one of ``"closed form"``, ``"layerwise"``, ``"autograd"``.
 
@@ -53,8 +58,10 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
         raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
     closed = next((form for kind, form in CLOSED_FORMS.items() if isinstance(net, kind)), None)
     if backend == "closed form" and closed is None:
-        names = " and ".join(kind.__name__ for kind in CLOSED_FORMS)
+        names = ", ".join(kind.__name__ for kind in CLOSED_FORMS)
         raise ValueError(f"the closed form is for {names} networks; got {type(net).__name__}")
+    if backend == "auto" and hasattr(net, "jacobian"):
+        return net.jacobian(x)
     if backend == "auto":
         backend = "closed form" if closed else "layerwise" if is_feed_forward(net) else "autograd"
     return (closed if backend == "closed form" else BACKENDS[backend])(net, x)

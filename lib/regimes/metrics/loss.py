@@ -4,23 +4,25 @@ import torch
 from torch import Tensor, nn
 
 from regimes.directions import gradient, time_scale
-from regimes.losses import match_targets, squared
-from regimes.networks import TwoLayer, TwoLayerLinear
+from regimes.kernels import FromStart
+from regimes.losses import Loss, match_targets, squared
+from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
 
 __all__ = ["loss_on", "loss_rate"]
 
 
-def loss_on(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    """The squared loss ``|f(x) - y|^2 / 2n`` on other data, one number a run.
+def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Tensor:
+    """The loss on other data, one number a run; ``|f(x) - y|^2 / 2n`` unless another one is given.
 
     Raises:
         ValueError: for targets of another shape or dtype than the outputs, or not finite.
     """
     with torch.no_grad():
         f = net(x)
-        own = 1 if isinstance(net, TwoLayer) else 2 if isinstance(net, TwoLayerLinear) else f.ndim  # axes that are not runs
+        several = isinstance(net, TwoLayerLinear | Reversible)
+        own = 1 if isinstance(net, TwoLayer) else 2 if several else f.ndim  # axes that are not runs
         outputs = f.flatten(-own)
-        return squared.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
+        return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
 
 
 def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

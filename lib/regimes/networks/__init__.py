@@ -1,10 +1,11 @@
-"""Two-layer networks, one or many at once.
+"""Networks of two layers and deep reversible ones, one or many at once.
 
 Symbols follow ``docs/NOTATION.md``: ``n`` samples, ``d`` inputs, ``m`` hidden units, ``q`` outputs, ``...`` runs.
 """
 
 from regimes.networks.activations import ACTIVATIONS, Activation, get_activation
+from regimes.networks.reversible import HalfLayer, Reversible
 from regimes.networks.two_layer import SCALINGS, TwoLayer
 from regimes.networks.two_layer_linear import TwoLayerLinear
 
-__all__ = ["ACTIVATIONS", "SCALINGS", "Activation", "TwoLayer", "TwoLayerLinear", "get_activation"]
+__all__ = ["ACTIVATIONS", "SCALINGS", "Activation", "HalfLayer", "Reversible", "TwoLayer", "TwoLayerLinear", "get_activation"]

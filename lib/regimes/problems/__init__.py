@@ -3,5 +3,6 @@
 from regimes.problems.images import digits
 from regimes.problems.problem import Problem
 from regimes.problems.regression import linear_regression, teacher_student, wave
+from regimes.problems.ten_digits import HALVES, Images, ten_digits
 
-__all__ = ["Problem", "digits", "linear_regression", "teacher_student", "wave"]
+__all__ = ["HALVES", "Images", "Problem", "digits", "linear_regression", "teacher_student", "ten_digits", "wave"]

@@ -6,7 +6,21 @@ from torch import Tensor
 
 from regimes.problems.problem import Problem
 
-__all__ = ["digits"]
+__all__ = ["digits", "load_images"]
+
+SUMS = (561718, 8070)  # of all pixels, of all labels
+
+
+def load_images() -> tuple[Tensor, Tensor]:
+    """All 1797 images ``(1797, 64)``, pixels from 0 to 16, and their labels ``(1797,)``, in the order of the file.
+
+    Raises:
+        RuntimeError: if the file is not the one the course was written for.
+    """
+    images, target = load_digits(return_X_y=True)
+    if (images.sum(), target.sum()) != SUMS:
+        raise RuntimeError(f"scikit-learn's digits have changed: their sums are not {SUMS} any more. Install another version")
+    return torch.tensor(images, dtype=torch.float64), torch.tensor(target)
 
 
 def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:
@@ -25,9 +39,9 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor 
     """
     if first == second or not {first, second} <= set(range(10)):
         raise ValueError(f"choose two different digits from 0 to 9; got {first} and {second}")
-    images, target = load_digits(return_X_y=True)
+    images, target = load_images()
     chosen = (target == first) | (target == second)
-    x, y = torch.tensor(images[chosen], dtype=torch.float64), torch.tensor(target[chosen] == second) * 2.0 - 1.0
+    x, y = images[chosen], (target[chosen] == second) * 2.0 - 1.0
     if not 1 <= n < len(x):
         raise ValueError(f"there are {len(x)} images of {first} and {second}: n must be from 1 to {len(x) - 1}; got {n}")
     seed = torch.as_tensor(seed)

@@ -1,0 +1,168 @@
+r"""The exact Gauss-Newton direction of a reversible network: one walk backwards, no Jacobian.
+
+The state ``z`` after the last block is asked to move by ``-E``. Each of the ``L`` blocks is given a step that would move it so
+by itself; their mean is the direction, so that ``J delta = E`` exactly. It is *one* of many such directions (a right inverse
+of the Jacobian), not the shortest one: for that see `regimes.directions.gauss_newton`.
+"""
+
+import torch
+from torch import Tensor
+
+from regimes.directions import Direction
+from regimes.jacobians import ReversibleJacobian, jacobian
+from regimes.linalg import Solve, Unsolvable
+from regimes.losses import Loss, match_targets, squared
+from regimes.networks import Reversible
+
+__all__ = ["Inexact", "SOLVERS", "exact_gauss_newton", "right_inverse", "walk_back"]
+
+SOLVERS = ("cholesky", "svd")
+
+
+class Inexact(Unsolvable):
+    """The direction does not do what it was computed to do: ``J delta`` is not the residual."""
+
+
+def walk_back(
+    net: Reversible, z: Tensor, E: Tensor, *, solver: str = "cholesky", cutoff: float = 0.0, cross_term: bool = True
+) -> tuple[Tensor, Tensor]:
+    r"""Weights :math:`\delta` with :math:`J\delta = E`, and the inputs the walk arrives at.
+
+    At each block, from the last to the first, with the wanted movement :math:`E = (e_1, e_2)` of its outputs:
+
+    .. math:: \delta_F = A^+ e_1, \qquad \delta_G = B^+ (e_2 - DG[A\,\delta_F]), \qquad
+              e_2 \leftarrow e_2 - DG[e_1], \qquad e_1 \leftarrow e_1 - DF[e_2]
+
+    with the features ``A`` and ``B`` of its half layers. The cross term ``DG[A delta_F]`` is there because the second half
+    layer reads what the first has moved. The last two pull ``E`` back through the block. Finally all is divided by ``L``.
+
+    Args:
+        net: the network.
+        z: its state after the last block, ``(..., n, d)``.
+        E: the movement wanted there, of the same shape.
+        solver, cutoff: see `right_inverse`.
+        cross_term: ``False`` leaves the cross term out, to show what that breaks.
+
+    Source: Buffelli et al. 2024, Proposition 4.4 and appendix D.
+    """
+    e1, e2 = E.chunk(2, -1)
+    delta = torch.empty_like(net.W)
+    for block, F, G in net.backwards(z):
+        delta_F = right_inverse(F.A, e1, solver, cutoff)
+        wanted = e2 - G.push(F.A @ delta_F) if cross_term else e2
+        delta_G = right_inverse(G.A, wanted, solver, cutoff)
+        e2 = e2 - G.push(e1)
+        e1 = e1 - F.push(e2)
+        delta[..., block, 0, :, :], delta[..., block, 1, :, :] = delta_F, delta_G
+    return delta / net.blocks, torch.cat([G.x - F.output, F.x], -1)
+
+
+def right_inverse(A: Tensor, R: Tensor, solver: str = "cholesky", cutoff: float = 0.0) -> Tensor:
+    """``A^+ R``, the shortest solution of ``A D = R``, for ``A`` ``(..., n, k)`` and ``R`` ``(..., n, h)``.
+
+    Args:
+        solver: ``"cholesky"`` of ``A A^T`` with one correction (fast, but it squares the condition number), or ``"svd"``.
+        cutoff: singular values below this fraction of the largest are dropped (``"svd"`` only).
+
+    Raises:
+        regimes.linalg.Unsolvable: if the Gram matrix ``A A^T`` is not positive definite at this precision, or not finite.
+    """
+    if solver == "svd":
+        U, s, Vh = torch.linalg.svd(A, full_matrices=False)
+        inverse = torch.where(s > max(cutoff, torch.finfo(s.dtype).eps * A.shape[-1]) * s[..., :1], 1 / s, 0.0)
+        return Vh.mT @ (inverse[..., None] * (U.mT @ R))
+    K = A @ A.mT
+    jitter = 10 * torch.finfo(K.dtype).eps * K.diagonal(dim1=-2, dim2=-1).sum(-1)
+    L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
+    if failed.any() or not torch.isfinite(K).all():
+        raise Unsolvable(
+            f"the Gram matrix of the features of {A.shape[-2]} samples is not positive definite in {A.dtype}. Use "
+            "solver='svd', a larger width, or a smaller step if the run has blown up"
+        )
+    D = A.mT @ torch.cholesky_solve(R, L)
+    return D + A.mT @ torch.cholesky_solve(R - A @ D, L)
+
+
+@torch.no_grad()
+def exact_gauss_newton(
+    net: Reversible,
+    x: Tensor,
+    y: Tensor,
+    *,
+    loss: Loss = squared,
+    newton: bool = False,
+    solver: str = "cholesky",
+    cutoff: float = 0.0,
+    cross_term: bool = True,
+    tolerance: float = 1e-3,
+) -> Direction:
+    r"""A direction with :math:`J\delta = r`: following it, the outputs move as :math:`\dot f = -r`.
+
+    The slope ``r`` of the loss at the outputs (``f - y`` for the squared loss, ``p - y`` for cross entropy, no 1/n) is lifted
+    to the state by the head, :math:`E = r u^T`; :math:`u^T u = 1` brings it back. Then `walk_back`. The direction is verified
+    by one walk forwards: what it misses is in ``solve.residual``.
+
+    Args:
+        net: a `Reversible`.
+        x: inputs ``(..., n, d)``.
+        y: targets ``(..., n, q)``.
+        loss: see `regimes.losses`.
+        newton: divide by the loss's curvature in output space (generalised Gauss-Newton): for a loss with a ``newton``.
+        solver: ``"cholesky"`` or ``"svd"``: see `right_inverse`.
+        cutoff: a truncation of the features' singular values, with ``solver="svd"``; the published code uses 0.01.
+        cross_term: see `walk_back`.
+        tolerance: the largest ``|J delta - E| / |E|`` that is accepted; ``math.inf`` accepts whatever comes out.
+
+    Raises:
+        Inexact: if a run's direction misses more than ``tolerance``: it says by how much, and why.
+        ValueError: for another network, an unknown solver, a cut-off without ``"svd"``, targets of another shape than the
+            outputs, or data that are not finite.
+
+    Source: Buffelli et al. 2024, Proposition 4.4; their code has no 1/L.
+    """
+    _check(net, solver, cutoff)
+    J = jacobian(net, x)
+    y = match_targets(y, J.outputs, J.shape)
+    r = (loss.newton if newton else loss.slope)(J.outputs, y)
+    E = r.reshape(J.shape) @ net.u.mT
+    delta, back = walk_back(net, J.z, E, solver=solver, cutoff=cutoff, cross_term=cross_term)
+    missed = _relative(J.push((delta,)) - E, E)
+    if not (missed <= tolerance).all():
+        raise Inexact(_why(net, J, missed.max().item(), _relative(back - x, x.expand_as(back)).max().item(), tolerance))
+    how = Solve(solver, torch.zeros_like(missed), missed)
+    return Direction((delta,), loss.value(J.outputs, y, J.samples), how)
+
+
+def _check(net, solver, cutoff):
+    if not isinstance(net, Reversible):
+        raise ValueError(f"the exact step walks a Reversible network backwards; got a {type(net).__name__}. Use gauss_newton()")
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}; choose {' or '.join(SOLVERS)}")
+    if not 0 <= cutoff < 1 or (cutoff and solver != "svd"):
+        raise ValueError(f"a cut-off is a share of the largest singular value, from 0 to 1, with solver='svd'; got {cutoff}")
+
+
+def _relative(error: Tensor, of: Tensor) -> Tensor:
+    """Frobenius norms of both, divided: one number a run."""
+    size = torch.linalg.matrix_norm(of)
+    return torch.linalg.matrix_norm(error) / size.clamp(min=torch.finfo(size.dtype).tiny)
+
+
+def _why(net: Reversible, J: ReversibleJacobian, missed: float, back: float, tolerance: float) -> str:
+    """What was measured, the likely reason, and what to do."""
+    if J.samples > net.width + 1:
+        reason = (
+            f"the features of {J.samples} samples have rank {net.width + 1} at most. Use a width of at least "
+            f"{round(1.5 * J.samples)}, or a smaller batch"
+        )
+    elif not back <= tolerance:
+        reason = (
+            f"running the {net.blocks} blocks backwards misses the inputs by {back:.2g} of their length in {J.outputs.dtype}. "
+            "Use smaller weights at the start, fewer blocks, or float64"
+        )
+    else:
+        reason = "of rounding, a cut-off or a missing term. Use float64, no cut-off, and a width well above the batch"
+    return (
+        f"the step is not exact: J delta misses the residual by {missed:.2g} of it (allowed: {tolerance:g}), because {reason}. "
+        "To take it as it is, pass tolerance=math.inf"
+    )

@@ -1,0 +1,34 @@
+"""The Jacobian of a network that is built around another one."""
+
+from torch import Tensor
+
+from regimes.jacobians.base import Jacobian, Tensors
+
+__all__ = ["DerivedJacobian"]
+
+
+class DerivedJacobian(Jacobian):
+    """``factor`` times another Jacobian, at outputs and for parameters of its own.
+
+    Args:
+        J: the other one.
+        factor: a number.
+        outputs: like ``J.outputs``.
+        parameters: of the shapes of ``J.parameters``.
+    """
+
+    def __init__(self, J: Jacobian, factor: float, outputs: Tensor, parameters: list[Tensor]):
+        self.J, self.factor, self.outputs, self.parameters = J, factor, outputs, parameters
+        self.shape, self.samples = J.shape, J.samples
+
+    def gram(self) -> Tensor:
+        """``factor^2`` times the other one's."""
+        return self.factor**2 * self.J.gram()
+
+    def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
+        """``factor`` times the other one's."""
+        return self.J.vjp(self.factor * u)
+
+    def jvp(self, v: Tensors) -> Tensor:
+        """``factor`` times the other one's."""
+        return self.factor * self.J.jvp(v)

@@ -1,0 +1,154 @@
+"""Deep networks that can be run backwards."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from regimes.networks.activations import Activation, get_activation
+from regimes.networks.starts import normal, spread
+
+__all__ = ["HalfLayer", "Reversible"]
+
+
+class HalfLayer(NamedTuple):
+    r"""What one half layer adds to the other half, :math:`F(x) = A W`, and how it varies.
+
+    Attributes:
+        x: the half it reads, ``(..., n, h)``.
+        A: features ``[phi(x V), 1]``, the ones for the bias, ``(..., n, m + 1)``.
+        slope: ``phi'(x V)``, ``(..., n, m)``.
+        V: the fixed weights, ``(..., h, m)``.
+        W: the trained weights, ``(..., m + 1, h)``.
+    """
+
+    x: Tensor
+    A: Tensor
+    slope: Tensor
+    V: Tensor
+    W: Tensor
+
+    @property
+    def output(self) -> Tensor:
+        """``F(x) = A W``, ``(..., n, h)``."""
+        return self.A @ self.W
+
+    def push(self, t: Tensor) -> Tensor:
+        """``DF(x)[t]``: how ``F`` moves if ``x`` moves by ``t``, ``(..., n, h)``."""
+        return ((t @ self.V) * self.slope) @ self.W[..., :-1, :]
+
+    def pull(self, c: Tensor) -> Tensor:
+        """``DF(x)^T c``: the same, transposed."""
+        return ((c @ self.W[..., :-1, :].mT) * self.slope) @ self.V.mT
+
+
+class Reversible(nn.Module):
+    r"""Blocks that each change one half of their inputs by a function of the other half, and a fixed linear head.
+
+    .. math:: x_1 \leftarrow x_1 + F_l(x_2), \qquad x_2 \leftarrow x_2 + G_l(x_1), \qquad l = 1, \dots, L
+
+    with :math:`F(x) = [\phi(xV), 1]\, W`, and outputs :math:`f = z u` from the state :math:`z = (x_1, x_2)` after the last
+    block. Whatever ``phi`` is, a block is undone by subtracting what it added, in the opposite order: no activation has to
+    be kept for the way back.
+
+    Trained is ``W`` of shape ``(..., L, 2, m + 1, h)``, whose last row is the bias. Fixed are ``V`` of shape
+    ``(..., L, 2, h, m)``, ``N(0, 1/h)``, and the head ``u`` of shape ``(..., d, q)`` with orthonormal columns. ``h = d / 2``;
+    leading axes are runs.
+
+    Args:
+        inputs, outputs: ``d``, even, and ``q <= d``.
+        width: ``m``. Features of ``n`` samples have full row rank only if ``m + 1 >= n``; take ``m >= 1.5 n``.
+        blocks: ``L``.
+        runs: shape of the run axes.
+        activation: a name in `ACTIVATIONS`, or an `Activation`.
+        std: standard deviation of ``W`` at the start, a number or a tensor of shape ``runs``; biases start at zero.
+        seed, dtype, device: as for `TwoLayer`.
+
+    Raises:
+        ValueError: for an odd number of inputs, more outputs than inputs, a size below one, or a negative standard deviation.
+
+    Source: Buffelli et al. 2024, eq. 14-15; the head is in their published code.
+    """
+
+    time_scale = 1.0
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        *,
+        blocks: int = 2,
+        runs: tuple[int, ...] = (),
+        activation: str | Activation = "relu",
+        std: float | Tensor = 1e-3,
+        seed: int | Tensor | torch.Generator = 0,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str | None = None,
+    ):
+        super().__init__()
+        if min(inputs, outputs, width, blocks) < 1:
+            raise ValueError(f"sizes must be at least one; got {inputs=}, {outputs=}, {width=}, {blocks=}")
+        if inputs % 2 or outputs > inputs:
+            raise ValueError(f"inputs are split into halves and there are at most as many outputs; got {inputs=}, {outputs=}")
+        self.inputs, self.outputs, self.width, self.blocks, self.runs = inputs, outputs, width, blocks, tuple(runs)
+        self.activation, h = get_activation(activation), inputs // 2
+        V, w, u = normal(seed, self.runs, [(blocks, 2, h, width), (blocks, 2, width, h), (inputs, outputs)])
+        self.register_buffer("V", (V / h**0.5).to(device, dtype))
+        self.register_buffer("u", torch.linalg.qr(u)[0].to(device, dtype))
+        self.W = nn.Parameter(pad(spread(std, self.runs, "std", 4) * w, (0, 0, 0, 1)).to(device, dtype))
+
+    def half_layer(self, block: int, second: int, x: Tensor) -> HalfLayer:
+        """The first (``second=0``) or the second half layer of a block, at the half ``x`` that it reads."""
+        V, W = self.V[..., block, second, :, :], self.W[..., block, second, :, :]
+        phi, slope = self.activation(x @ V)
+        return HalfLayer(x, pad(phi, (0, 1), value=1.0), slope, V, W)
+
+    def states(self, x: Tensor) -> Iterator[Tensor]:
+        """The state ``(..., n, d)`` after each block, one after the other.
+
+        Raises:
+            ValueError: if ``x`` does not end in ``(n, d)``.
+        """
+        if x.ndim < 2 or x.shape[-1] != self.inputs:
+            raise ValueError(f"inputs must have shape (..., n, {self.inputs}); got {tuple(x.shape)}")
+        x1, x2 = x.chunk(2, -1)
+        for block in range(self.blocks):
+            x1 = x1 + self.half_layer(block, 0, x2).output
+            x2 = x2 + self.half_layer(block, 1, x1).output
+            yield torch.cat([x1, x2], -1)
+
+    def backwards(self, z: Tensor) -> Iterator[tuple[int, HalfLayer, HalfLayer]]:
+        """From the last block to the first: its number, its first and its second half layer, at states rebuilt from ``z``.
+
+        One block is held at a time.
+        """
+        x1, x2 = z.chunk(2, -1)
+        for block in reversed(range(self.blocks)):
+            G = self.half_layer(block, 1, x1)
+            x2 = x2 - G.output
+            F = self.half_layer(block, 0, x2)
+            x1 = x1 - F.output
+            yield block, F, G
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The state ``z`` after the last block, ``(..., n, d)``."""
+        return deque(self.states(x), maxlen=1)[0]
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """The inputs with the state ``z``: every block undone, the last one first."""
+        for _, F, G in self.backwards(z):
+            x = torch.cat([G.x - F.output, F.x], -1)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs ``(..., n, q)`` for inputs ``(..., n, d)``; ``x`` without run axes is shared by all runs."""
+        return self.encode(x) @ self.u
+
+    def extra_repr(self) -> str:
+        """Shown by ``print(net)``."""
+        runs = f", runs={self.runs}" if self.runs else ""
+        return f"d={self.inputs}, L={self.blocks}, m={self.width}, q={self.outputs}, {self.activation}{runs}"

@@ -1,14 +1,23 @@
-"""The empirical neural tangent kernel."""
+r"""The neural tangent kernel, and two networks it explains: the linearised one, and one with a dial from rich to lazy.
 
+Training is *lazy* where a network stays so close to its start that it is its own linearisation there:
+:math:`f(x; w) \approx f_0(x) + J_0(x)(w - w_0)`. Then the kernel ``K = c J J^T`` at the start says everything.
+"""
+
+import copy
+import math
+
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call, jvp
 
 from regimes.directions import time_scale
-from regimes.jacobians import jacobian
+from regimes.jacobians import DerivedJacobian, Jacobian, jacobian
 
-__all__ = ["neural_tangent_kernel"]
+__all__ = ["FromStart", "Linearised", "Scaled", "neural_tangent_kernel"]
 
 
-def neural_tangent_kernel(net: nn.Module, x: Tensor) -> Tensor:
+def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None) -> Tensor:
     r"""The kernel ``K = c J J^T`` that drives the outputs, float64, ``(..., N, N)``.
 
     ``c`` is the network's time scale (``m`` in mean-field scaling, 1 in NTK scaling), so that ``K`` is of order one at any
@@ -16,10 +25,119 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor) -> Tensor:
     :math:`\dot f = -K (K + \epsilon)^{-1} r`.
 
     Args:
-        net: a `TwoLayer` or any module.
+        net: a `TwoLayer` or any module, with one output a sample or several: ``N`` counts all of them, sample by sample.
         x: inputs ``(..., n, d)``.
+        other: a second set of inputs ``(..., n', d)``. The kernel between the two, ``c J(x) J(other)^T``, ``(..., N, N')``,
+            says how the outputs at ``x`` move when the network is trained on ``other``.
 
     Raises:
         ValueError: for inputs of the wrong shape, or not finite.
     """
-    return time_scale(net) * jacobian(net, x).gram()
+    if other is None:
+        return time_scale(net) * jacobian(net, x).gram()
+    axis = -2 if hasattr(net, "runs") else 0  # of the samples
+    parts = [_block(net, x, part, axis) for part in other.split(max(1, x.shape[axis]), axis)]
+    return torch.cat(parts, -1)
+
+
+def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:
+    """The kernel between two sets is a corner of the kernel of both together."""
+    if axis == -2:
+        runs = torch.broadcast_shapes(x.shape[:-2], other.shape[:-2])
+        x, other = (t.expand(*runs, *t.shape[-2:]) for t in (x, other))
+    J = jacobian(net, torch.cat([x, other], axis))
+    N = x.shape[axis] * J.outputs.shape[-1] // J.samples
+    return time_scale(net) * J.gram()[..., :N, N:]
+
+
+class FromStart(nn.Module):
+    """What the two networks share: a copy ``net`` of a network, which is trained, and another one, ``start``, which stays."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net, self.start = copy.deepcopy(net), copy.deepcopy(net).requires_grad_(False)
+        if hasattr(net, "runs"):
+            self.runs = net.runs
+
+    @property
+    def time_scale(self) -> float:
+        """That of the network: see `regimes.directions.time_scale`."""
+        return time_scale(self.net)
+
+    def jacobian(self, x: Tensor) -> Jacobian:
+        """The Jacobian of the outputs by the parameters of ``net``; `regimes.jacobians.jacobian` asks for it."""
+        raise NotImplementedError
+
+
+class Linearised(FromStart):
+    r"""A network's linearisation at its present parameters :math:`w_0`, as a network.
+
+    .. math:: f(x; w) = f_0(x) + J_0(x)\,(w - w_0)
+
+    Its parameters ``w`` are those of ``net``, a copy that starts at :math:`w_0`; its Jacobian and its kernel never change. It
+    trains like any other network; `regimes.theory.lazy` says in closed form where that leads.
+
+    Args:
+        net: a `TwoLayer`, or any module; left as it is.
+
+    Source: Lee et al. 2019, equation 4.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs, of the shape of ``net(x)``: one forward-mode pass."""
+        w, w0 = (dict(net.named_parameters()) for net in (self.net, self.start))
+        with torch.enable_grad():  # some of torch's forward derivatives need it
+            f0, moved = jvp(lambda p: functional_call(self.start, p, (x,)), (w0,), ({k: w[k] - w0[k] for k in w},))
+        return f0 + moved
+
+    def jacobian(self, x: Tensor) -> Jacobian:
+        """The Jacobian at the start."""
+        start = copy.deepcopy(self.start)
+        for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
+            p.requires_grad_(q.requires_grad)
+        J0 = jacobian(start, x)
+        parameters = [p for p in self.net.parameters() if p.requires_grad]
+        moved = J0.jvp([(w - w0).detach() for w, w0 in zip(parameters, J0.parameters, strict=True)])
+        return DerivedJacobian(J0, 1.0, J0.outputs + moved, parameters)
+
+
+class Scaled(FromStart):
+    r"""A dial from rich to lazy: a network whose departure from its start is multiplied by ``alpha``.
+
+    .. math:: f_\alpha(x) = \alpha\,[f(x) - f_0(x)]
+
+    To fit the same labels at a large ``alpha`` the network has to move less. The time scale is :math:`c/\alpha^2`: then the
+    kernel at the start is that of the network itself, a step means the same at every ``alpha``, and what differs is only how
+    far the network goes. (This is the loss :math:`|f_\alpha - y|^2 / 2n\alpha^2`.) Mean-field scaling is the dial at
+    :math:`\alpha = 1/\sqrt m` of the same network in NTK scaling, up to :math:`f_0`.
+
+    Args:
+        net: a `TwoLayer`, or any module; left as it is.
+        alpha: a positive number.
+
+    Raises:
+        ValueError: for an ``alpha`` that is not one positive, finite number.
+
+    Source: Chizat, Oyallon, Bach 2019, equations 2 and 3.
+    """
+
+    def __init__(self, net: nn.Module, alpha: float):
+        super().__init__(net)
+        self.alpha = float(alpha)
+        if not 0 < self.alpha < math.inf:
+            raise ValueError(f"alpha is one positive, finite number; got {alpha}")
+
+    @property
+    def time_scale(self) -> float:
+        """That of the network, divided by ``alpha^2``."""
+        return time_scale(self.net) / self.alpha**2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Outputs, of the shape of ``net(x)``; zero at the start."""
+        return self.alpha * (self.net(x) - self.start(x))
+
+    def jacobian(self, x: Tensor) -> Jacobian:
+        """``alpha`` times that of the network."""
+        J = jacobian(self.net, x)
+        f0 = self.start(x).detach().reshape(J.outputs.shape)
+        return DerivedJacobian(J, self.alpha, self.alpha * (J.outputs - f0), J.parameters)

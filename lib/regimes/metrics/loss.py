@@ -19,8 +19,9 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Te
     """
     with torch.no_grad():
         f = net(x)
-        several = isinstance(net, TwoLayerLinear | Reversible)
-        own = 1 if isinstance(net, TwoLayer) else 2 if several else f.ndim  # axes that are not runs
+        kind = net.net if isinstance(net, FromStart) else net
+        several = isinstance(kind, TwoLayerLinear | Reversible)
+        own = 1 if isinstance(kind, TwoLayer) else 2 if several else f.ndim  # axes that are not runs
         outputs = f.flatten(-own)
         return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
 

@@ -26,7 +26,8 @@ def cka(X: Tensor, Y: Tensor) -> Tensor:
     """
     if X.ndim < 2 or Y.ndim < 2 or X.shape[:-1] != Y.shape[:-1]:
         raise ValueError(
-            f"features (..., n, a) and (..., n, b) of the same runs and samples are needed; got {tuple(X.shape)} and {tuple(Y.shape)}"
+            "features (..., n, a) and (..., n, b) of the same runs and samples are needed; got "
+            f"{tuple(X.shape)} and {tuple(Y.shape)}"
         )
     X, Y = _centred(X), _centred(Y)
     if X.shape[-2] < max(X.shape[-1], Y.shape[-1]):

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from regimes.problems.problem import Problem
 
-__all__ = ["digits", "load_images"]
+__all__ = ["digits", "load_images", "shuffled_pair"]
 
 SUMS = (561718, 8070)  # of all pixels, of all labels
 
@@ -23,7 +23,7 @@ def load_images() -> tuple[Tensor, Tensor]:
     return torch.tensor(images, dtype=torch.float64), torch.tensor(target)
 
 
-def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor = 0) -> Problem:
+def digits(first: int = 3, second: int = 8, *, n: int = 100, unit: bool = False, seed: int | Tensor = 0) -> Problem:
     """Two of scikit-learn's handwritten digits (8 x 8 pixels, bundled with it) with labels -1 and +1.
 
     Pixels are centred by the mean image and divided by one number, the overall standard deviation times 8, so that images
@@ -32,7 +32,24 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor 
     Args:
         first, second: the two digits; ``first`` gets the label -1.
         n: number of training images; all others are the test set.
+        unit: centre each image by its own mean pixel instead, and divide it by its own length, so that all have length one.
         seed: of the shuffle; a tensor gives one run a seed.
+
+    Raises:
+        ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
+    """
+    x, y = shuffled_pair(first, second, n, seed)
+    if unit:
+        x = x - x.mean(-1, keepdim=True)
+        x = x / x.norm(dim=-1, keepdim=True)
+    else:
+        train = x[..., :n, :]
+        x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
+    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
+
+
+def shuffled_pair(first: int, second: int, n: int, seed: int | Tensor) -> tuple[Tensor, Tensor]:
+    """All images of two digits in a random order, ``(..., n_all, 64)`` with pixels from 0 to 16, and labels -1 and +1.
 
     Raises:
         ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
@@ -47,7 +64,4 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, seed: int | Tensor 
     seed = torch.as_tensor(seed)
     order = [torch.randperm(len(x), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
     order = torch.stack(order).reshape(*seed.shape, -1)
-    x, y = x[order], y[order].double()
-    train = x[..., :n, :]
-    x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
-    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
+    return x[order], y[order].double()

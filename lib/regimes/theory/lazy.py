@@ -90,7 +90,7 @@ def infinite_width_kernel(activation: str, x: Tensor, other: Tensor | None = Non
     """
     if str(activation) not in KERNELS:
         raise ValueError(
-            f"no closed form for {activation!r}: there is one for {' and '.join(KERNELS)}. For others take the kernel of a wide "
+            f"no closed form for {activation!r}: there is one for {' and '.join(KERNELS)}. For others take that of a wide "
             "network, regimes.kernels.neural_tangent_kernel"
         )
     return KERNELS[str(activation)](x, other)

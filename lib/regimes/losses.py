@@ -65,6 +65,15 @@ class Logistic:
         """
         return -F.logsigmoid(_signs(y) * f).sum(-1) / samples
 
+    def log_value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+        """The logarithm of the loss, also where the loss itself underflows to zero (``q`` > 745 in float64).
+
+        Beyond ``q`` = 36, ``log(1 + e^-q)`` is ``e^-q`` to rounding, so its logarithm is ``-q``; the sum is a ``logsumexp``.
+        """
+        q = _signs(y) * f
+        log = torch.where(q > FAR, -q, (-F.logsigmoid(q.clamp(max=FAR))).log())
+        return log.logsumexp(-1) - math.log(samples)
+
     def slope(self, f: Tensor, y: Tensor) -> Tensor:
         """``-y sigma(-y f)``."""
         return -_signs(y) * torch.sigmoid(-y * f)
@@ -131,6 +140,7 @@ class CrossEntropy:
 
 
 squared, logistic = Squared(), Logistic()
+FAR = 36.0  # from here on log(1 + e^-q) is e^-q to rounding, in float64
 
 
 def _signs(y: Tensor) -> Tensor:

@@ -1,25 +1,32 @@
 """What to measure about a network."""
 
-from regimes.metrics.batches import accuracy, batch_change
+from regimes.metrics.batches import accuracy, batch_changes
 from regimes.metrics.features import feature_movement, refit, weighted_cosine_distance
 from regimes.metrics.kernel import condition_number, kernel_cosine, kernel_distance, spectrum
 from regimes.metrics.loss import loss_on, loss_rate
+from regimes.metrics.margins import homogeneity_gap, normalised_margin, smoothed_margin
+from regimes.metrics.phases import Phases, phase_switch
 from regimes.metrics.representation import cka, participation_ratio
 from regimes.metrics.sharpness import sharpness, sometimes
 
 __all__ = [
+    "Phases",
     "accuracy",
-    "batch_change",
+    "batch_changes",
     "cka",
     "condition_number",
     "feature_movement",
+    "homogeneity_gap",
     "kernel_cosine",
     "kernel_distance",
     "loss_on",
     "loss_rate",
+    "normalised_margin",
     "participation_ratio",
+    "phase_switch",
     "refit",
     "sharpness",
+    "smoothed_margin",
     "sometimes",
     "spectrum",
     "weighted_cosine_distance",

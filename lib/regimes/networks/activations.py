@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ACTIVATIONS", "Activation", "get_activation"]
+__all__ = ["ACTIVATIONS", "Activation", "get_activation", "leaky"]
 
 
 class Activation:
@@ -60,9 +60,15 @@ def _softplus(z):
     return F.softplus(z), torch.sigmoid(z)
 
 
-def _leaky(pair, slope):
-    """``slope * z + (1 - slope) * phi(z)``: an activation whose slope stays away from zero."""
+def _identity(z):
+    return z, torch.ones_like(z)
 
+
+def _square(z):
+    return z * z, 2 * z
+
+
+def _leaky(pair, slope):
     def leaky(z):
         phi, dphi = pair(z)
         return slope * z + (1 - slope) * phi, slope + (1 - slope) * dphi
@@ -70,8 +76,10 @@ def _leaky(pair, slope):
     return leaky
 
 
-LEAK = 0.1
+LEAK, HALF = 0.1, 0.5  # Cai et al. need a half at least, and take a half
 _PAIRS = {
+    "identity": _identity,
+    "square": _square,
     "silu": _silu,
     "tanh": _tanh,
     "erf": _erf,
@@ -81,10 +89,24 @@ _PAIRS = {
     "leaky_relu": _leaky_relu(LEAK),
     "leaky_silu": _leaky(_silu, LEAK),
     "leaky_tanh": _leaky(_tanh, LEAK),
-    "leaky_gelu": _leaky(_gelu, LEAK),
-    "leaky_softplus": _leaky(_softplus, LEAK),
+    "leaky_gelu": _leaky(_gelu, HALF),
+    "leaky_softplus": _leaky(_softplus, HALF),
 }
 ACTIVATIONS = {name: Activation(name, pair) for name, pair in _PAIRS.items()}
+
+
+def leaky(activation: "str | Activation", slope: float) -> Activation:
+    """``slope * z + (1 - slope) * phi(z)``: an activation whose own slope stays away from zero.
+
+    In `ACTIVATIONS`, ``"leaky_silu"``, ``"leaky_tanh"`` and ``"leaky_relu"`` leak by 0.1, ``"leaky_gelu"`` and ``"leaky_softplus"`` by 0.5.
+
+    Raises:
+        ValueError: for a slope outside ``(0, 1)``.
+    """
+    if not 0 < slope < 1:
+        raise ValueError(f"an activation leaks by a slope strictly between 0 and 1; got {slope}")
+    activation = get_activation(activation)
+    return Activation(f"leaky {activation.name} ({slope:g})", _leaky(activation, slope))
 
 
 def get_activation(name: "str | Activation") -> Activation:

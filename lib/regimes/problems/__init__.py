@@ -4,6 +4,27 @@ from regimes.problems.images import digits
 from regimes.problems.parity import parity
 from regimes.problems.problem import Problem
 from regimes.problems.regression import linear_regression, teacher_student, wave
+from regimes.problems.separation import NotSeparable, Separation, is_separable, separation
 from regimes.problems.ten_digits import HALVES, Images, ten_digits
+from regimes.problems.two_classes import digits_in_the_ball, five_points, tug_of_war, two_points, xor
 
-__all__ = ["HALVES", "Images", "Problem", "digits", "linear_regression", "parity", "teacher_student", "ten_digits", "wave"]
+__all__ = [
+    "HALVES",
+    "Images",
+    "NotSeparable",
+    "Problem",
+    "Separation",
+    "digits",
+    "digits_in_the_ball",
+    "five_points",
+    "is_separable",
+    "linear_regression",
+    "parity",
+    "separation",
+    "teacher_student",
+    "ten_digits",
+    "tug_of_war",
+    "two_points",
+    "wave",
+    "xor",
+]

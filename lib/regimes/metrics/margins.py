@@ -1,0 +1,74 @@
+"""How far the classes are apart, in the network's own scale."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from regimes.directions import time_scale
+from regimes.jacobians import jacobian
+from regimes.jacobians.base import trainable
+from regimes.losses import logistic
+
+__all__ = ["homogeneity_gap", "normalised_margin", "smoothed_margin"]
+
+
+def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
+    r"""How far the outputs are from homogeneous in the trained parameters: :math:`|f(x_i) - \langle \nabla_w f(x_i), w \rangle|`.
+
+    Zero where ``f`` is homogeneous of degree one (Euler's identity). For a `TwoLayer` of which ``W`` alone is trained it is at
+    most ``kappa = sup |phi(z) - z phi'(z)|``.
+
+    Args:
+        net: a `TwoLayer` or any module.
+        x: ``(..., n, d)``.
+
+    Returns:
+        ``(..., n)``, one number an output.
+
+    Source: Cai et al. 2024, assumption of near-homogeneity.
+    """
+    J = jacobian(net, x)
+    return (J.outputs - J.jvp(J.parameters)).abs().detach()
+
+
+def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    r"""The margin for the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`, one number a run.
+
+    With the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width. Negative if a sample is on the
+    wrong side. It measures a direction only where the network is homogeneous of degree one in its trained parameters.
+
+    Args:
+        net: a `TwoLayer` or any module.
+        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)``.
+    """
+    with torch.no_grad():
+        return (y * net(x)).amin(-1) / _length(net)
+
+
+def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tensor:
+    r"""A margin made from the risk, :math:`\gamma^a = \sqrt c\,(\log\frac{1}{2nL} - \kappa) / |w|`, one number a run.
+
+    At most `normalised_margin` as soon as :math:`L \le 1/2n`. Computed from the logarithm of the risk, so that a risk that
+    underflows does no harm.
+
+    Args:
+        net: a `TwoLayer` or any module.
+        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)``.
+        kappa: of near-homogeneity: see `homogeneity_gap`.
+
+    Raises:
+        ValueError: for labels other than -1 and +1.
+
+    Source: Cai et al. 2024 (their auxiliary margin, with a mean in the risk).
+    """
+    with torch.no_grad():
+        n = x.shape[-2]
+        return (-logistic.log_value(net(x), y, n) - math.log(2 * n) - kappa) / _length(net)
+
+
+def _length(net: nn.Module) -> Tensor:
+    """``|w| / sqrt(c)`` of the trained parameters, one number a run."""
+    runs = len(getattr(net, "runs", ()))
+    square = sum(p.detach().flatten(runs).square().sum(-1) for p in trainable(net))
+    return (square / time_scale(net)).sqrt()

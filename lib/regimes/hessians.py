@@ -1,6 +1,6 @@
 r"""The Hessian of the mean loss by the parameters of a network, as a linear operator.
 
-With the Jacobian ``J`` of the outputs, and the slope :math:`\ell'_i` and curvature :math:`\ell''_i` of the loss in output space,
+With the Jacobian ``J`` of the outputs, and the slope :math:`\ell'_i` and curvature :math:`\ell''_i` of the loss in the outputs,
 
 .. math:: H = \frac1n \Big[ J^T \mathrm{diag}(\ell'')\, J + \sum_i \ell'_i\, \nabla^2 f_i \Big].
 
@@ -102,7 +102,7 @@ class TwoLayerHessian(Hessian):
         return (*hidden, *output)
 
     def dense(self) -> Tensor:
-        """``J^T diag(l'') J / n`` and what is left: a block for the weights of each unit, and one number a weight and output."""
+        """``J^T diag(l'') J / n`` and what is left: a block for the weights of each unit, a number a weight and output."""
         m, d = self.slope.shape[-1], self.X.shape[-1]
         J = [(self.v * self.slope)[..., None] * self.X[..., None, :]] * self.trains_W
         J = torch.cat([j.flatten(-2) for j in J] + [self.Phi] * self.trains_v, -1)
@@ -146,7 +146,7 @@ BACKENDS = {"closed form": TwoLayerHessian, "autograd": AutogradHessian}
 
 
 def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, backend: str = "auto") -> Hessian:
-    """The Hessian of the mean loss of ``net`` on the data, in the units of the loss: the time scale of the network is not in it.
+    """The Hessian of the mean loss of ``net``, in the units of the loss: the time scale of the network is not in it.
 
     Args:
         net: a `TwoLayer`, or any module.

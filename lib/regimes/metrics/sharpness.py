@@ -6,6 +6,7 @@ distance to a minimum of a quadratic by :math:`1 - \eta\lambda`. So it is stable
 """
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -16,10 +17,11 @@ from torch import Tensor, nn
 from regimes.directions import time_scale
 from regimes.hessians import Hessian, hessian
 from regimes.losses import Loss, squared
+from regimes.networks import TwoLayer
 
 __all__ = ["largest_eigenvalue", "sharpness", "sometimes"]
 
-FEW = 150  # parameters up to which the whole spectrum is cheaper than a dozen products
+FEW, FEWER = 150, 20  # parameters up to which the whole spectrum is cheaper than a dozen products: closed form, autograd
 
 
 def sharpness(
@@ -38,8 +40,8 @@ def sharpness(
         net: a `TwoLayer` (closed form, any run axes), or any module (double backward).
         x, y: the training data, ``(..., n, d)`` and ``(..., n)``.
         loss: see `regimes.losses`.
-        method: ``"dense"`` (all eigenvalues), ``"lanczos"`` (about a dozen products with the Hessian, run by run), or ``"auto"``:
-            dense up to 150 parameters.
+        method: ``"dense"`` (all eigenvalues), ``"lanczos"`` (about a dozen products with the Hessian, run by run), or
+            ``"auto"``: dense up to 150 parameters for a `TwoLayer`, up to 20 for other modules.
         backend: of `regimes.hessians.hessian`.
 
     Raises:
@@ -49,7 +51,8 @@ def sharpness(
     if method not in ("auto", "dense", "lanczos"):
         raise ValueError(f"sharpness is computed by 'dense' or 'lanczos', or 'auto' chooses; got {method!r}")
     runs = tuple(getattr(net, "runs", ()))
-    few = sum(p.numel() for p in net.parameters() if p.requires_grad) <= FEW * max(1, int(np.prod(runs)))
+    closed = isinstance(net, TwoLayer) and backend != "autograd"
+    few = sum(p.numel() for p in net.parameters() if p.requires_grad) <= (FEW if closed else FEWER) * math.prod(runs)
     if method == "dense" or (method == "auto" and few):
         H = hessian(net, x, y, loss=loss, backend=backend).dense()
         top = torch.linalg.eigvalsh(H)[..., -1]
@@ -62,8 +65,8 @@ def sharpness(
 def largest_eigenvalue(H: Hessian, tol: float = 1e-4) -> float:
     """The largest algebraic eigenvalue of the Hessian of one run, by Lanczos iteration (SciPy's ``eigsh``, ``which="LA"``).
 
-    ``tol`` bounds the residual ``|H q - lambda q|`` relative to ``lambda``; the error of ``lambda`` is of its square, about 1e-8.
-    From a start that is always the same, so that equal parameters give equal numbers. One or two parameters go the dense way.
+    ``tol`` bounds the residual ``|H q - lambda q|`` relative to ``lambda``; the error of ``lambda`` is of its square, about
+    1e-8. The start is always the same, so that equal parameters give equal numbers. One or two parameters go the dense way.
     """
     if H.size < 3:
         return torch.linalg.eigvalsh(H.dense())[..., -1].item()

@@ -1,9 +1,9 @@
 """Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
 
-from regimes.problems.images import digits
+from regimes.problems.images import digits, even_odd
 from regimes.problems.parity import parity
 from regimes.problems.problem import Problem
-from regimes.problems.regression import linear_regression, teacher_student, wave
+from regimes.problems.regression import chebyshev, linear_regression, teacher_student, wave
 from regimes.problems.separation import NotSeparable, Separation, is_separable, separation
 from regimes.problems.ten_digits import HALVES, Images, ten_digits
 from regimes.problems.two_classes import digits_in_the_ball, five_points, tug_of_war, two_points, xor
@@ -14,8 +14,10 @@ __all__ = [
     "NotSeparable",
     "Problem",
     "Separation",
+    "chebyshev",
     "digits",
     "digits_in_the_ball",
+    "even_odd",
     "five_points",
     "is_separable",
     "linear_regression",

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from regimes.problems.problem import Problem
 
-__all__ = ["digits", "load_images", "shuffled_pair"]
+__all__ = ["digits", "even_odd", "load_images", "shuffled_pair"]
 
 SUMS = (561718, 8070)  # of all pixels, of all labels
 
@@ -45,6 +45,30 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, unit: bool = False,
     else:
         train = x[..., :n, :]
         x = (x - train.mean(-2, keepdim=True)) / (train.std((-1, -2), keepdim=True) * 8)
+    return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
+
+
+def even_odd(n: int = 200, *, seed: int | Tensor = 0) -> Problem:
+    """All ten digits with labels +1 for even and -1 for odd ones: two classes that are not linearly separable.
+
+    Pixels are centred by the mean training image and divided by one number, so that the longest training image has length 3.
+
+    Args:
+        n: number of training images; all others are the test set.
+        seed: of the shuffle; a tensor gives one run a seed.
+
+    Raises:
+        ValueError: for ``n`` that leaves no test image.
+    """
+    images, target = load_images()
+    if not 1 <= n < len(images):
+        raise ValueError(f"there are {len(images)} images: n must be from 1 to {len(images) - 1}; got {n}")
+    seed = torch.as_tensor(seed)
+    order = [torch.randperm(len(images), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
+    order = torch.stack(order).reshape(*seed.shape, -1)
+    x, y = images[order], 1.0 - 2.0 * (target[order] % 2).double()
+    x = x - x[..., :n, :].mean(-2, keepdim=True)
+    x = 3 * x / x[..., :n, :].norm(dim=-1, keepdim=True).amax(-2, keepdim=True)
     return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from regimes.networks import TwoLayer
 from regimes.problems.problem import Problem
 
-__all__ = ["linear_regression", "teacher_student", "wave"]
+__all__ = ["chebyshev", "linear_regression", "teacher_student", "wave"]
 
 
 def teacher_student(
@@ -119,6 +119,21 @@ def wave(n: int = 8) -> Problem:
     y, y_grid = (torch.sin(2.2 * t[:, 0]) + 0.3 * t[:, 0] for t in (x, grid))
     size = y_grid.square().mean().sqrt()
     return Problem(x, y / size, grid, y_grid / size)
+
+
+def chebyshev(degree: int = 3, n: int = 20) -> Problem:
+    """A Chebyshev polynomial on ``n`` equally spaced points on [-1, 1], ``cos(degree arccos x)``; the test grid is finer.
+
+    Raises:
+        ValueError: for a degree below one, or fewer than two points.
+
+    Source: Cohen et al. 2021 (published code), for the task.
+    """
+    if degree < 1 or n < 2:
+        raise ValueError(f"a degree of at least one and two points are needed; got {degree=}, {n=}")
+    x, grid = (torch.linspace(-1, 1, k, dtype=torch.float64)[:, None] for k in (n, 200))
+    y, y_grid = (torch.cos(degree * torch.arccos(t[:, 0])) for t in (x, grid))
+    return Problem(x, y, grid, y_grid)
 
 
 def _draws(seed: Tensor, n: int, d: int) -> tuple[Tensor, Tensor]:

@@ -70,7 +70,9 @@ def five_points() -> tuple[Tensor, Tensor]:
     return torch.tensor(x, dtype=torch.float64), _labels(1, 1, -1, 1, 1)
 
 
-def digits_in_the_ball(first: int = 3, second: int = 8, *, n: int = 100, centred: bool = True, seed: int | Tensor = 0) -> Problem:
+def digits_in_the_ball(
+    first: int = 3, second: int = 8, *, n: int = 100, centred: bool = True, seed: int | Tensor = 0
+) -> Problem:
     """Two digits as in `regimes.problems.digits`, scaled so that the longest training image has length one.
 
     Args:

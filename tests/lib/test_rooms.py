@@ -11,9 +11,9 @@ import regimes
 HOUSE = Path(regimes.__file__).parent
 FLOORS = {
     1: ["networks", "jacobians", "losses", "problems", "linalg"],
-    2: ["directions", "exact", "hessians", "kernels", "linear"],
+    2: ["directions", "exact", "hessians", "kernels", "linear", "population"],
     3: ["optimizers", "flows", "metrics"],
-    4: ["training", "sweep"],
+    4: ["online", "sweep", "training"],
     5: ["figures", "ledger", "claims"],
     6: ["explore", "checks", "course"],
 }

@@ -4,9 +4,22 @@ Symbols follow ``docs/NOTATION.md``: ``n`` samples, ``d`` inputs, ``m`` hidden u
 """
 
 from regimes.networks.activations import ACTIVATIONS, Activation, get_activation, leaky
+from regimes.networks.committee import committee
 from regimes.networks.reversible import HalfLayer, Reversible
 from regimes.networks.signs import fix_signs
 from regimes.networks.two_layer import SCALINGS, TwoLayer
 from regimes.networks.two_layer_linear import TwoLayerLinear
 
-__all__ = ["ACTIVATIONS", "SCALINGS", "Activation", "HalfLayer", "Reversible", "TwoLayer", "TwoLayerLinear", "fix_signs", "get_activation", "leaky"]
+__all__ = [
+    "ACTIVATIONS",
+    "SCALINGS",
+    "Activation",
+    "HalfLayer",
+    "Reversible",
+    "TwoLayer",
+    "TwoLayerLinear",
+    "committee",
+    "fix_signs",
+    "get_activation",
+    "leaky",
+]

@@ -1,5 +1,6 @@
 """Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
 
+from regimes.problems.committees import orthonormal_units, unit_vectors
 from regimes.problems.images import digits, even_odd
 from regimes.problems.parity import parity
 from regimes.problems.problem import Problem
@@ -21,12 +22,14 @@ __all__ = [
     "five_points",
     "is_separable",
     "linear_regression",
+    "orthonormal_units",
     "parity",
     "separation",
     "teacher_student",
     "ten_digits",
     "tug_of_war",
     "two_points",
+    "unit_vectors",
     "wave",
     "xor",
 ]

@@ -1,0 +1,183 @@
+r"""One-pass SGD: a fresh sample at each step, on committees with Gaussian inputs.
+
+The step on one sample is :math:`w_j \leftarrow w_j + \frac{\eta}{d} E\, \phi'(u_j)\, x`, that of `GradientDescent` with ``lr = eta / d`` on a batch of one;
+``eta`` is the learning rate of the literature divided by the width. Time is ``eta * steps / d``, the sum of the step sizes.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.special import erf
+from torch import Tensor
+
+from regimes.networks import TwoLayer
+from regimes.population import overlap_risk, population_risk
+from regimes.training import Diverged, Trace, progress
+
+__all__ = ["one_pass", "overlap_chain", "overlaps"]
+
+CHUNK = 64  # samples drawn at once
+
+
+def overlaps(net: TwoLayer, teacher: TwoLayer) -> tuple[Tensor, Tensor]:
+    """``Q = W W^T`` (..., p, p) and ``M = W W*^T`` (..., p, k) of student and teacher."""
+    W = net.W.detach()
+    return W @ W.mT, W @ teacher.W.detach().mT
+
+
+@torch.no_grad()
+def one_pass(
+    net: TwoLayer,
+    teacher: TwoLayer,
+    eta: float,
+    steps: int,
+    *,
+    label_noise: float = 0.0,
+    seed: int | Tensor = 0,
+    at: Sequence[int] | None = None,
+) -> Trace:
+    """Take ``steps`` steps of one-pass SGD and record risk and overlaps.
+
+    Args:
+        net: the student, a `committee` or a stack of them (hidden weights move, ``v`` is frozen).
+        teacher: the teacher, with the same runs or none.
+        eta: learning rate over width: a step moves ``W`` by ``eta / d`` times the error, the slope and the sample.
+        label_noise: the variance ``Delta`` of the noise on the labels.
+        seed: of the samples; an integer, or one a run: run ``i`` of a stack sees what a single network with its seed would see.
+        at: after how many steps to record; the start and the end unless given.
+
+    Returns:
+        a `Trace` whose loss is the exact population risk, with ``Q`` and ``M`` measured.
+
+    Raises:
+        ValueError: for a trained ``v``, no step, seeds of another shape than the runs, or ``at`` outside the run.
+        Diverged: where the risk is no longer finite, at the record that shows it.
+    """
+    if net.v.requires_grad or net.bias:
+        raise ValueError(
+            "one-pass SGD moves hidden weights alone: freeze v and leave out biases (regimes.networks.committee does)"
+        )
+    records, draws = _records(at, steps), _Samples(net, seed, label_noise)
+    rows, lr = [], eta / net.inputs * net.time_scale * net.scale
+    W, v = net.W.unsqueeze(0) if not net.runs else net.W.flatten(0, -3), net.v.reshape(-1, net.width)
+    W_teacher = teacher.W.expand(*net.runs, -1, -1).reshape(-1, *teacher.W.shape[-2:])
+    v_teacher = teacher.scale * teacher.v.expand(*net.runs, -1).reshape(-1, teacher.width, 1)
+    for k in progress(range(steps + 1), "one-pass SGD"):
+        if k in records:
+            _record(rows, k, eta / net.inputs, population_risk(net, teacher), *overlaps(net, teacher))
+        if k % CHUNK == 0:
+            x, zeta = draws(min(CHUNK, steps - k))
+            labels = (teacher.activation(x @ W_teacher.mT)[0] @ v_teacher)[..., 0] + zeta
+        if k < steps:
+            sample = x[:, k % CHUNK]
+            phi, slope = net.activation(torch.bmm(W, sample[..., None])[..., 0])
+            error = labels[:, k % CHUNK] - net.scale * (phi * v).sum(-1)
+            W.baddbmm_((lr * error[:, None] * v * slope)[..., None], sample[:, None, :])
+    return _trace(rows)
+
+
+class _Samples:
+    """Inputs ``(b, n, d)`` and label noise ``(b, n)``, each run from its own generator."""
+
+    def __init__(self, net: TwoLayer, seed: int | Tensor, label_noise: float):
+        seed = torch.as_tensor(seed)
+        count = math.prod(net.runs)
+        if seed.ndim and tuple(seed.shape) != net.runs:
+            raise ValueError(f"one seed for all runs or one a run, {net.runs}; got seeds of shape {tuple(seed.shape)}")
+        if label_noise < 0:
+            raise ValueError(f"label noise is a variance, at least zero; got {label_noise}")
+        each = seed.flatten().tolist() if seed.ndim else [int(seed) + i for i in range(count)]
+        self.generators = [torch.Generator().manual_seed(s) for s in each]
+        self.like, self.inputs, self.spread = net.W, net.inputs, label_noise**0.5
+
+    def __call__(self, n: int) -> tuple[Tensor, Tensor]:
+        draws = torch.stack([torch.randn(n, self.inputs + 1, generator=g, dtype=torch.float64) for g in self.generators])
+        draws = draws.to(self.like)
+        return draws[..., :-1].contiguous(), self.spread * draws[..., -1]
+
+
+def overlap_chain(
+    Q: np.ndarray,
+    M: np.ndarray,
+    d: int,
+    eta: float,
+    steps: int,
+    *,
+    label_noise: float = 0.0,
+    seed: int = 0,
+    at: Sequence[int] | None = None,
+) -> Trace:
+    r"""The same process for the overlaps alone: ``(Q, M)`` is itself a Markov chain, whose steps cost the same at every ``d``.
+
+    Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^\top)^{1/2} z'`, and the rest
+    of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; a step changes the overlaps by these numbers only. Same law as
+    `one_pass` with an orthonormal teacher of erf units; other random numbers.
+
+    Args:
+        Q, M: ``(p, p)`` and ``(p, k)`` or with run axes in front; ``(b, p, p)`` are ``b`` independent runs.
+        d: inputs, more than ``p + k``.
+        eta, steps, label_noise, at: as for `one_pass`.
+        seed: of NumPy's generator, for all runs together.
+
+    Raises:
+        ValueError: for ``d <= p + k``, and as `one_pass`.
+        Diverged: as `one_pass`.
+    """
+    Q, M = np.array(Q, dtype=float), np.array(M, dtype=float)
+    p, k = M.shape[-2:]
+    if d <= p + k:
+        raise ValueError(f"the fields of p = {p} and k = {k} units need more than p + k inputs; got d = {d}")
+    rng, records, rows = np.random.default_rng(seed), _records(at, steps), []
+    runs = M.shape[:-2]
+    for n in progress(range(steps + 1), "overlaps of one-pass SGD"):
+        if n in records:
+            q, m = torch.from_numpy(Q.copy()), torch.from_numpy(M.copy())
+            _record(rows, n, eta / d, overlap_risk(q, m), q, m)
+        if n % CHUNK == 0:
+            z, other = rng.standard_normal((CHUNK, *runs, k)), rng.standard_normal((CHUNK, *runs, p))
+            length = ((z**2).sum(-1) + (other**2).sum(-1) + rng.chisquare(d - k - p, (CHUNK, *runs))) / d
+            label = erf(z / math.sqrt(2)).mean(-1) + label_noise**0.5 * rng.standard_normal((CHUNK, *runs))
+        if n < steps:
+            i = n % CHUNK
+            u = (M @ z[i][..., None] + _root(Q - M @ np.swapaxes(M, -1, -2)) @ other[i][..., None])[..., 0]
+            move = eta * (label[i] - erf(u / math.sqrt(2)).mean(-1))[..., None] * math.sqrt(2 / math.pi) * np.exp(-u * u / 2)
+            M += move[..., None] * z[i][..., None, :] / d
+            both = move[..., None] * (u + move * (length[i] / 2)[..., None])[..., None, :]
+            Q += (both + np.swapaxes(both, -1, -2)) / d
+    return _trace(rows)
+
+
+def _root(G: np.ndarray) -> np.ndarray:
+    """A matrix ``L`` with ``L L^T = G``; where learning is perfect ``G`` is zero up to rounding, and may be negative by it."""
+    try:
+        return np.linalg.cholesky(G + 1e-13 * np.eye(G.shape[-1]))
+    except np.linalg.LinAlgError:
+        lam, V = np.linalg.eigh(G)
+        return V * np.sqrt(np.maximum(lam, 0))[..., None, :]
+
+
+def _records(at: Sequence[int] | None, steps: int) -> set[int]:
+    records = {0, steps} if at is None else {int(k) for k in at}
+    if steps < 1 or not records or min(records) < 0 or max(records) > steps:
+        raise ValueError(f"at least one step, and records from 0 to steps are needed; got {steps=}, at={sorted(records)[:9]}")
+    return records
+
+
+def _record(rows: list, k: int, lr: float, risk: Tensor, Q: Tensor, M: Tensor) -> None:
+    row = (torch.tensor(k), torch.tensor(lr * k, dtype=torch.float64), risk.cpu(), Q.cpu(), M.cpu())
+    lost = ~(torch.isfinite(risk) & torch.isfinite(Q.diagonal(dim1=-2, dim2=-1)).all(-1))
+    if lost.any():
+        raise Diverged(
+            k,
+            lost,
+            _trace(rows),
+            "the norms of the units have outgrown every bound; beyond eta = 5.44 (less for few units) no solution is stable",
+        )
+    rows.append(row)
+
+
+def _trace(rows: list) -> Trace:
+    step, time, risk, Q, M = map(torch.stack, zip(*rows, strict=True)) if rows else [torch.empty(0)] * 5
+    return Trace(step, time, risk, {"Q": Q, "M": M})

@@ -1,0 +1,149 @@
+r"""The phases of one-pass SGD in high dimension, and the heights of its plateaus.
+
+Learning rate and width scale with the number of inputs: :math:`\gamma = \gamma_0 d^{-\delta}`, :math:`p = p_0 d^{\kappa}`, so that the
+step :math:`\eta = \gamma/p = (\gamma_0/p_0)\, d^{-(\kappa+\delta)}`. Committees are means of erf units, as in
+`regimes.theory.online_sgd`.
+
+Source: Veiga et al. 2022 for regions and times; the heights are derived from their ODE.
+"""
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+
+from regimes.theory.online_sgd import coefficients, covariance, drift, noise
+
+__all__ = [
+    "PHASES",
+    "critical_eta",
+    "fluctuation_exponent",
+    "noise_plateau",
+    "published_phase",
+    "phase",
+    "start_risk",
+    "step_to_time",
+    "unspecialised_plateau",
+]
+
+PHASES = ("perfect learning", "plateau", "bad learning", "no ODE")
+TOLERANCE = 1e-12  # exponents are sums of decimal fractions: 0.3 - 0.1 - 0.2 is not zero
+
+
+def phase(kappa: float, delta: float) -> str:
+    """The phase of a point of the diagram; one of `PHASES`.
+
+    Perfect learning for ``kappa + delta > 0``, the plateau on the line of zero, bad learning down to ``-1/2``, and below, where
+    single steps change the overlaps by amounts of order one, no ODE.
+
+    Raises:
+        ValueError: for ``kappa < 0``.
+
+    >>> phase(0.5, 0), phase(0.3, -(0.1 + 0.2)), phase(1.25, -1.5), phase(0, -0.5)
+    ('perfect learning', 'plateau', 'bad learning', 'no ODE')
+    """
+    if kappa < 0:
+        raise ValueError(f"the width grows as d^kappa with kappa >= 0; got {kappa}")
+    return _of(kappa + delta, lowest=-0.5)
+
+
+def published_phase(kappa: float, delta: float) -> str:
+    """The same by the condition of the published code, bad learning for ``kappa < -delta < (kappa + 1) / 2``.
+
+    It agrees with `phase` at ``kappa = 0`` and leaves no bad learning from ``kappa = 1`` on.
+    """
+    return _of(kappa + delta, lowest=(kappa - 1) / 2)
+
+
+def _of(total: float, lowest: float) -> str:
+    if abs(total) < TOLERANCE:
+        return "plateau"
+    if total > 0:
+        return "perfect learning"
+    return "bad learning" if total > lowest + TOLERANCE else "no ODE"
+
+
+def step_to_time(steps: float, d: int, kappa: float, delta: float) -> float:
+    r"""The natural time of a phase after a number of steps: :math:`\nu / d^{1+\kappa+\delta}`, in bad learning :math:`\nu / d^{1+2(\kappa+\delta)}`.
+
+    In the first two phases it is the sum of the step sizes, ``eta * steps / d``, up to the factor ``gamma_0 / p_0``.
+
+    Raises:
+        ValueError: where there is no ODE, and hence no time.
+    """
+    where, total = phase(kappa, delta), kappa + delta
+    if where == "no ODE":
+        raise ValueError(f"kappa + delta = {total:g} <= -1/2: single steps are of order one, so steps are not a time here")
+    return steps / d ** (1 + (2 * total if where == "bad learning" else total))
+
+
+def fluctuation_exponent(total: float) -> float:
+    """The exponent of ``d`` in the distance between SGD and its ODE at ``kappa + delta = total``, in natural time.
+
+    Half the exponent of one step in that time: ``-(1 + total) / 2``, in bad learning ``-(1 + 2 total) / 2``, which is zero at
+    ``total = -1/2``.
+    """
+    return -(1 + (total if total >= 0 else 2 * total)) / 2
+
+
+def start_risk(p: int, k: int) -> float:
+    """The risk ``(1/p + 1/k) / 6`` of unit vectors that are orthogonal to each other and to the teacher (``Q = P = I``, ``M = 0``)."""
+    return (1 / p + 1 / k) / 6
+
+
+def unspecialised_plateau(k: int) -> float:
+    r"""The risk :math:`\frac{1}{6k} - \frac1\pi \arcsin\frac1{2k}` where all student units are one and the same, at its best.
+
+    Gradient flow; any width; orthonormal teacher. There ``Q = 1/(2k-1)`` and ``M = 1/sqrt(k(2k-1))``.
+
+    >>> f"{unspecialised_plateau(4):.5e}"
+    '1.77358e-03'
+    """
+    return 1 / (6 * k) - math.asin(1 / (2 * k)) / math.pi
+
+
+def noise_plateau(eta: float, label_noise: float) -> float:
+    r"""The risk that label noise leaves: :math:`\frac\Delta2 \frac{a}{1-a}`, :math:`a = \frac{\eta}{\pi\sqrt3} = 0.184\,\eta`.
+
+    Near a solution with unit vectors SGD is linear regression with noise: each step adds ``eta^2 E[g'^2] (2R + Delta)`` to what
+    drift removes in proportion to ``2 eta R``. To first order in the risk.
+
+    Raises:
+        ValueError: from ``eta = pi sqrt(3) = 5.44`` on, where the sum diverges; the ODE is unstable before (`critical_eta`).
+
+    >>> f"{noise_plateau(1.0, 1e-3):.3e}"
+    '1.126e-04'
+    """
+    a = eta / (math.pi * math.sqrt(3))
+    if not 0 <= a < 1:
+        raise ValueError(
+            f"eta = {eta:g} has no noise plateau: with eta >= pi sqrt(3) = {math.pi * math.sqrt(3):.3g} a step adds more than "
+            "the drift removes. Use a smaller learning rate or more units"
+        )
+    return label_noise / 2 * a / (1 - a)
+
+
+def critical_eta(k: int) -> float:
+    """The step at which the solution ``Q = M = I`` of ``p = k`` units loses its stability, without label noise.
+
+    Beyond it SGD drives the norms up instead of learning. The rightmost eigenvalue of the linearised ODE is zero there.
+
+    >>> round(critical_eta(1), 3), round(critical_eta(4), 3)
+    (4.056, 4.998)
+    """
+    c, (i, j) = coefficients(k, k), np.triu_indices(k)
+    start, h = np.concatenate([np.eye(k)[i, j], np.eye(k).ravel()]), 1e-6
+
+    def field(y, eta):
+        Q = np.zeros((k, k))
+        Q[i, j] = Q[j, i] = y[: len(i)]
+        omega = covariance(Q, y[len(i) :].reshape(k, k), np.eye(k))
+        J = drift(omega, c, k)
+        return np.concatenate([(J[:, :k] + J[:, :k].T)[i, j] + eta * noise(omega, c, i, j, 0.0), J[:, k:].ravel()])
+
+    def rightmost(eta):
+        sides = h * np.eye(len(start))
+        jacobian = np.stack([(field(start + s, eta) - field(start - s, eta)) / (2 * h) for s in sides], 1)
+        return np.linalg.eigvals(jacobian).real.max()
+
+    return brentq(rightmost, 1.0, math.pi * math.sqrt(3), xtol=1e-6)

@@ -1,0 +1,100 @@
+r"""A committee whose students stand in equal groups, one a teacher unit: five numbers instead of ``p(p+1)/2 + pk``.
+
+Each of the ``k`` groups has ``K = p/k`` students. The overlaps are ``q`` (a student with itself), ``c`` (two of one group), ``e`` (of
+two groups), ``m`` (with the own teacher unit) and ``n`` (with another). Such a start stays such. Because ``K`` enters as a
+multiplicity, it may be any real number of at least one, and a width of a million costs no more than one of two.
+
+Source: the reduction is ours; the ODE is that of `regimes.theory.online_sgd`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy import ndarray
+
+from regimes.theory.online_sgd import Alike, drift, follow, noise, risk
+
+__all__ = ["SymmetricPath", "integrate_symmetric"]
+
+Q, C, E, M, N, ONE, ZERO = range(7)  # places in the vector (q, c, e, m, n, 1, 0)
+
+
+class SymmetricPath(NamedTuple):
+    """A solution, all ``(t,)``: time (the sum of the step sizes), the five overlaps, and the risk without label noise."""
+
+    time: ndarray
+    q: ndarray
+    c: ndarray
+    e: ndarray
+    m: ndarray
+    n: ndarray
+    risk: ndarray
+
+
+def integrate_symmetric(
+    k: int,
+    students: float,
+    time: ndarray,
+    *,
+    eta: float,
+    label_noise: float = 0.0,
+    start: tuple[float, float, float, float, float] = (1.0, 0.0, 0.0, 0.01, 0.0),
+    keep: str = "both",
+    rtol: float = 1e-6,
+) -> SymmetricPath:
+    """The five overlaps of one-pass SGD with step ``eta / d``; the teacher is orthonormal.
+
+    Args:
+        k: units of the teacher, at least two.
+        students: ``K``, student units a teacher unit.
+        time, eta, label_noise, keep, rtol: as for `regimes.theory.online_sgd.integrate`.
+        start: ``q, c, e, m, n``. With ``m = n`` the plateau is never left.
+
+    Raises:
+        ValueError: for ``k < 2``, ``K < 1``, or ``m = n`` at the start.
+    """
+    if k < 2 or students < 1:
+        raise ValueError(f"groups need k >= 2 teacher units and at least one student each; got {k=}, {students=}")
+    if start[3] == start[4]:
+        raise ValueError(f"with m = n = {start[3]:g} the students never specialise: start with m different from n")
+    places, each, coefficients = _classes(k, students)
+    first, other = np.zeros(3, int), np.arange(3)  # the student, and itself, a mate, a stranger
+
+    def omega(y):
+        return np.concatenate([y, np.broadcast_to([1.0, 0.0], (*y.shape[:-1], 2))], -1)[..., places]
+
+    def alike(y):
+        q, c = y[..., 0:1], y[..., 1:2]
+        return Alike(
+            each, np.concatenate([np.zeros((*y.shape[:-1], 3)), np.repeat(q - c, k, -1), np.zeros((*y.shape[:-1], k))], -1)
+        )
+
+    def moves(y):
+        J = drift(omega(y), coefficients, 1)[..., 0, :]
+        return np.concatenate([2 * J[..., :3], J[..., -k : 2 - k or None]], -1)
+
+    def shakes(y):
+        return np.concatenate([noise(omega(y), coefficients, first, other, label_noise, alike(y)), np.zeros(2)])
+
+    y = follow(moves, shakes, np.array(start, dtype=float), time, eta=eta, keep=keep, rtol=rtol)
+    return SymmetricPath(np.asarray(time), *y.T, risk(omega(y), coefficients, alike(y)))
+
+
+def _classes(k: int, students: float) -> tuple[ndarray, ndarray, ndarray]:
+    """Places of the overlaps, coefficients of single units and of whole classes of units.
+
+    In this order: a student, a mate of its group, a stranger of the second group; the rest of each group; the teacher units.
+    (For ``K = 1`` the rest of the first group has -1 members, which takes the mate out again, exactly.)
+    """
+    group = np.concatenate([[0, 0, 1], np.arange(k), np.arange(k)])
+    teacher = np.arange(3 + 2 * k) >= 3 + k
+    same = group[:, None] == group
+    places = np.where(same, C, E)
+    places = np.where(teacher[:, None] | teacher, np.where(same, M, N), places)
+    places = np.where(teacher[:, None] & teacher, np.where(same, ONE, ZERO), places)
+    np.fill_diagonal(places, np.where(teacher, ONE, Q))
+    rest = np.full(k, students, dtype=float)
+    rest[:2] -= 2, 1
+    sizes = np.concatenate([np.ones(3), rest, np.ones(k)])
+    each = np.where(teacher, 1 / k, -1 / (k * students))
+    return places, each, sizes * each

@@ -53,7 +53,13 @@ class SmallestEigenvalue:
 
 
 class Unsolvable(ValueError):
-    """The kernel is not finite, or the damping is lost in its rounding."""
+    """No step can be computed: the kernel is not finite, or the damping is lost in its rounding.
+
+    Attributes:
+        why: what that means in the middle of a run.
+    """
+
+    why = "the kernel has outgrown the precision and the damping"
 
 
 class Singular(Unsolvable):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from regimes.linalg import Unsolvable
 
-__all__ = ["CrossEntropy", "Logistic", "Loss", "Squared", "logistic", "squared"]
+__all__ = ["CrossEntropy", "Logistic", "Loss", "Overflow", "Squared", "logistic", "squared"]
 
 
 class Loss(Protocol):
@@ -84,6 +84,12 @@ class Logistic:
         return torch.sigmoid(f) * torch.sigmoid(-f)
 
 
+class Overflow(Unsolvable):
+    """A Newton step in output space is too large for the machine's numbers."""
+
+    why = "a Newton step in output space overflows"
+
+
 @dataclass(frozen=True)
 class CrossEntropy:
     r"""Cross entropy of several classes: :math:`L = -\frac1n \sum_i \sum_c y_{ic} \log p_{ic}` with ``p = softmax(f)``.
@@ -118,14 +124,14 @@ class CrossEntropy:
         As large as one over the probability of the right class: explosive where the network is confident and wrong.
 
         Raises:
-            regimes.linalg.Unsolvable: (a ValueError) where that overflows.
+            Overflow: (a ValueError) where that is too large for the machine's numbers.
         """
         log_p, y = torch.log_softmax(self._split(f), -1), self._split(y, True)
         ratio = torch.where(y > 0, y * torch.exp(-log_p), 0.0)
         if not torch.isfinite(ratio).all():
             least = torch.where(y > 0, log_p, 0.0).min().item() / math.log(10)
-            raise Unsolvable(
-                f"a network gives the right class a probability of 10^{least:.0f}: a Newton step in output space is one over "
+            raise Overflow(
+                f"the probability of a right class is 10 to the power {least:.3g}: a Newton step in output space is one over "
                 "it, and overflows. Use a smaller step (0.1 or less), or newton=False"
             )
         return (ratio.mean(-1, keepdim=True) - ratio).flatten(-2)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from regimes.directions import Direction
-from regimes.exact import Inexact
 from regimes.linalg import Singular, Unsolvable
 
 __all__ = ["Diverged", "Trace", "progress", "train"]
@@ -55,6 +54,25 @@ class Trace:
         below = self.relative < tolerance
         first = self.step[below.int().argmax(0)]
         return torch.where(below.any(0), first, torch.full_like(first, -1))
+
+    def first_below(self, level: float, name: str) -> dict[str, Tensor]:
+        """All that was measured at the first record with ``measured[name] <= level``, run by run; ``(..., runs)`` each.
+
+        To compare runs at the same training loss, measure it: ``loss`` here is that of a batch if there are batches.
+
+        Args:
+            level: a number.
+            name: of a measurement with one number a run, ``(k, runs)``.
+
+        Raises:
+            ValueError: if a run never gets there.
+        """
+        below = self.measured[name] <= level
+        if not below.any(0).all():
+            least = self.measured[name].amin(0).max()
+            raise ValueError(f"a run never comes below {name} = {level:g}: its smallest is {least:.3g}. Take more steps")
+        first, runs = below.int().argmax(0), torch.arange(below.shape[1])
+        return {key: value[first, ..., runs].movedim(0, -1) for key, value in self.measured.items()}
 
     def rate(self, between: tuple[float, float] = (0.5, 1e-4)) -> Tensor:
         """The rate ``-d(log L)/dt``, fitted by least squares to the records with ``L / L_0`` inside ``between``.
@@ -173,12 +191,10 @@ def _direction(optimizer, x, y, k, rows) -> Direction:
         if k == 0:
             raise
         trace = _trace(rows)
-        if isinstance(error, Inexact):
-            raise Diverged(k, torch.ones_like(trace.loss[-1], dtype=torch.bool), trace, "its steps are not exact") from error
         if isinstance(error, Singular):
             raise Diverged(k, error.runs.cpu(), trace, "the kernel has become singular at this precision") from error
         runs = torch.ones_like(trace.loss[-1], dtype=torch.bool)
-        raise Diverged(k, runs, trace, "the kernel has outgrown the precision and the damping") from error
+        raise Diverged(k, runs, trace, error.why) from error
 
 
 @torch.no_grad()

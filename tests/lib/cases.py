@@ -10,8 +10,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, TwoLayerJacobian, TwoLayerLinearJacobian
-from regimes.networks import TwoLayer, TwoLayerLinear
+from regimes.jacobians import (
+    AutogradJacobian,
+    LayerwiseJacobian,
+    ReversibleJacobian,
+    TwoLayerJacobian,
+    TwoLayerLinearJacobian,
+)
+from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
 
 N, D, M = 11, 3, 17
 WIDE = 14  # inputs of the linear networks
@@ -46,6 +52,14 @@ def two_layer(**options):
 def linear(outputs=3, **options):
     """Inputs of more axes than there are samples: their null space is what lesson 04 is about."""
     return TwoLayerLinear(WIDE, outputs, M, **{"std": 0.4, "output_std": 0.9, "seed": 5, **options})
+
+
+def reversible(outputs=3, **options):
+    """Two blocks on halves of three inputs, with weights and biases that are not small."""
+    net = Reversible(2 * D, outputs, M, **{"std": 0.3, "seed": 5, **options})
+    with torch.no_grad():
+        net.W[..., -1, :] += 0.2
+    return net
 
 
 def perceptron(outputs=1, activation=nn.SiLU, bias=True):
@@ -143,6 +157,10 @@ CASES = {
     "linear, one output": Case(lambda: linear(1), TwoLayerLinearJacobian, (WIDE,)),
     "linear, U frozen": Case(lambda: frozen(linear(), "U"), TwoLayerLinearJacobian, (WIDE,)),
     "linear, V frozen": Case(lambda: frozen(linear(), "V"), TwoLayerLinearJacobian, (WIDE,)),
+    "reversible": Case(reversible, ReversibleJacobian, (2 * D,)),
+    "reversible, three blocks, tanh, from zero": Case(
+        lambda: reversible(2, blocks=3, activation="tanh", from_zero=True), ReversibleJacobian, (2 * D,)
+    ),
     "perceptron": Case(perceptron, LayerwiseJacobian),
     "perceptron, three outputs": Case(lambda: perceptron(3), LayerwiseJacobian),
     "perceptron, no bias": Case(lambda: perceptron(2, bias=False), LayerwiseJacobian),

@@ -25,7 +25,7 @@ class ReversibleJacobian(Jacobian):
         self.net, self.parameters = net, trainable(net)
         with torch.no_grad():
             self.x, self.z = x, net.encode(x)
-        f = self.z @ net.u
+            f = net.read(self.z, x)
         self.shape, self.samples, self.outputs = f.shape, f.shape[-2], f.flatten(-2)
 
     @torch.no_grad()

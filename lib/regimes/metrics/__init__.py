@@ -1,11 +1,13 @@
 """What to measure about a network."""
 
 from regimes.metrics.batches import accuracy, batch_changes
+from regimes.metrics.departure import departure
 from regimes.metrics.features import feature_movement, refit, weighted_cosine_distance
+from regimes.metrics.from_start import compared_with, reconstruction
 from regimes.metrics.kernel import condition_number, kernel_cosine, kernel_distance, spectrum
 from regimes.metrics.loss import loss_on, loss_rate
 from regimes.metrics.margins import homogeneity_gap, normalised_margin, smoothed_margin
-from regimes.metrics.phases import Phases, phase_switch
+from regimes.metrics.phases import Phases, largest_fall, phase_switch, rises
 from regimes.metrics.representation import cka, participation_ratio
 from regimes.metrics.sharpness import sharpness, sometimes
 
@@ -14,17 +16,22 @@ __all__ = [
     "accuracy",
     "batch_changes",
     "cka",
+    "compared_with",
     "condition_number",
+    "departure",
     "feature_movement",
     "homogeneity_gap",
     "kernel_cosine",
     "kernel_distance",
+    "largest_fall",
     "loss_on",
     "loss_rate",
     "normalised_margin",
     "participation_ratio",
     "phase_switch",
+    "reconstruction",
     "refit",
+    "rises",
     "sharpness",
     "smoothed_margin",
     "sometimes",

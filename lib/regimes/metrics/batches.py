@@ -1,5 +1,7 @@
 """What a step does to the batch it was computed on, and to the next one."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -7,30 +9,36 @@ from regimes.losses import Loss, squared
 from regimes.metrics.loss import loss_on
 from regimes.optimizers import DirectionOptimizer
 
-__all__ = ["accuracy", "batch_change"]
-
-Batch = tuple[Tensor, Tensor]
+__all__ = ["accuracy", "batch_changes"]
 
 
-def batch_change(optimizer: DirectionOptimizer, own: Batch, other: Batch, *, loss: Loss = squared) -> tuple[Tensor, Tensor]:
-    """Take one step on the batch ``own``; by what share that changed the loss on it, and on the batch ``other``.
+def batch_changes(
+    optimizer: DirectionOptimizer, batches: Iterator[tuple[Tensor, Tensor]], steps: int, *, loss: Loss = squared
+) -> Tensor:
+    """Take a step on each of ``steps`` batches; by what share that changes the loss on this batch, and on the next one.
 
-    Negative is better. A step that generalises lowers both; one that only fits its batch lowers the first.
+    A step that generalises lowers both; one that only fits its batch lowers the first.
 
     Args:
         optimizer: see `regimes.optimizers`; its network moves.
-        own, other: inputs ``(..., n, d)`` with targets.
+        batches: ``(x, y)`` without end; one more than ``steps`` is taken.
+        steps: how many.
         loss: of the optimizer.
 
     Returns:
-        ``L_after / L_before - 1`` on each of the two, one number a run.
+        ``L_after / L_before - 1``, ``(2, steps, ...)``: on the own batch, on the next; negative is better.
 
     Source: Buffelli et al. 2024, figure 3.
     """
-    before = [loss_on(optimizer.net, *batch, loss=loss) for batch in (own, other)]
-    optimizer.step(*own)
-    after = [loss_on(optimizer.net, *batch, loss=loss) for batch in (own, other)]
-    return after[0] / before[0] - 1, after[1] / before[1] - 1
+    changes, own = [], next(batches)
+    for _ in range(steps):
+        pair = own, next(batches)
+        before = torch.stack([loss_on(optimizer.net, *batch, loss=loss) for batch in pair])
+        optimizer.step(*own)
+        after = torch.stack([loss_on(optimizer.net, *batch, loss=loss) for batch in pair])
+        changes.append(after / before - 1)
+        own = pair[1]
+    return torch.stack(changes, 1)
 
 
 def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

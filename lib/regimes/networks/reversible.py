@@ -64,6 +64,7 @@ class Reversible(nn.Module):
         blocks: ``L``.
         runs: shape of the run axes.
         activation: a name in `ACTIVATIONS`, or an `Activation`.
+        from_zero: put out :math:`f = (z - x)\, u` instead, which starts near zero.
         std: standard deviation of ``W`` at the start, a number or a tensor of shape ``runs``; biases start at zero.
         seed, dtype, device: as for `TwoLayer`.
 
@@ -84,6 +85,7 @@ class Reversible(nn.Module):
         blocks: int = 2,
         runs: tuple[int, ...] = (),
         activation: str | Activation = "relu",
+        from_zero: bool = False,
         std: float | Tensor = 1e-3,
         seed: int | Tensor | torch.Generator = 0,
         dtype: torch.dtype = torch.float64,
@@ -95,7 +97,7 @@ class Reversible(nn.Module):
         if inputs % 2 or outputs > inputs:
             raise ValueError(f"inputs are split into halves and there are at most as many outputs; got {inputs=}, {outputs=}")
         self.inputs, self.outputs, self.width, self.blocks, self.runs = inputs, outputs, width, blocks, tuple(runs)
-        self.activation, h = get_activation(activation), inputs // 2
+        self.activation, self.from_zero, h = get_activation(activation), from_zero, inputs // 2
         V, w, u = normal(seed, self.runs, [(blocks, 2, h, width), (blocks, 2, width, h), (inputs, outputs)])
         self.register_buffer("V", (V / h**0.5).to(device, dtype))
         self.register_buffer("u", torch.linalg.qr(u)[0].to(device, dtype))
@@ -146,7 +148,11 @@ class Reversible(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs ``(..., n, q)`` for inputs ``(..., n, d)``; ``x`` without run axes is shared by all runs."""
-        return self.encode(x) @ self.u
+        return self.read(self.encode(x), x)
+
+    def read(self, z: Tensor, x: Tensor) -> Tensor:
+        """The outputs of the state ``z`` that the inputs ``x`` lead to: ``z u``, or ``(z - x) u``."""
+        return (z - x if self.from_zero else z) @ self.u
 
     def extra_repr(self) -> str:
         """Shown by ``print(net)``."""

@@ -1,0 +1,44 @@
+"""How far a reversible network has come from where it starts: its inverse, its features, its kernel."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from regimes.kernels import neural_tangent_kernel
+from regimes.metrics.kernel import kernel_distance
+from regimes.metrics.representation import cka, participation_ratio
+from regimes.networks import Reversible
+
+__all__ = ["compared_with", "reconstruction"]
+
+
+@torch.no_grad()
+def reconstruction(net: Reversible, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What running forwards and back does to the inputs: ``|inverse(z) - x| / |x|``, and the growth ``|z| / |x|`` of the state.
+
+    Frobenius norms; one number a run each. On paper the first is zero.
+    """
+    z, size = net.encode(x), torch.linalg.matrix_norm
+    return size(net.inverse(z) - x) / size(x), size(z) / size(x)
+
+
+@torch.no_grad()
+def compared_with(net: Reversible, x: Tensor, probe: Tensor) -> dict[str, Callable[[Reversible], Tensor]]:
+    """Measurements for `regimes.training.train` that compare a network with what ``net`` is now.
+
+    Args:
+        net: the network at its start.
+        x: inputs ``(..., n, d)`` on which features are compared.
+        probe: a few inputs on which kernels are compared.
+
+    Returns:
+        ``"cka"`` of the state after each block, ``(L, ...)``; ``"drift"`` of the kernel, ``(...)``; the ``"participation"``
+        ratio of the state after the last block, ``(...)``.
+    """
+    states, kernel = list(net.states(x)), neural_tangent_kernel(net, probe)
+    return {
+        "cka": lambda net: torch.stack([cka(z, start) for z, start in zip(net.states(x), states, strict=True)]),
+        "drift": lambda net: kernel_distance(neural_tangent_kernel(net, probe), kernel),
+        "participation": lambda net: participation_ratio(net.encode(x)),
+    }

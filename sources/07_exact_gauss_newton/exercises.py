@@ -1,0 +1,258 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: "Exercises 07: exact Gauss-Newton in deep networks"
+#     minutes: 80
+#     needs: ["07"]
+#     papers: [buffelli2024]
+#     objectives:
+#       - run a chain of coupling blocks backwards
+#       - compute an exact Gauss-Newton step, cross term and all
+#       - compute the shortest step through the kernel, without a Jacobian
+#       - measure whose loss a step lowers, and how alike two sets of features are
+# ---
+
+# %% [markdown]
+# # Exercises 07: exact Gauss-Newton in deep networks
+#
+# Five exercises on [lesson 07](../lessons/07_exact_gauss_newton.ipynb). Replace the lines `# YOUR CODE HERE` and
+# `raise NotImplementedError()`, run the cell, and
+# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order; exercise 2 uses the idea of exercise 1.
+#
+# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+
+# %%
+import torch
+
+from regimes.checks import check
+from regimes.checks.lesson07.walk import half
+from regimes.problems import ten_digits
+
+# %% [markdown] exercise="invert" stars=1 minutes=10 concept="reversible blocks"
+# ## Exercise 1: run it backwards
+#
+# ★ · 10 minutes · implement
+#
+# A chain of $L$ blocks changes the halves of its inputs in turn. On the way forth block $l$ does
+# $$x_1 \leftarrow x_1 + \tanh(x_2 V_{l0})\,W_{l0}, \qquad x_2 \leftarrow x_2 + \tanh(x_1 V_{l1})\,W_{l1} .$$
+# Given the state $z = [x_1, x_2]$ after the last block, return the inputs of the first. In code $V_{l0}$ is `V[l, 0]`.
+
+
+# %% exercise="invert"
+def invert(z, V, W):
+    """The inputs from which the chain came to z.
+
+    z: (n, 2 h).   V: (L, 2, h, m).   W: (L, 2, m, h).
+    Returns: (n, 2 h).
+    """
+    ### BEGIN SOLUTION
+    x1, x2 = z.chunk(2, dim=1)
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        x2 = x2 - torch.tanh(x1 @ v[1]) @ w[1]
+        x1 = x1 - torch.tanh(x2 @ v[0]) @ w[0]
+    return torch.cat([x1, x2], dim=1)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="invert"
+# <details><summary>Hint 1</summary>
+# Which half was changed last, and what was it changed by? You know everything you need to compute that.</details>
+#
+# <details><summary>Hint 2</summary>
+# Once x2 is what it was, you can compute what was added to x1. Then go on to the block before.</details>
+
+# %% check="invert"
+check("07/invert", invert)
+
+# %% [markdown] discussion="invert" tags=["solution"]
+# **Discussion.** tanh cannot be undone where it saturates, and it need not be: a block is undone by computing *the same thing again* and subtracting it. The map preserves volume: each half
+# layer is a shear. On paper the inverse is exact for any weights; in the lesson you saw what rounding makes of that.
+
+# %% [markdown] exercise="exact_step" stars=3 minutes=30 concept="the exact step"
+# ## Exercise 2: one exact step
+#
+# ★★★ · 30 minutes · implement
+#
+# Now with ReLU and a bias: `half(x, V, W)` gives you a half layer at `x`, with `.output` (what it adds), `.A` (features $[\phi(xV), 1]$) and
+# `.push(t)` (how the output moves if $x$ moves by $t$). An example:
+
+# %%
+generator = torch.Generator().manual_seed(0)
+v, w, x = (torch.randn(*s, generator=generator).double() for s in ((3, 8), (9, 3), (4, 3)))
+layer, tiny = half(x, v, w), torch.full((4, 3), 1e-6).double()
+moved = half(x + tiny, v, w).output - layer.output
+print("features:", tuple(layer.A.shape), " output:", tuple(layer.output.shape))
+print("push is right to 1e-5:", torch.allclose(moved, layer.push(tiny), atol=1e-5 * 1e-6))
+
+# %% [markdown]
+# Given the state `z` after the last block and a wanted movement `E` of it, return weights `delta` with $J\,\delta = E$: at each block, from the last to the first,
+# the step that would move $z$ by $E$ on its own, and at the end the mean over the blocks. Within a block with the movement $(e_1, e_2)$ wanted at its output,
+# the first half layer makes $e_1$. What is left for the second to do?
+
+
+# %% exercise="exact_step"
+def exact_step(z, E, V, W):
+    """Weights that move the state by E, to first order: the mean over blocks of each block's own step.
+
+    z, E: (n, 2 h).   V: (L, 2, h, m).   W: (L, 2, m + 1, h), with m + 1 >= n.
+    Returns: (L, 2, m + 1, h).
+    """
+    ### BEGIN SOLUTION
+    (x1, x2), (e1, e2) = z.chunk(2, dim=1), E.chunk(2, dim=1)
+    delta = torch.empty_like(W)
+    for b in reversed(range(len(W))):
+        G = half(x1, V[b, 1], W[b, 1])
+        x2 = x2 - G.output
+        F = half(x2, V[b, 0], W[b, 0])
+        x1 = x1 - F.output
+        delta[b, 0] = torch.linalg.pinv(F.A) @ e1
+        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 - G.push(F.A @ delta[b, 0]))
+        e2 = e2 - G.push(e1)
+        e1 = e1 - F.push(e2)
+    return delta / len(W)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="exact_step"
+# <details><summary>Hint 1</summary>
+# First rebuild the states, as in exercise 1. The second half layer reads x1 after the first has changed it: what does moving x1 by A δ_F do to x2?</details>
+#
+# <details><summary>Hint 2</summary>
+# δ_F = A⁺ e1 and δ_G = B⁺ (e2 − G.push(A δ_F)). Then the movement has to be pulled back to the block's input: the same two subtractions as for the states, with
+# push in place of output.</details>
+#
+# <details><summary>Hint 3</summary>
+# e2 ← e2 − G.push(e1), then e1 ← e1 − F.push(e2) with the new e2. At the end divide by the number of blocks.</details>
+
+# %% check="exact_step"
+check("07/exact_step", exact_step)
+
+# %% [markdown] discussion="exact_step" tags=["solution"]
+# **Discussion.** Look at the two lines with `G.push`: since $A\,\delta_F = e_1$, the corrected right-hand side *is* the pulled-back $e_2$, so you can pull back first and save a product. With weights of 0.001
+# the step without the cross term misses $E$ by less than one per cent, and no curve would have shown it at the start. That is why the check uses large weights.
+
+# %% [markdown] exercise="min_norm" stars=3 minutes=20 concept="the shortest step"
+# ## Exercise 3: the shortest step
+#
+# ★★★ · 20 minutes · derive, then implement
+#
+# A network has weights $W_k$ in several layers. Output $c$ of sample $i$ moves by $\sum_k a_{ki}^\top\,\dot W_k\, s_{kic}$ if the weights move by $\dot W_k$, with features $a_{ki}$ and
+# sensitivities $s_{kic}$. Return the shortest of all steps that move the outputs by $r$, one tensor a layer, without writing down the Jacobian.
+
+
+# %% exercise="min_norm"
+def min_norm(A, S, r):
+    """The shortest step with J delta = r, by the kernel.
+
+    A: a list of features (n, k).   S: a list of sensitivities (n, q, h), of the same length.   r: (n, q).
+    Returns: a list of (k, h), in the same order.
+    """
+    ### BEGIN SOLUTION
+    n, q = r.shape
+    K = sum(
+        torch.einsum("ik,jk,ich,jdh->icjd", a, a, s, s) for a, s in zip(A, S, strict=True)
+    )
+    v = torch.linalg.solve(K.reshape(n * q, n * q), r.flatten()).reshape(n, q)
+    return [a.T @ torch.einsum("ic,ich->ih", v, s) for a, s in zip(A, S, strict=True)]
+    ### END SOLUTION
+
+
+# %% [markdown] hints="min_norm"
+# <details><summary>Hint 1</summary>
+# The shortest step is δ = Jᵀ v with K v = r and K = J Jᵀ. An entry of K belongs to two outputs, (i, c) and (j, d).</details>
+#
+# <details><summary>Hint 2</summary>
+# The row of J for output (i, c) is, in layer k, the outer product of a_ki and s_kic. What is the inner product of two outer products?</details>
+#
+# <details><summary>Hint 3</summary>
+# K[(i,c),(j,d)] = Σ_k (a_ki · a_kj)(s_kic · s_kjd). And Jᵀ v is in layer k Σ_i a_ki (Σ_c v_ic s_kic)ᵀ.</details>
+
+# %% check="min_norm"
+check("07/min_norm", min_norm)
+
+# %% [markdown] discussion="min_norm" tags=["solution"]
+# **Discussion.** The inner product of outer products is a product of inner products: that is the Hadamard product of lesson 01, a layer at a time. In the lesson this step and the exact one followed one training
+# curve, and their test accuracies differed by 40 points. Theorem 4.3 of Buffelli et al. 2024 is about the training curve. It would be a mistake to call the step of exercise 2 the shortest one because it is exact: both are.
+
+# %% [markdown] exercise="changes" stars=1 minutes=10 concept="own batch, next batch"
+# ## Exercise 4: whose loss goes down?
+#
+# ★ · 10 minutes · measure
+#
+# `L[k, b]` is the loss on mini-batch `b` after `k` steps. Step `k` (counted from 0) is computed on batch `k` and leads from row `k` to row `k + 1`. Return two numbers: by what share a step
+# changes the loss on its own batch, and on the next batch, on average over all steps. A fall by three quarters is -0.75.
+
+
+# %% exercise="changes"
+def changes(L):
+    """The mean relative change of the loss by a step on its own batch, and on the next one.
+
+    L: (steps + 1, batches), with batches > steps.
+    Returns: two numbers (floats), own and next.
+    """
+    ### BEGIN SOLUTION
+    k = torch.arange(len(L) - 1)
+    own = L[k + 1, k] / L[k, k] - 1
+    other = L[k + 1, k + 1] / L[k, k + 1] - 1
+    return own.mean().item(), other.mean().item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="changes"
+# <details><summary>Hint 1</summary>
+# For step k the own batch is column k, the next one column k + 1. Both are compared in rows k and k + 1.</details>
+#
+# <details><summary>Hint 2</summary>
+# By hand: L = [[2, 4], [1, 5]] has one step. Own: 1/2 − 1 = −0.5. Next: 5/4 − 1 = 0.25.</details>
+
+# %% check="changes"
+check("07/changes", changes)
+
+# %% [markdown] discussion="changes" tags=["solution"]
+# **Discussion.** The gap between the two says how much of a step is about its own batch only. A large gap by itself is no verdict: in the lesson the min-norm step has the same gap and generalises well,
+# because what it learns on one batch does less harm to the others. Look at the whole training loss, too.
+
+# %% [markdown] exercise="cka" stars=2 minutes=10 concept="centred kernel alignment"
+# ## Exercise 5: how alike are two sets of features?
+#
+# ★★ · 10 minutes · implement
+#
+# Linear CKA compares features $X$ and $Y$ of the same samples. Centre the columns of both, then
+# $$\mathrm{CKA} = \frac{\lVert X^\top Y\rVert_F^2}{\lVert X^\top X\rVert_F\,\lVert Y^\top Y\rVert_F} .$$
+# What must a measure of "the same features" not see? Here are the digits; the second set is the first one rotated, shifted and magnified.
+
+# %%
+images = ten_digits(100, seed=0).x
+turn = torch.linalg.qr(torch.randn(64, 64, generator=generator).double())[0]
+same = 3 * images @ turn + 5
+print("entries agree:", torch.allclose(images, same), " but the CKA should be 1")
+
+
+# %% exercise="cka"
+def cka(X, Y):
+    """How alike two sets of features of the same samples are.
+
+    X: (n, a).   Y: (n, b).
+    Returns: a number (float) from 0 to 1.
+    """
+    ### BEGIN SOLUTION
+    X, Y = X - X.mean(dim=0), Y - Y.mean(dim=0)
+    norm = torch.linalg.matrix_norm
+    return (norm(X.T @ Y) ** 2 / (norm(X.T @ X) * norm(Y.T @ Y))).item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="cka"
+# <details><summary>Hint 1</summary>
+# Samples are rows: a column is one feature on all samples, and its mean is over the rows. Centre both sets.</details>
+#
+# <details><summary>Hint 2</summary>
+# The Frobenius norm is the root of the sum of squares: torch.linalg.matrix_norm without further arguments. Only the numerator is squared.</details>
+
+# %% check="cka"
+check("07/cka", cka)
+
+# %% [markdown] discussion="cka" tags=["solution"]
+# **Discussion.** It is the cosine between the centred Gram matrices $XX^\top$ and $YY^\top$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
+# that stretches one direction, as Adam does in the lesson, loses CKA and participation ratio together.

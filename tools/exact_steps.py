@@ -1,0 +1,41 @@
+"""``python -m tools.exact_steps``: measure the stored runs of lesson 07 again (about half an hour) and write their file."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from regimes.explore.exact_runs import LONG, key, long_run, measure, positions
+
+FILE = Path(__file__).resolve().parents[1] / "lib/regimes/explore/data/exact_steps.json"
+SEEDS = torch.arange(3)
+
+
+def short(value):
+    """Numbers with four significant digits, at any depth."""
+    if isinstance(value, dict):
+        return {name: short(v) for name, v in value.items()}
+    if isinstance(value, list):
+        return [short(v) for v in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def main() -> None:
+    """Measure everything, and say how far it has come."""
+    torch.set_num_threads(1)
+    long = {}
+    for name in LONG:
+        for data in ("shifted", "20 % label noise"):
+            print(name, data, file=sys.stderr, flush=True)
+            long[f"{name} | {data}"] = {k: v.T.tolist() for k, v in long_run(name, data, SEEDS).items()}
+    grid = {}
+    for settings in positions():
+        print(key(**settings), file=sys.stderr, flush=True)
+        grid[key(**settings)] = measure(**settings)
+    lines = [f"{json.dumps(name)}: {json.dumps(short(run))}" for name, run in grid.items()]
+    FILE.write_text(f'{{"long": {json.dumps(short(long))},\n"grid": {{\n' + ",\n".join(lines) + "\n}}\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,10 +1,10 @@
 r"""The edge of stability: what can be computed by hand.
 
-Gradient descent with the step :math:`\eta`, on a quadratic and on two losses of two numbers. ``S`` is the sharpness, the largest
-eigenvalue of the Hessian, and :math:`\eta S / 2` the *stability number*.
+Gradient descent with the step :math:`\eta`, on a quadratic and on two losses of two numbers. ``S`` is the sharpness, the
+largest eigenvalue of the Hessian, and :math:`\eta S / 2` the *stability number*.
 
-Sources: Cohen et al. 2021 for the question; Lewkowycz et al. 2020 for the catapult; Zhu et al. 2023 for the loss of degree four.
-The formulas are derived for this course.
+Sources: Cohen et al. 2021 for the question; Lewkowycz et al. 2020 for the catapult; Zhu et al. 2023 for the loss of degree
+four. The formulas are derived for this course.
 """
 
 import math
@@ -14,9 +14,9 @@ from torch import Tensor
 
 __all__ = [
     "catapult_limit",
-    "degree_four_amplitude",
     "degree_four_end",
     "degree_four_number",
+    "degree_four_swing",
     "imbalance_after",
     "quadratic_factor",
     "valley",
@@ -36,7 +36,7 @@ def quadratic_factor(t: Tensor, eta: float | Tensor, curvature: float | Tensor) 
 
 
 def imbalance_after(start: float | Tensor, residuals: Tensor, eta: float) -> Tensor:
-    r"""``u^2 - v^2`` along gradient descent on :math:`\frac12 (uv - 1)^2`, from its first value and the residuals ``r = uv - 1``.
+    r"""``u^2 - v^2`` along gradient descent on :math:`\frac12 (uv - 1)^2`, from its start and the residuals ``r = uv - 1``.
 
     One step multiplies ``u + v`` by :math:`1 - \eta r` and ``u - v`` by :math:`1 + \eta r`, hence exactly
 
@@ -60,9 +60,9 @@ def imbalance_after(start: float | Tensor, residuals: Tensor, eta: float) -> Ten
 def catapult_limit(sharpness: float) -> float:
     r"""The step :math:`4/S` up to which a product ``u v`` that starts beyond its edge is thrown into a flatter valley.
 
-    For the loss :math:`\frac12 (uv)^2` the steps of ``f = u v`` and ``q = u^2 + v^2`` close: :math:`q_{t+1} = q + \eta f^2 (\eta
-    q - 4)`. So ``q``, which is the sharpness at ``f = 0``, falls at every step if :math:`\eta q < 4`, and grows if not. For a target
-    other than zero it is a rule of thumb.
+    For the loss :math:`\frac12 (uv)^2` the steps of ``f = u v`` and ``q = u^2 + v^2`` close:
+    :math:`q_{t+1} = q + \eta f^2 (\eta q - 4)`. So ``q``, which is the sharpness at ``f = 0``, falls at every step if
+    :math:`\eta q < 4`, and grows if not. For a target other than zero it is a rule of thumb.
     """
     return 4 / sharpness
 
@@ -88,10 +88,11 @@ def degree_four_end(eta: float) -> float:
     r"""The stability number :math:`1 - \eta^2/4` at which gradient descent on :math:`\frac14 (x^2y^2 - 1)^2` comes to rest.
 
     To leading order in :math:`\eta`, from any start in a valley that is sharper. With ``p = xy``, ``q = x^2 + y^2`` and
-    ``g = p (p^2 - 1)`` the steps are exactly :math:`p' = p (1 + \eta^2g^2) - \eta g q`, :math:`q' = q (1 + \eta^2g^2) - 4 \eta g p`.
-    Write :math:`\eta q = 1 + \delta` (the stability number of the valley) and :math:`p = 1 + e`. Two steps change, to leading
-    order, :math:`a = e^2` by :math:`(8\delta - 32a)\,a` and :math:`\delta` by :math:`-8\eta^2 a`. The oscillation follows
-    :math:`\delta` on the line :math:`a = (\delta + \eta^2/4)/4`, and dies where that is zero.
+    ``g = p (p^2 - 1)`` the steps are exactly :math:`p' = p (1 + \eta^2g^2) - \eta g q` and
+    :math:`q' = q (1 + \eta^2g^2) - 4 \eta g p`. Write :math:`\eta q = 1 + \delta` (the stability number of the valley) and
+    :math:`p = 1 + e`. Two steps change, to leading order, :math:`a = e^2` by :math:`(8\delta - 32a)\,a` and :math:`\delta` by
+    :math:`-8\eta^2 a`. The oscillation follows :math:`\delta` on the line :math:`a = (\delta + \eta^2/4)/4`, and dies where
+    that is zero.
     """
     return 1 - eta**2 / 4
 
@@ -99,7 +100,8 @@ def degree_four_end(eta: float) -> float:
 def degree_four_number(t: Tensor, eta: float, start: float) -> Tensor:
     r"""The stability number while it settles: its distance from `degree_four_end` falls as :math:`e^{-\eta^2 t}`.
 
-    From :math:`\delta' - \delta = -4\eta^2 a = -\eta^2 (\delta + \eta^2/4)` a step. Leading order: for small steps, and near the end.
+    From :math:`\delta' - \delta = -4\eta^2 a = -\eta^2 (\delta + \eta^2/4)` a step. To leading order: for small steps, near
+    the end.
 
     Args:
         t: number of steps.
@@ -110,10 +112,14 @@ def degree_four_number(t: Tensor, eta: float, start: float) -> Tensor:
     return end + (start - end) * torch.exp(-(eta**2) * t)
 
 
-def degree_four_amplitude(number: Tensor, eta: float) -> Tensor:
-    r"""How far ``xy`` swings about one at a stability number: :math:`\frac12 \sqrt{\delta + \eta^2/4}`, zero at the end."""
+def degree_four_swing(number: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    r"""The two values between which ``xy`` swings at a stability number: :math:`1 - \frac32 a \mp \sqrt a`, both one at the end.
+
+    With :math:`a = (\delta + \eta^2/4)/4`; the middle is below one because a step is :math:`e' = -e - 3e^2` there.
+    """
     (number,) = _double(number)
-    return (number - degree_four_end(eta)).clamp(min=0).sqrt() / 2
+    a = (number - degree_four_end(eta)).clamp(min=0) / 4
+    return 1 - 1.5 * a - a.sqrt(), 1 - 1.5 * a + a.sqrt()
 
 
 def _double(*values) -> list[Tensor]:

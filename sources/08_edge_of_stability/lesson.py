@@ -1,0 +1,396 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: Edge of stability
+#     minutes: 50
+#     needs: ["01"]
+#     papers: [cai2024]
+#     objectives:
+#       - find the largest stable step of gradient descent, and say for what it is exact
+#       - tell a catapult from hovering, and predict where a run comes to rest
+#       - measure sharpness, and know four ways to get it wrong
+#       - say what the loss has to do with it
+#       - say whether Gauss-Newton has an edge
+# ---
+
+# %% [markdown]
+# # Edge of stability
+#
+# **After these 50 minutes you will be able to**
+#
+# - find the largest stable step of gradient descent, and say for what it is exact,
+# - tell a catapult from hovering, and predict where a run comes to rest,
+# - measure sharpness, and know four ways to get it wrong,
+# - say what the loss has to do with it,
+# - say whether Gauss-Newton has an edge.
+#
+# **Needs** lesson 01. **Papers:** Cohen, Kaur, Li, Kolter, Talwalkar 2021 (*Gradient descent on neural networks typically occurs at the
+# edge of stability*; we had its published code) and Cai, Wu, Mei, Lindsey, Bartlett 2024 (lesson 09; we had its abstract, introduction and captions). Formulas below are
+# derived here.
+#
+# **Recap.** Answer before you unfold.
+#
+# <details><summary>1. On frozen features gradient descent turns r into (1 − ηK/n) r. For which η does r shrink?</summary>
+# For η below 2n/λ_max(K).</details>
+#
+# <details><summary>2. What does one undamped Gauss-Newton step of size η make of r, to first order?</summary>
+# (1 − η) r, whatever the eigenvalues.</details>
+#
+# <details><summary>3. The squared loss of this course has a half and a mean. torch's MSELoss has no half. What does this do to a step?</summary>
+# A step lr there is 2 lr here: its Hessian is twice ours.</details>
+
+# %%
+import torch
+from IPython.display import Markdown, display
+
+from regimes.course.page import guess, seeds, show
+from regimes.directions import gradient
+from regimes.explore import chebyshev as fit
+from regimes.explore import degree_four, strip
+from regimes.figures import lesson08 as draw
+from regimes.figures import median, span
+from regimes.hessians import hessian
+from regimes.ledger import Ledger
+from regimes.losses import logistic, squared
+from regimes.metrics import sharpness, sometimes, spectrum
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.problems import chebyshev, even_odd, teacher_student
+from regimes.theory import edge_of_stability as theory
+from regimes.theory.gauss_newton import step_loss
+from regimes.training import train
+
+ledger = Ledger("08")
+S5 = seeds(5)
+
+# %% [markdown]
+# ## 1. A quadratic has an edge, exactly
+#
+# **Sharpness** $S$ is the largest eigenvalue of the Hessian $H$ of the loss. On a quadratic a step multiplies the component along an
+# eigenvector by $1-\eta\lambda$. So gradient descent diverges if and only if $\eta > 2/S$. We shall follow the **stability number** $\eta S/2$:
+# below one is stable.
+#
+# A network with frozen hidden weights has a quadratic loss. Below, $\eta$ is set to a share of $2/S$ and the gradient's component along the top
+# eigenvector is followed. `sharpness` has the network's time scale in it, as `GradientDescent` has: $\eta S/2$ means the same at any width.
+#
+# **Predict.** $\eta$ is 2 % above $2/S$. How large is the component after 200 steps, relative to its start?
+
+# %%
+my_guess = ...
+
+# %%
+data = teacher_student(20, 3, seed=S5)
+share = torch.tensor([0.98, 0.99, 1.0, 1.01, 1.02], dtype=torch.float64)[:, None]
+net = TwoLayer(3, 40, runs=(5, 5), seed=S5.expand(5, 5))
+net.W.requires_grad_(False)
+q = torch.linalg.eigh(hessian(net, data.x, data.y).dense())[1][..., -1]
+component = {"top": lambda net: (gradient(net, data.x, data.y).tensors[0] * q).sum(-1)}
+eta = share * 2 / sharpness(net, data.x, data.y)
+trace = train(net, data.x, data.y, GradientDescent(net, eta), 200, measure=component)
+top = (trace.measured["top"] / trace.measured["top"][0]).abs()
+wanted = theory.quadratic_factor(trace.step[:, None], 2.0, share[:, 0])
+_ = ledger.claim("quadratic", (top / wanted[..., None] - 1).abs().amax((0, 1)))
+guess(my_guess, f"{median(top[-1, -1]):.3g}")
+
+# %% [markdown]
+# ## 2. Two losses of two numbers
+#
+# **A product.** $L = \frac12(uv-1)^2$. Its flow keeps $u^2-v^2$ (lesson 04). One step multiplies $u+v$ by $1-\eta r$ and $u-v$ by $1+\eta r$,
+# with $r = uv-1$, hence exactly
+#
+# $$(u^2-v^2)_{k+1} = (u^2-v^2)_k\,(1-\eta^2 r_k^2).$$
+#
+# Large steps *balance*, and a balanced product is flat: near a solution $S = u^2+v^2$, at least 2.
+#
+# **Predict.** We start where $S$ is up to 1.9 times $2/\eta$. A quadratic would diverge. What happens here, and from which $\eta S/2$ on does it diverge?
+
+# %%
+my_guess = ...
+
+
+# %%
+def descend(u, v, eta, steps):
+    path = [torch.stack([u, v])]
+    for _ in range(steps):
+        r = u * v - 1
+        u, v = u - eta * r * v, v - eta * r * u
+        path.append(torch.stack([u, v]))
+    return torch.stack(path).unbind(1)
+
+
+chance = torch.Generator().manual_seed(S5[0].item())
+a, b = torch.rand(2, 8, generator=chance, dtype=torch.float64)
+u, v = descend(3.4 + a, 0.05 + 0.25 * b, 0.2, 60)
+imbalance = u**2 - v**2
+wanted = theory.imbalance_after(imbalance[0], (u * v - 1)[:-1], 0.2)
+S = (u**2 + v**2 + torch.hypot(imbalance, 2 * (2 * u * v - 1))) / 2
+show(*draw.two_certainties(share[:, 0], top, 0.2, S, imbalance, wanted))
+
+# %%
+limit = theory.catapult_limit(u[0] ** 2 + v[0] ** 2)
+shares = torch.linspace(0.9, 1.1, 81, dtype=torch.float64)[:, None]
+ends = torch.stack(descend(u[0].expand(81, 8), v[0].expand(81, 8), shares * limit, 300))[:, -1]
+stays = torch.isfinite(ends).all(0).int().cumprod(0)  # up to the first share that diverges
+_ = ledger.claim("balancing", (imbalance - wanted).abs().amax(0) / imbalance[0])
+_ = ledger.claim("catapult", 0.2 * S[-1] / 2)
+_ = ledger.claim("catapult-limit", 2 * (shares * stays).amax(0), 2.0)
+guess(my_guess, f"it converges; the largest ηS/2 is {span(2 * (shares * stays).amax(0))}")
+
+# %% [markdown]
+# Left: $2/S$ is exact, at any number of steps. Right: beyond the edge the loss rises, $\eta^2r^2$ takes the imbalance away, and the run lands in a valley that is flat enough:
+# the *catapult* (Lewkowycz et al. 2020). Up to $\eta S/2 \approx 2$, that is. For the loss $\frac12(uv)^2$ the number two follows in a line (`theory.catapult_limit`).
+# But the run ends well *below* the edge. It does not hover there.
+#
+# **Degree four.** $L = \frac14(x^2y^2-1)^2$ (Zhu et al. 2023) does. With $p = xy$, $q = x^2+y^2$ and $g = p(p^2-1)$ a step is, exactly,
+#
+# $$p' = p\,(1+\eta^2g^2) - \eta g\,q, \qquad q' = q\,(1+\eta^2g^2) - 4\eta g\,p.$$
+#
+# The valley $p = 1$ has $S = 2q$ at its floor. Write $\eta q = 1+\delta$ (this is $\eta S/2$) and $p = 1+e$. Two steps change $a = e^2$ and $\delta$, to leading order,
+# by
+#
+# $$\Delta a = (8\delta - 32a)\,a, \qquad \Delta\delta = -8\eta^2a.$$
+#
+# Beyond the edge the oscillation $a$ grows, a large oscillation pushes $\delta$ down, and a smaller $\delta$ calms the oscillation: **self-stabilisation** (Damian et al. 2023). As $\delta$ is slow, $a = (\delta + \eta^2/4)/4$. So
+# $\delta+\eta^2/4$ falls as $e^{-\eta^2k}$, and the run comes to rest at
+#
+# $$\eta S/2 = 1 - \eta^2/4 .$$
+#
+# **Predict.** With half the step, how much nearer to the edge does the run come to rest?
+
+# %%
+my_guess = ...
+
+
+# %%
+def gap(eta, number):
+    x = theory.valley(number, eta)
+    points, _ = degree_four.descend(x, 1.01 / x, eta, round(20 / eta**2))
+    return eta * (points**2).sum(1)
+
+
+starts = (1.2 + 0.6 * torch.rand(5, generator=chance)).tolist()
+runs = {eta: [gap(eta, number) for number in starts] for eta in (0.05, 0.1, 0.2)}
+gaps = {eta: [(1 - numbers[-1]) / eta**2 for numbers in each] for eta, each in runs.items()}
+near = [numbers[numbers < 1.02] - theory.degree_four_end(0.05) for numbers in runs[0.05]]
+_ = ledger.claim("gap", gaps[0.05], 0.25)
+_ = ledger.claim("gap-large-step", gaps[0.2], 0.25)
+_ = ledger.claim("settling", [left[400] / left[0] for left in near], torch.exp(torch.tensor(-1.0)).item())
+lost = [degree_four.compute(0.1, number, 1.01) for number in (2.1, 2.3, 2.6, 3.0)]
+_ = ledger.claim("beyond-twice", [rest.diverged for rest in lost])
+guess(my_guess, f"gap / η² is {gaps[0.05][0]:.3g} at η = 0.05 and {gaps[0.1][0]:.3g} at η = 0.1: four times")
+
+# %%
+show(*strip(degree_four, "Three slider positions.", (9.2, 3.4), columns=1))
+
+# %% tags=["widget"]
+degree_four.explorer().show()
+
+# %% [markdown]
+# *Try:* does the place of rest depend on the start? On what does it depend whether $xy$ ends at 1 or at −1? In the middle panel each run slides down the
+# dashed curve: where does it leave it, and why is $\eta^2/4$ less good at η = 0.2?
+#
+# ## 3. A network climbs to the edge by itself
+#
+# **Claim.** With the squared loss, sharpness rises during training (*progressive sharpening*) until it is $2/\eta$; then it hovers there, the loss is
+# not monotone any more, and falls all the same (Cohen et al. 2021). A network of 20 tanh units fits a Chebyshev polynomial of degree three on 20 points, both layers trained.
+#
+# **Predict.** $\eta S/2$ starts below 0.7 at each of the steps 0.4, 1.2 and 1.6. Where is it at the end, at each of the three?
+
+# %%
+my_guess = ...
+
+
+# %%
+def train_three(nudge=0.0, steps=3000):
+    eta = torch.tensor([0.4, 1.2, 1.6], dtype=torch.float64)
+    net = TwoLayer(1, 20, activation="tanh", runs=(3, 5), output_std=1.0, seed=S5.expand(3, 5))
+    net.v.data += nudge
+    rule = GradientDescent(net, eta[:, None].expand(3, 5))
+    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 25)}
+    return eta, train(net, data.x, data.y, rule, steps, measure=measure)
+
+
+data = chebyshev(3)
+eta, trace = train_three()
+S = trace.measured["S"][::25]
+show(*draw.sharpening(eta, trace.loss, trace.step[::25], S))
+
+# %%
+number, rises = eta[:, None] * S / 2, (trace.loss.diff(dim=0) > 1e-10 * trace.loss[:-1]).sum(0)
+_ = ledger.claim("sharpening", S[-1, 0] / S[0, 0])
+_ = ledger.claim("below", draw.late(number)[0])
+_ = ledger.claim("monotone", rises[0])
+_ = ledger.claim("hovering-1.2", draw.late(number)[1], 1.0)
+_ = ledger.claim("hovering-1.6", draw.late(number)[2], 1.0)
+_ = ledger.claim("not-monotone", rises[1])
+_ = ledger.claim("falls", draw.late(trace.loss)[1] / trace.loss[500:1000, 1].mean(0))
+_, other = train_three(nudge=1e-12)
+apart = ((other.loss - trace.loss).abs() / trace.loss).amax(0)
+_ = ledger.claim("not-chaotic", apart[0])
+_ = ledger.claim("chaotic", apart[1])
+guess(my_guess, "; ".join(f"{span(mean, '.3g')} at η = {e:g}" for e, mean in zip(eta, draw.late(number), strict=True)))
+
+# %% [markdown]
+# The climb is the network's own; $\eta$ only decides where it ends. In the oscillating runs a nudge of $10^{-12}$ grows by many orders of magnitude: their **curves do not reproduce** on
+# another machine, their averages do. We claim averages only.
+#
+# The same with the network and the settings that we found elsewhere: $f = v\cdot\tanh(wx+b)+c$ as a plain module, in which case `sharpness` differentiates twice.
+
+# %%
+def module(seed):
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 20), torch.nn.Tanh(), torch.nn.Linear(20, 1), torch.nn.Flatten(0)).double()
+    with torch.no_grad():
+        net[0].weight.uniform_(-1, 1)
+        net[0].bias.normal_(0, 0.1)
+        net[2].weight.uniform_(-1, 1).div_(20**0.5)
+        net[2].bias.zero_()
+    return net
+
+
+def hover(eta, steps, seed):
+    net = module(seed)
+    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 20)}
+    trace = train(net, data.x, data.y, GradientDescent(net, eta), steps, measure=measure)
+    return draw.late(eta * trace.measured["S"][::20] / 2)
+
+
+means = [hover(0.3, 3000, seed) for seed in seeds(3).tolist()]
+_ = ledger.claim("module-0.3", means)
+print(f"ηS/2 at η = 0.3, mean over the last 1000 steps: {span(torch.stack(means), '.3f')}")
+
+# %%
+show(*strip(fit, "Three slider positions.", (9.2, 3.4), columns=1))
+
+# %% tags=["widget"]
+fit.explorer().show()
+
+# %% [markdown]
+# *Try:* from which step on does the run reach the edge within 500 steps? What do width and degree change? What is $\eta S/2$ when a run diverges?
+#
+# ## 4. The loss decides what happens at the edge
+#
+# Even against odd digits, 200 images, 20 tanh units. **Predict.** With the logistic loss, is the sharpness at the end above or below that at the start? The curvature of this loss is at most the loss itself.
+
+# %%
+my_guess = ...
+
+
+# %%
+def on_digits(loss, eta, steps, every):
+    net = TwoLayer(64, 20, activation="tanh", runs=(3,), std=0.3, output_std=0.5, seed=seeds(3))
+    measure = {"S": sometimes(lambda net: sharpness(net, images.x, images.y, loss=loss), every)}
+    return eta, train(net, images.x, images.y, GradientDescent(net, eta, loss=loss), steps, measure=measure), every
+
+
+images = even_odd(200, seed=seeds(3))
+runs = {
+    "squared, η = 1": on_digits(squared, 1.0, 800, 50),
+    "squared, η = 2": on_digits(squared, 2.0, 1500, 50),
+    "logistic, η = 4": on_digits(logistic, 4.0, 400, 4),
+}
+show(*draw.digits(runs))
+
+# %%
+(_, calm, _), (_, edgy, _), (_, classes, _) = runs.values()
+up = classes.loss.diff(dim=0) > 1e-10 * classes.loss[:-1]
+number = 2 * classes.measured["S"][::4]
+_ = ledger.claim("digits-calm", (calm.loss.diff(dim=0) > 1e-10 * calm.loss[:-1]).sum(0))
+_ = ledger.claim("digits-hovering", draw.late(edgy.measured["S"][::50]), 1.0)
+_ = ledger.claim("logistic-peak", number.amax(0))
+_ = ledger.claim("logistic-end", number[-1] / number[0])
+_ = ledger.claim("logistic-last", (up * torch.arange(1, 401)[:, None]).amax(0))
+beyond = number[:-1] > 1
+_ = ledger.claim("beyond-and-falling", (beyond & ~up[::4]).sum(0) / beyond.sum(0))
+guess(my_guess, f"below: {span(number[-1] / number[0])} of it")
+
+# %% [markdown]
+# The squared loss has curvature one everywhere: the edge holds the run. The logistic loss flattens where it is small: sharpness rises, touches the edge, and collapses. Lesson 09 makes this a theorem.
+#
+# **A trap of words.** "Edge of stability" means two things. In Cohen et al. 2021: the sharpness *hovers at* $2/\eta$. In Wu et al. and Cai et al. 2024: the *non-monotone phase*,
+# whatever the sharpness does. On a quadratic they coincide. Here they do not: the logistic runs have a non-monotone phase and never hover; and at most of the recorded steps with $S > 2/\eta$ the loss *falls*.
+#
+# ## 5. Four ways to get sharpness wrong
+#
+# `sharpness` takes all eigenvalues of a closed-form Hessian where parameters are few; otherwise Lanczos iteration for the largest *algebraic* eigenvalue, a dozen products $Hv$, each about two gradients. The first network of section 3, at its start:
+
+# %%
+net = TwoLayer(1, 20, activation="tanh", output_std=1.0, seed=S5[0].item())
+S = sharpness(net, data.x, data.y)
+newton = spectrum(net, data.x)[0] / len(data.x)
+lanczos = sharpness(net, data.x, data.y, method="lanczos")
+saddle, vector = torch.diag(torch.tensor([1.0, -3.0])), torch.ones(2)
+for _ in range(50):
+    vector = saddle @ vector / (saddle @ vector).norm()
+wrong = {
+    "time scale m forgotten": S / net.width,
+    "torch's MSELoss: no half": 2 * S,
+    "Gauss-Newton matrix instead of the Hessian": newton,
+}
+rows = [f"| {name} | {value / S:.2g} |" for name, value in wrong.items()]
+rows.append(f"| power iteration at a saddle, diag(1, −3) | {vector @ saddle @ vector:.2g} |")
+display(Markdown("\n".join(["| mistake | result / right result |", "|---|---|", *rows])))
+_ = ledger.claim("lanczos", abs(lanczos / S - 1))
+
+# %% [markdown]
+# The first two are wrong by a factor, at every step, so that a run looks stable that is not, or hovers at 2. The third is right where the fit is: the rest of the Hessian is multiplied by residuals. The fourth follows
+# the largest *absolute* eigenvalue; along ordinary training runs the negative ones are small and nobody notices. (Exercise 2 is about that.)
+#
+# ## 6. Does Gauss-Newton have an edge?
+#
+# Undamped Gauss-Newton makes $r \to (1-\eta)\,r$ to first order: its edge should be at $\eta = 2$, **at every place, whatever the sharpness**. We go to an interpolant, for two conditionings of the inputs, and start
+# again from there.
+#
+# **Predict.** Gradient descent beyond its edge escapes to a flatter place. Where can Gauss-Newton escape to at $\eta = 2.1$?
+
+# %%
+my_guess = ...
+
+
+# %%
+def nearly_there():
+    data = teacher_student(20, 5, kappa=torch.tensor([[1.0], [100.0]]), seed=seeds(3))
+    net = TwoLayer(5, 100, runs=(2, 3), seed=seeds(3).expand(2, 3) + 50)
+    train(net, data.x, data.y, GaussNewton(net, 0.2), 60, until=1e-4)
+    return net, data
+
+
+etas, losses = torch.tensor([1.9, 1.99, 2.1], dtype=torch.float64), []
+for eta in etas.tolist():
+    net, data = nearly_there()
+    losses.append(train(net, data.x, data.y, GaussNewton(net, eta), 150).relative.flatten(1))
+net, data = nearly_there()
+sharp = sharpness(net, data.x, data.y)
+eta, measure = 1.2 * 2 / sharp, {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 50)}
+descent = train(net, data.x, data.y, GradientDescent(net, eta), 600, measure=measure)
+number = (eta * descent.measured["S"][::50] / 2).flatten(1)
+show(*draw.newton(etas, torch.stack(losses, 1), 1.2, descent, number))
+
+# %%
+_ = ledger.claim("newton-below", losses[0][20], step_loss(20, 1.9).item())
+_ = ledger.claim("newton-above", losses[2][20], step_loss(20, 2.1).item())
+_ = ledger.claim("newton-stays", losses[2][100:].amin(0))
+_ = ledger.claim("descent-escapes", number[-1])
+_ = ledger.claim("limits-differ", (sharp.max() / sharp.min()))
+guess(my_guess, f"nowhere: over the last 50 steps its loss is never below {losses[2][100:].min():.0f} times the start")
+
+# %% [markdown]
+# So there is an edge, at a step of 2 in function space (lesson 01), and sharpness has nothing to do with it: the limits of gradient descent differ from run to run, that of Gauss-Newton does not. The difference beyond it is deeper. For gradient descent the edge is a property of
+# the *place*, so oscillating leads to a flatter one. Gauss-Newton finds the same edge everywhere. Its loss grows until the tangent fails, and stays large: no self-stabilisation.
+#
+# ## What we measured, and what the papers say
+
+# %%
+display(ledger)
+
+# %% [markdown]
+# ## Limits
+#
+# - Theorems here: the quadratic, the balancing identity. The rest at the edge is a leading order, good for small steps. Hovering in networks is a measurement.
+# - Small networks, full batches, tanh. With ReLU the Hessian exists almost everywhere only, and says nothing about kinks.
+# - Large steps in mean-field scaling are tame; with other settings of the same network runs above twice the step of the climb get ragged or diverge.
+#
+# ## Read next
+#
+# - Cohen et al. 2021 for the phenomenon, Damian, Nichani, Lee 2023 for self-stabilisation, Zhu et al. 2023 for degree four, Lewkowycz et al. 2020 for the catapult.
+# - Lesson 09: with the logistic loss, large steps are not only survived. They pay.

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from regimes.directions import gauss_newton, gradient
+from regimes.exact import exact_gauss_newton, walk_back
 from regimes.jacobians import jacobian
 from regimes.kernels import neural_tangent_kernel
 from regimes.linalg import SmallestEigenvalue
-from regimes.networks import ACTIVATIONS, TwoLayer
+from regimes.networks import ACTIVATIONS, Reversible, TwoLayer
+from regimes.optimizers import ExactGaussNewton
 from regimes.problems import teacher_student
 from regimes.theory.gauss_newton import frozen_residual
 
@@ -87,6 +89,19 @@ def test_the_two_scalings_are_one_function(data):
     assert (ntk.time_scale, mean_field.time_scale) == (1.0, float(M))
 
 
+def test_buffelli_step():
+    """Their formula: outputs move by -alpha dLoss/df of the summed loss; their code leaves out the 1/L."""
+    net, alpha, x, y = Reversible(6, 3, 40, blocks=3, seed=1), 1e-4, torch.randn(N, 6).double(), torch.randn(N, 3).double()
+    f = net(x).detach()
+    ExactGaussNewton(net, alpha).step(x, y)
+    torch.testing.assert_close(net(x).detach() - f, -alpha * (f - y), rtol=1e-2, atol=1e-6)
+    net = Reversible(6, 3, 40, blocks=3, seed=1)
+    ours = 3 * alpha * exact_gauss_newton(net, x, y).tensors[0]
+    E, z = (f - y) @ net.u.T, net.encode(x).detach()
+    theirs = alpha * (net.blocks * walk_back(net, z, E)[0])
+    torch.testing.assert_close(ours, theirs.detach())
+
+
 def test_every_tick_has_a_test():
     page = (ROOT / "docs/NOTATION.md").read_text(encoding="utf8")
-    assert len(re.findall(r"✓ \|$", page, re.M)) == 7
+    assert len(re.findall(r"✓ \|$", page, re.M)) == 9

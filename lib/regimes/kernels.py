@@ -64,6 +64,13 @@ class FromStart(nn.Module):
         """That of the network: see `regimes.directions.time_scale`."""
         return time_scale(self.net)
 
+    def at_start(self) -> nn.Module:
+        """The network at the start, with the same parameters trainable as in ``net``."""
+        start = copy.deepcopy(self.start)
+        for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
+            p.requires_grad_(q.requires_grad)
+        return start
+
     def jacobian(self, x: Tensor) -> Jacobian:
         """The Jacobian of the outputs by the parameters of ``net``; `regimes.jacobians.jacobian` asks for it."""
         raise NotImplementedError
@@ -92,10 +99,7 @@ class Linearised(FromStart):
 
     def jacobian(self, x: Tensor) -> Jacobian:
         """The Jacobian at the start."""
-        start = copy.deepcopy(self.start)
-        for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
-            p.requires_grad_(q.requires_grad)
-        J0 = jacobian(start, x)
+        J0 = jacobian(self.at_start(), x)
         parameters = [p for p in self.net.parameters() if p.requires_grad]
         moved = J0.jvp([(w - w0).detach() for w, w0 in zip(parameters, J0.parameters, strict=True)])
         return DerivedJacobian(J0, 1.0, J0.outputs + moved, parameters)
@@ -123,7 +127,7 @@ class Scaled(FromStart):
 
     def __init__(self, net: nn.Module, alpha: float):
         super().__init__(net)
-        self.alpha = float(alpha)
+        self.alpha, self._kept = float(alpha), (None, None, None)
         if not 0 < self.alpha < math.inf:
             raise ValueError(f"alpha is one positive, finite number; got {alpha}")
 
@@ -134,10 +138,20 @@ class Scaled(FromStart):
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs, of the shape of ``net(x)``; zero at the start."""
-        return self.alpha * (self.net(x) - self.start(x))
+        return self.alpha * (self.net(x) - self._outputs_at_start(x))
 
     def jacobian(self, x: Tensor) -> Jacobian:
         """``alpha`` times that of the network."""
         J = jacobian(self.net, x)
-        f0 = self.start(x).detach().reshape(J.outputs.shape)
+        f0 = self._outputs_at_start(x).reshape(J.outputs.shape)
         return DerivedJacobian(J, self.alpha, self.alpha * (J.outputs - f0), J.parameters)
+
+    def _outputs_at_start(self, x: Tensor) -> Tensor:
+        """``f_0(x)``, kept while it is asked for the same inputs: in training that is every step."""
+        if x.requires_grad:
+            return self.start(x)
+        versions = [t._version for t in (x, *self.start.parameters())]  # torch counts changes in place
+        if self._kept[0] is not x or self._kept[1] != versions:
+            with torch.no_grad():
+                self._kept = x, versions, self.start(x)
+        return self._kept[2]

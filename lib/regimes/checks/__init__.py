@@ -1,11 +1,12 @@
 """What answers an exercise: one file a lesson, each with the mistakes it must recognise."""
 
-from regimes.checks import lesson01, lesson02, lesson04, lesson05, lesson07
+from regimes.checks import lesson01, lesson02, lesson04, lesson05, lesson06, lesson07, lesson09
 from regimes.checks.core import Behaviour, Exercise, Function, Mistake, Result
 
 __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
 
-EXERCISES: dict[str, Exercise] = {e.key: e for lesson in (lesson01, lesson02, lesson04, lesson05, lesson07) for e in lesson.EXERCISES}
+LESSONS = (lesson01, lesson02, lesson04, lesson05, lesson06, lesson07, lesson09)
+EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
 
 
 class WrongAnswer(AssertionError):

@@ -109,15 +109,22 @@ def modes(K: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mode_flow(lam: Tensor, t: Tensor, n: int) -> Tensor:
-    r"""What is left of each mode at the times ``t``: :math:`e^{-\lambda t/n}`, ``(k, ..., n)``.
+    r"""What is left of each mode at the times ``t``: :math:`e^{-\lambda t/n}`.
 
     Large eigenvalues are learned first: a mode is at :math:`1/e` at the time :math:`n/\lambda`.
+
+    Args:
+        lam: ``(..., n)``.
+        t: ``(k,)``, or with run axes that broadcast against those of ``lam``, ``(k, ...)``.
+        n: the number in the mean of the loss.
+
+    Returns:
+        ``(k, ..., n)``.
     """
-    t = torch.as_tensor(t, dtype=lam.dtype)
-    return torch.exp(-lam * t.reshape(-1, *(1,) * lam.ndim) / n)
+    return torch.exp(-lam * torch.as_tensor(t, dtype=lam.dtype)[..., None] / n)
 
 
-def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float) -> Tensor:
+def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float | Tensor) -> Tensor:
     r"""By how much gradient flow on a frozen kernel has moved the outputs at new inputs by the time ``t``.
 
     .. math:: f_t(x') - f_0(x') = -K(x', X)\, K^{-1} (1 - e^{-Kt/n})\, r_0
@@ -126,7 +133,7 @@ def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float) -> Tensor:
         K: ``(..., n, n)``, on the training inputs.
         K_new: ``(..., n', n)``, between new inputs and training inputs; ``K`` itself for the training inputs.
         r: residual at the start, ``(..., n)``.
-        t: the time.
+        t: the time, a number or one a run.
 
     Returns:
         ``(..., n')``.
@@ -134,13 +141,13 @@ def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float) -> Tensor:
     Raises:
         ValueError: for shapes that do not belong together.
     """
-    n = K.shape[-1]
+    n, t = K.shape[-1], torch.as_tensor(t, dtype=K.dtype)[..., None]
     return -_through(K, K_new, r, lambda lam: _divided(-torch.expm1(-lam * t / n), lam, t / n))
 
 
-def step_prediction(K: Tensor, K_new: Tensor, r: Tensor, lr: float, k: int) -> Tensor:
+def step_prediction(K: Tensor, K_new: Tensor, r: Tensor, lr: float | Tensor, k: int) -> Tensor:
     r"""The same after ``k`` steps of gradient descent of size ``lr``: :math:`-K(x', X)\,K^{-1}[1 - (1 - \eta K/n)^k]\, r_0`."""
-    n = K.shape[-1]
+    n, lr = K.shape[-1], torch.as_tensor(lr, dtype=K.dtype)[..., None]
     return -_through(K, K_new, r, lambda lam: _divided(1 - (1 - lr * lam / n) ** k, lam, lr * k / n))
 
 
@@ -175,7 +182,7 @@ def _through(K: Tensor, K_new: Tensor, r: Tensor, weight: Callable[[Tensor], Ten
     return (K_new @ (Q @ (weight(lam)[..., None] * (Q.mT @ r[..., None]))))[..., 0]
 
 
-def _divided(share: Tensor, lam: Tensor, limit: float) -> Tensor:
+def _divided(share: Tensor, lam: Tensor, limit: Tensor) -> Tensor:
     """``share / lam``, and its limit where an eigenvalue is zero."""
     return torch.where(lam == 0, limit, share / torch.where(lam == 0, 1.0, lam))
 

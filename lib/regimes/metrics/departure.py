@@ -1,0 +1,38 @@
+"""How far a two-layer network has gone from its start."""
+
+import torch
+from torch import Tensor
+
+from regimes.kernels import FromStart, neural_tangent_kernel
+from regimes.metrics.features import feature_movement
+from regimes.metrics.kernel import kernel_distance
+from regimes.networks import TwoLayer
+
+__all__ = ["departure"]
+
+
+def departure(net: FromStart, x: Tensor) -> dict[str, Tensor]:
+    """How far a network has gone since it was wrapped: of weights, of features and of the kernel, relative to the start.
+
+    Args:
+        net: a `Linearised` or `Scaled` two-layer network.
+        x: inputs ``(..., n, d)``, where features and kernel are compared.
+
+    Returns:
+        ``"weights"``: ``|w - w_0| / |w_0|``, both layers; ``"features"``: the same of the hidden features on ``x``;
+        ``"drift"``: ``|K - K_0| / |K_0|`` of the network's own kernel. One number a run each.
+
+    Raises:
+        ValueError: for another kind of network.
+    """
+    if not isinstance(net, FromStart) or not isinstance(net.net, TwoLayer):
+        raise ValueError(f"departure() is for a Linearised or Scaled TwoLayer network; got {type(net).__name__}")
+    now, start = net.net, net.at_start()
+    weights = (torch.cat([u.W, u.v[..., None]], -1) for u in (now, start))
+    features = (u.hidden(x)[0] for u in (now, start))
+    kernels = (neural_tangent_kernel(u, x) for u in (now, start))
+    return {
+        "weights": feature_movement(*weights),
+        "features": feature_movement(*features),
+        "drift": kernel_distance(*kernels),
+    }

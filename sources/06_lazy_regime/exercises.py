@@ -1,0 +1,225 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: "Exercises 06: the lazy regime"
+#     minutes: 55
+#     needs: ["06"]
+#     papers: [buffelli2024]
+#     objectives:
+#       - write the kernel of infinite width in closed form
+#       - predict a network at new inputs without training it
+#       - write the loss of the dial from rich to lazy
+# ---
+
+# %% [markdown]
+# # Exercises 06: the lazy regime
+#
+# Three exercises on [lesson 06](../lessons/06_lazy_regime.ipynb). Replace the lines `# YOUR CODE HERE` and
+# `raise NotImplementedError()`, run the cell, and
+# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order.
+#
+# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+
+# %%
+import math
+
+import torch
+
+from regimes.checks import check
+from regimes.course.page import show
+from regimes.figures import curve, legend, panels, predicted
+from regimes.kernels import Scaled, neural_tangent_kernel
+from regimes.metrics import departure
+from regimes.networks import TwoLayer
+from regimes.optimizers import GradientDescent
+from regimes.problems import digits, parity
+from regimes.theory import lazy
+from regimes.training import train
+
+# %% [markdown] exercise="relu_limit" stars=2 minutes=20 concept="the kernel of infinite width"
+# ## Exercise 1: the kernel of infinite width
+#
+# ★★ · 20 minutes · derive, then implement
+#
+# A network $f(x) = \frac{1}{\sqrt m}\sum_j v_j\,\phi(w_j\cdot x)$ with ReLU, $\phi(z) = \max(z, 0)$, and weights from $N(0, 1)$ has at infinite
+# width the kernel
+#
+# $$K(x, z) = E[\phi(w\cdot x)\,\phi(w\cdot z)] + x\cdot z\;E[\dot\phi(w\cdot x)\,\dot\phi(w\cdot z)].$$
+#
+# Let $\theta$ be the angle between $x$ and $z$. The second expectation is the share of directions $w$ that have a positive inner product with
+# both: find it in the plane of $x$ and $z$. The first one takes an integral, and its value is
+#
+# $$E[\phi(w\cdot x)\,\phi(w\cdot z)] = \frac{|x||z|}{2\pi}\left[\sin\theta + (\pi - \theta)\cos\theta\right].$$
+#
+# Write the kernel. Inputs have any length, some are parallel, none is zero.
+
+
+# %% exercise="relu_limit"
+def relu_limit(X, Z):
+    """The neural tangent kernel of a two-layer ReLU network of infinite width, both layers trained.
+
+    X: (n, d).   Z: (k, d).
+    Returns: (n, k).
+    """
+    ### BEGIN SOLUTION
+    inner = X @ Z.T
+    lengths = X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    cosine = (inner / lengths).clamp(-1, 1)
+    other = math.pi - torch.arccos(cosine)
+    features = lengths * (torch.sin(other) + other * cosine)
+    return (features + inner * other) / (2 * math.pi)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="relu_limit"
+# <details><summary>Hint 1</summary>
+# In the plane, w has a positive inner product with x on a half circle. Two half circles, turned by θ against each other, have an arc of π − θ in
+# common.</details>
+#
+# <details><summary>Hint 2</summary>
+# The cosine of θ is x·z / |x||z|. Rounding can make it 1 + 2·10⁻¹⁶ for parallel inputs, and torch.arccos gives NaN there.</details>
+#
+# <details><summary>Hint 3</summary>
+# By hand: K(x, x) = |x|² (a half from each layer), K(x, −x) = 0, and orthogonal inputs of length one have 1/2π = 0.159.</details>
+
+# %% check="relu_limit"
+check("06/relu_limit", relu_limit)
+
+# %% [markdown] discussion="relu_limit" tags=["solution"]
+# **Discussion.** $\sin(\pi-\theta) = \sin\theta$, which is why the solution can work with the complement alone. $K(x, x) = |x|^2$, half of it from each layer. The
+# library has this as `regimes.theory.lazy.relu_kernel`; below is what wide networks make of it.
+
+# %% tags=["solution"]
+x = digits(3, 8, n=20, unit=True, seed=0).x
+for m in (100, 10_000):
+    net = TwoLayer(64, m, activation="relu", scaling="ntk", bias=False, output_std=1.0)
+    K, limit = neural_tangent_kernel(net, x), lazy.relu_kernel(x)
+    print(f"m = {m:6}: relative error {((K - limit).norm() / limit.norm()).item():.1e}")
+
+# %% [markdown] exercise="predict" stars=2 minutes=15 concept="training without training"
+# ## Exercise 2: predict a network without training it
+#
+# ★★ · 15 minutes · derive, then implement
+#
+# On a kernel that does not move, gradient flow on the loss $\frac{1}{2n}\lVert r\rVert^2$ obeys $\dot r = -Kr/n$ on the training data,
+# and the outputs at new inputs follow: $\dot f_{\rm new} = -K_{\rm new}\, r/n$, where $K_{\rm new}$ is the kernel between new inputs and training inputs. Integrate: what is
+# $f_{\rm new}$ at time $t$? In the figure a network was trained, and the formula was not.
+
+# %%
+data = digits(3, 8, n=30, unit=True, seed=1)
+net = TwoLayer(
+    64, 1000, activation="erf", scaling="ntk", bias=False, output_std=1.0, seed=2
+)
+K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test[:3]))
+r0, f_new = (net(data.x) - data.y).detach(), net(data.x_test[:3]).detach()
+rule = GradientDescent(net, 0.1 * 30 / torch.linalg.eigvalsh(K)[-1].item())
+outputs = {"f": lambda net: net(data.x_test[:3])}
+trace = train(net, data.x, data.y, rule, 300, every=10, measure=outputs)
+f = trace.measured["f"]
+formula = torch.stack([f_new + lazy.flow_prediction(K, K_new, r0, t) for t in trace.time])
+
+# %%
+fig, (ax,) = panels(size=(5.4, 3.0))
+for i, look in enumerate(("Gauss-Newton", "gradient descent", "damped Gauss-Newton")):
+    curve(ax, trace.time, f[:, i], f"test image {i + 1}", look=look)
+    predicted(ax, trace.time, formula[:, i], None if i else "predicted")
+ax.set(xlabel="time t", ylabel="output at a test image")
+legend(ax, fontsize=8)
+off = (f - formula).abs().max().item()
+show(
+    fig, f"Three outputs of a network with 1000 units stay within {off:.1g} of the formula."
+)
+
+# %% [markdown]
+# Write the formula. The kernels you get have full rank.
+
+
+# %% exercise="predict"
+def predict(K, K_new, r0, f_new, t):
+    """Outputs at new inputs after gradient flow for a time t, on a kernel that does not move.
+
+    K: (n, n), on the training inputs.   K_new: (k, n), between new inputs and training inputs.
+    r0: (n,), residual f - y at the start.   f_new: (k,), outputs at the start.   t: a number.
+    Returns: (k,).
+    """
+    ### BEGIN SOLUTION
+    left = torch.linalg.matrix_exp(-K * t / len(r0)) @ r0
+    return f_new - K_new @ torch.linalg.solve(K, r0 - left)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="predict"
+# <details><summary>Hint 1</summary>
+# With one sample: r(t) = e^(−Kt/n) r₀. Integrate it from 0 to t.</details>
+#
+# <details><summary>Hint 2</summary>
+# The integral of e^(−Ks/n) ds from 0 to t is n K⁻¹ (1 − e^(−Kt/n)). Matrices that are functions of K commute.</details>
+#
+# <details><summary>Hint 3</summary>
+# The exponential of a matrix is torch.linalg.matrix_exp, or use torch.linalg.eigh. By hand: K = [[2]], K_new = [[0.5]], r0 = [−3],
+# f_new = [1] and t = 0.5 give 1 + 0.25 · 3 · (1 − e⁻¹) = 1.47.</details>
+
+# %% check="predict"
+check("06/predict", predict)
+
+# %% [markdown] discussion="predict" tags=["solution"]
+# **Discussion.** Each eigenvector of $K$ contributes what it has learned, $1 - e^{-\lambda t/n}$, divided by $\lambda$. For $t \to \infty$ this is kernel regression; at a
+# finite time the small eigenvalues are left out softly, so that stopping early is a regulariser. With small $\lambda$ solving with $K$ loses digits:
+# `torch.expm1` on the eigenvalues does not, and serves a singular $K$ as well (the library's `lazy.flow_prediction`).
+
+# %% [markdown] exercise="scaled_loss" stars=2 minutes=20 concept="the dial from rich to lazy"
+# ## Exercise 3: the dial
+#
+# ★★ · 20 minutes · implement
+#
+# Chizat, Oyallon and Bach scale what a network adds to its start, $f_\alpha(x) = \alpha\,[f(x) - f_0(x)]$, and train it with the loss
+# $\frac{1}{\alpha^2}\,L(f_\alpha)$, where $L$ is the course's squared loss, with its half and its mean. What the dial does, with the library's `Scaled`:
+
+# %%
+data = parity(96, 16, seed=0)
+for alpha in (0.1, 1.0, 10.0):
+    start = TwoLayer(16, 128, activation="relu", scaling="ntk", bias=False, output_std=1.0)
+    net = Scaled(start, alpha)
+    trace = train(net, data.x, data.y, GradientDescent(net, 3.0), 400, until=0.01)
+    right = (net(data.x_test).sign() == data.y_test).double().mean().item()
+    far = departure(net, data.x)
+    print(
+        f"α = {alpha:<4}  {len(trace.step) - 1:3} steps  weights moved {far['weights'].item():.2g}  ",
+        end="",
+    )
+    print(f"kernel drifted {far['drift'].item():.2g}  new samples right {right:.0%}")
+
+# %% [markdown]
+# Write the loss for a network `net` that began as `start`, such that autograd gives its gradient by the parameters of `net`.
+
+
+# %% exercise="scaled_loss"
+def scaled_loss(net, start, x, y, alpha):
+    """The loss of the dial, with outputs alpha (net(x) - start(x)).
+
+    net, start: modules that take (n, d) to (n,).   x: (n, d).   y: (n,).   alpha: a number > 0.
+    Returns: the loss, a tensor without axes, differentiable by the parameters of net.
+    """
+    ### BEGIN SOLUTION
+    with torch.no_grad():
+        f0 = start(x)
+    residual = alpha * (net(x) - f0) - y
+    return residual.square().mean() / (2 * alpha**2)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="scaled_loss"
+# <details><summary>Hint 1</summary>
+# At the start the outputs are zero, so the loss is the mean of y² divided by 2α².</details>
+#
+# <details><summary>Hint 2</summary>
+# Only the outputs are scaled, not the labels. Without the division by α² a step that is right for α = 1 is α² times too long.</details>
+
+# %% check="scaled_loss"
+check("06/scaled_loss", scaled_loss)
+
+# %% [markdown] discussion="scaled_loss" tags=["solution"]
+# **Discussion.** Pull $\alpha$ into the square and the loss is $\frac{1}{2n}\lVert f - f_0 - y/\alpha\rVert^2$: a large $\alpha$ asks the network for a small change. That is all there is to
+# the dial, and why it is lazy: the labels are small. The kernel to measure is that of $f$, not of $f_\alpha$, which is $\alpha^2$ times as large; in the
+# library the time scale $c = 1/\alpha^2$ takes care of that.

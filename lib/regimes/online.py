@@ -1,7 +1,8 @@
 r"""One-pass SGD: a fresh sample at each step, on committees with Gaussian inputs.
 
-The step on one sample is :math:`w_j \leftarrow w_j + \frac{\eta}{d} E\, \phi'(u_j)\, x`, that of `GradientDescent` with ``lr = eta / d`` on a batch of one;
-``eta`` is the learning rate of the literature divided by the width. Time is ``eta * steps / d``, the sum of the step sizes.
+The step on one sample is :math:`w_j \leftarrow w_j + \frac{\eta}{d} E\, \phi'(u_j)\, x`, that of `GradientDescent` with
+``lr = eta / d`` on a batch of one; ``eta`` is the learning rate of the literature divided by the width. Time is the
+sum of the step sizes, ``eta * steps / d``.
 """
 
 import math
@@ -16,7 +17,7 @@ from regimes.networks import TwoLayer
 from regimes.population import overlap_risk, population_risk
 from regimes.training import Diverged, Trace, progress
 
-__all__ = ["one_pass", "overlap_chain", "overlaps"]
+__all__ = ["one_pass", "overlap_chain", "overlap_distance", "overlaps"]
 
 CHUNK = 64  # samples drawn at once
 
@@ -99,24 +100,26 @@ class _Samples:
 
 
 def overlap_chain(
-    Q: np.ndarray,
-    M: np.ndarray,
+    Q: Tensor | np.ndarray,
+    M: Tensor | np.ndarray,
     d: int,
     eta: float,
     steps: int,
     *,
     label_noise: float = 0.0,
+    runs: int | None = None,
     seed: int = 0,
     at: Sequence[int] | None = None,
 ) -> Trace:
     r"""The same process for the overlaps alone: ``(Q, M)`` is itself a Markov chain, whose steps cost the same at every ``d``.
 
-    Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^\top)^{1/2} z'`, and the rest
-    of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; a step changes the overlaps by these numbers only. Same law as
-    `one_pass` with an orthonormal teacher of erf units; other random numbers.
+    Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^\top)^{1/2} z'`,
+    and the rest of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; a step changes the overlaps by these
+    numbers only. Same law as `one_pass` with an orthonormal teacher of erf units; other random numbers.
 
     Args:
         Q, M: ``(p, p)`` and ``(p, k)`` or with run axes in front; ``(b, p, p)`` are ``b`` independent runs.
+        runs: so many independent runs from the one start given: a run axis in front.
         d: inputs, more than ``p + k``.
         eta, steps, label_noise, at: as for `one_pass`.
         seed: of NumPy's generator, for all runs together.
@@ -125,20 +128,22 @@ def overlap_chain(
         ValueError: for ``d <= p + k``, and as `one_pass`.
         Diverged: as `one_pass`.
     """
-    Q, M = np.array(Q, dtype=float), np.array(M, dtype=float)
+    Q, M = (np.array(a, dtype=float) for a in (Q, M))
+    if runs is not None:
+        Q, M = (np.repeat(a[None], runs, 0) for a in (Q, M))
     p, k = M.shape[-2:]
     if d <= p + k:
         raise ValueError(f"the fields of p = {p} and k = {k} units need more than p + k inputs; got d = {d}")
     rng, records, rows = np.random.default_rng(seed), _records(at, steps), []
-    runs = M.shape[:-2]
+    shape = M.shape[:-2]
     for n in progress(range(steps + 1), "overlaps of one-pass SGD"):
         if n in records:
             q, m = torch.from_numpy(Q.copy()), torch.from_numpy(M.copy())
             _record(rows, n, eta / d, overlap_risk(q, m), q, m)
         if n % CHUNK == 0:
-            z, other = rng.standard_normal((CHUNK, *runs, k)), rng.standard_normal((CHUNK, *runs, p))
-            length = ((z**2).sum(-1) + (other**2).sum(-1) + rng.chisquare(d - k - p, (CHUNK, *runs))) / d
-            label = erf(z / math.sqrt(2)).mean(-1) + label_noise**0.5 * rng.standard_normal((CHUNK, *runs))
+            z, other = rng.standard_normal((CHUNK, *shape, k)), rng.standard_normal((CHUNK, *shape, p))
+            length = ((z**2).sum(-1) + (other**2).sum(-1) + rng.chisquare(d - k - p, (CHUNK, *shape))) / d
+            label = erf(z / math.sqrt(2)).mean(-1) + label_noise**0.5 * rng.standard_normal((CHUNK, *shape))
         if n < steps:
             i = n % CHUNK
             u = (M @ z[i][..., None] + _root(Q - M @ np.swapaxes(M, -1, -2)) @ other[i][..., None])[..., 0]
@@ -147,6 +152,16 @@ def overlap_chain(
             both = move[..., None] * (u + move * (length[i] / 2)[..., None])[..., None, :]
             Q += (both + np.swapaxes(both, -1, -2)) / d
     return _trace(rows)
+
+
+def overlap_distance(trace: Trace, Q: np.ndarray, M: np.ndarray) -> Tensor:
+    """The largest distance of any overlap, at any record, from a path ``Q`` (t, p, p) and ``M`` (t, p, k): one number a run."""
+    apart = []
+    for name, path in (("Q", Q), ("M", M)):
+        measured = trace.measured[name]
+        path = torch.as_tensor(path).reshape(len(measured), *(1,) * (measured.ndim - 3), *path.shape[-2:])
+        apart.append((measured - path).abs().amax((0, -2, -1)))
+    return torch.maximum(*apart)
 
 
 def _root(G: np.ndarray) -> np.ndarray:

@@ -18,19 +18,19 @@ __all__ = ["PopulationGradient", "overlap_risk", "population_risk"]
 
 
 def _erf(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``E[phi phi]``, ``A`` and ``B`` for ``phi(z) = erf(z / sqrt 2)``, from the squared lengths and the overlap of two units."""
-    kernel = 2 / math.pi * torch.asin(cross / ((1 + own) * (1 + other)).sqrt())
-    A = 2 / math.pi / ((1 + own) * (1 + other) - cross.square()).sqrt()
-    return kernel, A, -A * cross / (1 + own)
+    """``E[phi phi]``, ``A``, ``B`` for ``phi(z) = erf(z / sqrt 2)``: ``(m, k)`` from squared lengths ``(m,)``, ``(k,)`` and
+    overlaps.""" own, other = own[..., :, None], other[..., None, :] kernel = 2 / math.pi * torch.asin(cross / ((1 + own) * (1
+    + other)).sqrt()) A = 2 / math.pi / ((1 + own) * (1 + other) - cross.square()).sqrt() return kernel, A, -A * cross / (1 +
+    own)
 
 
 def _relu(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same for ``phi(z) = max(z, 0)``, from the angle between the units."""
-    cos = (cross / (own * other).sqrt()).clamp(-1, 1)
-    angle, sin = torch.acos(cos), (1 - cos.square()).sqrt()
-    A = (math.pi - angle) / (2 * math.pi)
-    kernel = (own * other).sqrt() * (sin / (2 * math.pi) + A * cos)
-    return kernel, A, (other / own).sqrt() * sin / (2 * math.pi)
+    own, other = own.sqrt()[..., :, None], other.sqrt()[..., None, :]
+    cos = (cross / (own * other)).clamp(-1, 1)
+    sin = (1 - cos.square()).sqrt() / (2 * math.pi)
+    A = 0.5 - torch.acos(cos) / (2 * math.pi)
+    return own * other * (sin + A * cos), A, other / own * sin
 
 
 KERNELS = {"erf": _erf, "relu": _relu}
@@ -58,11 +58,12 @@ class PopulationGradient:
         """
         if net.v.requires_grad:
             raise ValueError("the population gradient moves hidden weights: freeze v (regimes.networks.committee does)")
-        (kernel, A, B), units, c = _pairs(net, self.teacher)
-        m = net.width
-        pull = c[..., :m, None] * c[..., None, :]  # of each unit on each student unit
-        G = (pull * A[..., :m, :]) @ units + (pull * B[..., :m, :]).sum(-1, keepdim=True) * net.W
-        return Direction((net.time_scale * G,), _risk(kernel, c))
+        pair, W, V = _pair(net, self.teacher), net.W, self.teacher.W
+        a, b = net.scale * net.v, self.teacher.scale * self.teacher.v
+        (K, A, B), (k, C, D) = pair(W, W), pair(W, V)
+        inside, outside = a[..., :, None] * a[..., None, :], -a[..., :, None] * b[..., None, :]
+        G = (inside * A) @ W + (outside * C) @ V + ((inside * B).sum(-1) + (outside * D).sum(-1))[..., None] * W
+        return Direction((net.time_scale * G,), _risk(K, a, k, b, pair(V, V)[0]))
 
 
 @torch.no_grad()
@@ -72,35 +73,31 @@ def population_risk(net: TwoLayer, teacher: TwoLayer) -> Tensor:
     Raises:
         ValueError: for activations other than erf and ReLU, or two different ones, or networks with biases.
     """
-    (kernel, _, _), _, c = _pairs(net, teacher)
-    return _risk(kernel, c)
+    pair, W, V = _pair(net, teacher), net.W, teacher.W
+    return _risk(pair(W, W)[0], net.scale * net.v, pair(W, V)[0], teacher.scale * teacher.v, pair(V, V)[0])
 
 
 def overlap_risk(Q: Tensor, M: Tensor) -> Tensor:
-    """The same for mean committees of erf units with an orthonormal teacher, from ``Q`` (..., p, p) and ``M`` (..., p, k) alone."""
+    """The same for mean committees of erf units and an orthonormal teacher, from ``Q`` (..., p, p) and ``M`` (..., p, k)."""
     p, k = M.shape[-2:]
-    P = torch.eye(k, dtype=M.dtype, device=M.device).expand(*M.shape[:-2], k, k)
-    overlap = torch.cat([torch.cat([Q, M], -1), torch.cat([M.mT, P], -1)], -2)
-    c = torch.cat([M.new_full((p,), 1 / p), M.new_full((k,), -1 / k)])
-    length = overlap.diagonal(dim1=-2, dim2=-1)
-    return _risk(_erf(length[..., :, None], length[..., None, :], overlap)[0], c)
+    own, one = Q.diagonal(dim1=-2, dim2=-1), torch.ones(k, dtype=Q.dtype, device=Q.device)
+    K, cross, P = _erf(own, own, Q)[0], _erf(own, one, M)[0], _erf(one, one, torch.diag(one))[0]
+    return _risk(K, Q.new_full((p,), 1 / p), cross, one / k, P)
 
 
-def _risk(kernel: Tensor, c: Tensor) -> Tensor:
-    return ((kernel @ c[..., None])[..., 0] * c).sum(-1).clamp(min=0) / 2
+def _risk(K: Tensor, a: Tensor, cross: Tensor, b: Tensor, P: Tensor) -> Tensor:
+    """``(a K a - 2 a cross b + b P b) / 2`` from the second moments of the units and the output weights."""
+    total = ((K @ a[..., None] - 2 * cross @ b[..., None])[..., 0] * a).sum(-1) + ((P @ b[..., None])[..., 0] * b).sum(-1)
+    return total.clamp(min=0) / 2
 
 
-def _pairs(net: TwoLayer, teacher: TwoLayer) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor, Tensor]:
-    """Kernel, A and B of all pairs of units of student and teacher, the units, and their coefficients in ``f - f*``."""
+def _pair(net: TwoLayer, teacher: TwoLayer):
+    """The closed forms for the activation of the two networks, as a function of two lists of units."""
     names = {str(net.activation), str(teacher.activation)}
     if len(names) > 1 or not names <= KERNELS.keys() or net.bias or teacher.bias:
         raise ValueError(
             f"the population risk is in closed form for two networks without bias, both with erf or both with relu units; got "
             f"{net.activation} and {teacher.activation}, bias {net.bias} and {teacher.bias}"
         )
-    runs = net.runs
-    units = torch.cat([net.W, teacher.W.expand(*runs, -1, -1)], -2).detach()
-    c = torch.cat([net.scale * net.v, -teacher.scale * teacher.v.expand(*runs, -1)], -1).detach()
-    overlap = units @ units.mT
-    length = overlap.diagonal(dim1=-2, dim2=-1)
-    return KERNELS[names.pop()](length[..., :, None], length[..., None, :], overlap), units, c
+    kernels = KERNELS[names.pop()]
+    return lambda W, V: kernels(W.square().sum(-1), V.square().sum(-1), W @ V.mT)

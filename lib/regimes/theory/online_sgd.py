@@ -1,9 +1,10 @@
 r"""One-pass SGD on committee machines in high dimension: a small ODE for the overlaps.
 
-A committee is the *mean* of erf units: :math:`f = \frac1p \sum_j g(u_j)` with :math:`u_j = w_j\cdot x`, inputs ``x ~ N(0, I_d)``
-and rows ``w_j`` of length of order one; the teacher :math:`f^* = \frac1k\sum_r g(u^*_r)` likewise. A step on one fresh sample with
-label :math:`f^* + \sqrt\Delta\,\zeta` is :math:`w_j \leftarrow w_j + \frac{\eta}{d}\, E\, g'(u_j)\, x`, with the error ``E = label - f``
-and ``eta`` = learning rate over width. The overlaps :math:`Q = WW^\top`, :math:`M = WW^{*\top}` then follow, as ``d`` grows,
+A committee is the *mean* of erf units: :math:`f = \frac1p \sum_j g(u_j)` with :math:`u_j = w_j\cdot x`, inputs ``x ~ N(0,
+I_d)`` and rows ``w_j`` of length of order one; the teacher :math:`f^* = \frac1k\sum_r g(u^*_r)` likewise. A step on one fresh
+sample with label :math:`f^* + \sqrt\Delta\,\zeta` is :math:`w_j \leftarrow w_j + \frac{\eta}{d}\, E\, g'(u_j)\, x`, with the
+error ``E = label - f`` and ``eta`` = learning rate over width. The overlaps :math:`Q = WW^\top`, :math:`M = WW^{*\top}` then
+follow, as ``d`` grows,
 
 .. math:: \dot M = J_*, \qquad \dot Q = J + J^\top + \eta N,
     \qquad J_{jb} = E[g'(u_j)\,u_b\,E], \quad N_{jl} = E[g'(u_j)\,g'(u_l)\,E^2]
@@ -61,9 +62,8 @@ def coefficients(p: int, k: int) -> ndarray:
 
 
 def covariance(Q: ndarray, M: ndarray, P: ndarray) -> ndarray:
-    """``Omega``, the covariance of all fields ``(u, u*)``: ``(..., p, p)``, ``(..., p, k)`` and ``(k, k)`` to ``(..., n, n)``."""
-    P = np.broadcast_to(P, (*M.shape[:-2], *P.shape[-2:]))
-    return np.block([[Q, M], [np.swapaxes(M, -1, -2), P]])
+    """``Omega``, the covariance of all fields ``(u, u*)``: ``(..., p, p)``, ``(..., p, k)`` and ``(k, k)`` to ``(..., n,
+    n)``.""" P = np.broadcast_to(P, (*M.shape[:-2], *P.shape[-2:])) return np.block([[Q, M], [np.swapaxes(M, -1, -2), P]])
 
 
 def second_moment(omega: ndarray, c: ndarray, alike: Alike | None = None) -> ndarray:
@@ -138,6 +138,7 @@ def integrate(
         ValueError: for shapes that do not fit, overlaps that no units have, a step or a noise below zero, or a symmetric start.
         RuntimeError: if the integrator gives up, with its message.
     """
+    Q, M, time = np.asarray(Q), np.asarray(M), np.asarray(time)
     p, k = M.shape
     P = np.eye(k) if P is None else P
     _valid(Q, M, P, eta, label_noise, keep)
@@ -163,7 +164,7 @@ def integrate(
 
     y = follow(moves, shakes, np.concatenate([Q[i, j], M.ravel()]), time, eta=eta, keep=keep, rtol=rtol)
     Q, M = unpack(y)
-    return Path(np.asarray(time), Q, M, risk(covariance(Q, M, P), c))
+    return Path(time, Q, M, risk(covariance(Q, M, P), c))
 
 
 Field = Callable[[ndarray], ndarray]

@@ -1,7 +1,7 @@
 r"""The phases of one-pass SGD in high dimension, and the heights of its plateaus.
 
-Learning rate and width scale with the number of inputs: :math:`\gamma = \gamma_0 d^{-\delta}`, :math:`p = p_0 d^{\kappa}`, so that the
-step :math:`\eta = \gamma/p = (\gamma_0/p_0)\, d^{-(\kappa+\delta)}`. Committees are means of erf units, as in
+Learning rate and width scale with the number of inputs: :math:`\gamma = \gamma_0 d^{-\delta}`, :math:`p = p_0 d^{\kappa}`, so
+that the step :math:`\eta = \gamma/p = (\gamma_0/p_0)\, d^{-(\kappa+\delta)}`. Committees are means of erf units, as in
 `regimes.theory.online_sgd`.
 
 Source: Veiga et al. 2022 for regions and times; the heights are derived from their ODE.
@@ -19,8 +19,9 @@ __all__ = [
     "critical_eta",
     "fluctuation_exponent",
     "noise_plateau",
-    "published_phase",
     "phase",
+    "published_phase",
+    "specialisation_rate",
     "start_risk",
     "step_to_time",
     "unspecialised_plateau",
@@ -64,7 +65,8 @@ def _of(total: float, lowest: float) -> str:
 
 
 def step_to_time(steps: float, d: int, kappa: float, delta: float) -> float:
-    r"""The natural time of a phase after a number of steps: :math:`\nu / d^{1+\kappa+\delta}`, in bad learning :math:`\nu / d^{1+2(\kappa+\delta)}`.
+    r"""The natural time of a phase after a number of steps: :math:`\nu / d^{1+\kappa+\delta}`, in bad learning :math:`\nu /
+    d^{1+2(\kappa+\delta)}`.
 
     In the first two phases it is the sum of the step sizes, ``eta * steps / d``, up to the factor ``gamma_0 / p_0``.
 
@@ -87,8 +89,8 @@ def fluctuation_exponent(total: float) -> float:
 
 
 def start_risk(p: int, k: int) -> float:
-    """The risk ``(1/p + 1/k) / 6`` of unit vectors that are orthogonal to each other and to the teacher (``Q = P = I``, ``M = 0``)."""
-    return (1 / p + 1 / k) / 6
+    """The risk ``(1/p + 1/k) / 6`` of unit vectors that are orthogonal to each other and to the teacher (``Q = P = I``, ``M =
+    0``).""" return (1 / p + 1 / k) / 6
 
 
 def unspecialised_plateau(k: int) -> float:
@@ -131,19 +133,30 @@ def critical_eta(k: int) -> float:
     >>> round(critical_eta(1), 3), round(critical_eta(4), 3)
     (4.056, 4.998)
     """
-    c, (i, j) = coefficients(k, k), np.triu_indices(k)
-    start, h = np.concatenate([np.eye(k)[i, j], np.eye(k).ravel()]), 1e-6
+    return brentq(lambda eta: _growth(np.eye(k), np.eye(k), eta), 1.0, math.pi * math.sqrt(3), xtol=1e-6)
 
-    def field(y, eta):
-        Q = np.zeros((k, k))
+
+def specialisation_rate(p: int, k: int) -> float:
+    """The rate per unit of time at which differences grow between the teacher units as a student on the plateau sees them.
+
+    Of the gradient flow, at the unspecialised plateau: a start that tells the units apart by ``d^(-1/2)`` leaves it after a
+    time ``log(d) / (2 * rate)``, up to a constant.
+    """
+    return _growth(np.full((p, p), 1 / (2 * k - 1)), np.full((p, k), (k * (2 * k - 1)) ** -0.5), 0.0)
+
+
+def _growth(Q: np.ndarray, M: np.ndarray, eta: float) -> float:
+    """The largest real part of the eigenvalues of the ODE, linearised at a fixed point, without label noise."""
+    (p, k), (i, j) = M.shape, np.triu_indices(len(M))
+    c, start, h = coefficients(p, k), np.concatenate([Q[i, j], M.ravel()]), 1e-6
+
+    def field(y):
+        Q = np.zeros((p, p))
         Q[i, j] = Q[j, i] = y[: len(i)]
-        omega = covariance(Q, y[len(i) :].reshape(k, k), np.eye(k))
-        J = drift(omega, c, k)
-        return np.concatenate([(J[:, :k] + J[:, :k].T)[i, j] + eta * noise(omega, c, i, j, 0.0), J[:, k:].ravel()])
+        omega = covariance(Q, y[len(i) :].reshape(p, k), np.eye(k))
+        J = drift(omega, c, p)
+        return np.concatenate([(J[:, :p] + J[:, :p].T)[i, j] + eta * noise(omega, c, i, j, 0.0), J[:, p:].ravel()])
 
-    def rightmost(eta):
-        sides = h * np.eye(len(start))
-        jacobian = np.stack([(field(start + s, eta) - field(start - s, eta)) / (2 * h) for s in sides], 1)
-        return np.linalg.eigvals(jacobian).real.max()
-
-    return brentq(rightmost, 1.0, math.pi * math.sqrt(3), xtol=1e-6)
+    sides = h * np.eye(len(start))
+    jacobian = np.stack([(field(start + s) - field(start - s)) / (2 * h) for s in sides], 1)
+    return float(np.linalg.eigvals(jacobian).real.max())

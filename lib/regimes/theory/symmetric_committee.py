@@ -1,8 +1,8 @@
 r"""A committee whose students stand in equal groups, one a teacher unit: five numbers instead of ``p(p+1)/2 + pk``.
 
-Each of the ``k`` groups has ``K = p/k`` students. The overlaps are ``q`` (a student with itself), ``c`` (two of one group), ``e`` (of
-two groups), ``m`` (with the own teacher unit) and ``n`` (with another). Such a start stays such. Because ``K`` enters as a
-multiplicity, it may be any real number of at least one, and a width of a million costs no more than one of two.
+Each of the ``k`` groups has ``K = p/k`` students. The overlaps are ``q`` (a student with itself), ``c`` (two of one group),
+``e`` (of two groups), ``m`` (with the own teacher unit) and ``n`` (with another). Such a start stays such. Because ``K``
+enters as a multiplicity, it may be any real number of at least one, and a width of a million costs no more than one of two.
 
 Source: the reduction is ours; the ODE is that of `regimes.theory.online_sgd`.
 """

@@ -83,7 +83,7 @@ class TwoLayerHessian(Hessian):
         super().__init__(net)
         self.trains_W, self.trains_v = net.W.requires_grad, net.v.requires_grad
         with torch.no_grad():
-            self.X, self.v = net.augmented(x), net.v[..., None, :]
+            self.X, self.v = net.augmented(x), net.v.detach()[..., None, :]
             self.Phi, self.slope, self.bend = _three(net.activation, self.X @ net.W.mT)
             outputs = net.scale * (self.Phi @ self.v.mT)[..., 0]
             y = match_targets(y, outputs, outputs.shape)

@@ -129,7 +129,9 @@ show(*draw.two_certainties(share[:, 0], top, 0.2, S, imbalance, wanted))
 # %%
 limit = theory.catapult_limit(u[0] ** 2 + v[0] ** 2)
 shares = torch.linspace(0.9, 1.1, 81, dtype=torch.float64)[:, None]
-ends = torch.stack(descend(u[0].expand(81, 8), v[0].expand(81, 8), shares * limit, 300))[:, -1]
+ends = torch.stack(descend(u[0].expand(81, 8), v[0].expand(81, 8), shares * limit, 300))[
+    :, -1
+]
 stays = torch.isfinite(ends).all(0).int().cumprod(0)  # up to the first share that diverges
 _ = ledger.claim("balancing", (imbalance - wanted).abs().amax(0) / imbalance[0])
 _ = ledger.claim("catapult", 0.2 * S[-1] / 2)
@@ -171,13 +173,17 @@ def gap(eta, number):
 starts = (1.2 + 0.6 * torch.rand(5, generator=chance)).tolist()
 runs = {eta: [gap(eta, number) for number in starts] for eta in (0.05, 0.1, 0.2)}
 gaps = {eta: [(1 - numbers[-1]) / eta**2 for numbers in each] for eta, each in runs.items()}
-near = [numbers[numbers < 1.02] - theory.degree_four_end(0.05) for numbers in runs[0.05]]
+pairs = [(n[1:] + n[:-1]) / 2 - theory.degree_four_end(0.05) for n in runs[0.05]]
+near = [left[left < 0.01] for left in pairs]
 _ = ledger.claim("gap", gaps[0.05], 0.25)
 _ = ledger.claim("gap-large-step", gaps[0.2], 0.25)
-_ = ledger.claim("settling", [left[400] / left[0] for left in near], torch.exp(torch.tensor(-1.0)).item())
+_ = ledger.claim("settling", [left[400] / left[0] for left in near], 0.368)
 lost = [degree_four.compute(0.1, number, 1.01) for number in (2.1, 2.3, 2.6, 3.0)]
 _ = ledger.claim("beyond-twice", [rest.diverged for rest in lost])
-guess(my_guess, f"gap / η² is {gaps[0.05][0]:.3g} at η = 0.05 and {gaps[0.1][0]:.3g} at η = 0.1: four times")
+guess(
+    my_guess,
+    f"gap / η² is {gaps[0.05][0]:.3g} at η = 0.05 and {gaps[0.1][0]:.3g} at η = 0.1: four times",
+)
 
 # %%
 show(*strip(degree_four, "Three slider positions.", (9.2, 3.4), columns=1))
@@ -203,7 +209,9 @@ my_guess = ...
 # %%
 def train_three(nudge=0.0, steps=3000):
     eta = torch.tensor([0.4, 1.2, 1.6], dtype=torch.float64)
-    net = TwoLayer(1, 20, activation="tanh", runs=(3, 5), output_std=1.0, seed=S5.expand(3, 5))
+    net = TwoLayer(
+        1, 20, activation="tanh", runs=(3, 5), output_std=1.0, seed=S5.expand(3, 5)
+    )
     net.v.data += nudge
     rule = GradientDescent(net, eta[:, None].expand(3, 5))
     measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 25)}
@@ -216,7 +224,10 @@ S = trace.measured["S"][::25]
 show(*draw.sharpening(eta, trace.loss, trace.step[::25], S))
 
 # %%
-number, rises = eta[:, None] * S / 2, (trace.loss.diff(dim=0) > 1e-10 * trace.loss[:-1]).sum(0)
+number, rises = (
+    eta[:, None] * S / 2,
+    (trace.loss.diff(dim=0) > 1e-10 * trace.loss[:-1]).sum(0),
+)
 _ = ledger.claim("sharpening", S[-1, 0] / S[0, 0])
 _ = ledger.claim("below", draw.late(number)[0])
 _ = ledger.claim("monotone", rises[0])
@@ -228,18 +239,22 @@ _, other = train_three(nudge=1e-12)
 apart = ((other.loss - trace.loss).abs() / trace.loss).amax(0)
 _ = ledger.claim("not-chaotic", apart[0])
 _ = ledger.claim("chaotic", apart[1])
-guess(my_guess, "; ".join(f"{span(mean, '.3g')} at η = {e:g}" for e, mean in zip(eta, draw.late(number), strict=True)))
+means = zip(eta, draw.late(number), strict=True)
+guess(my_guess, "; ".join(f"{span(mean, '.2g')} at η = {e:g}" for e, mean in means))
 
 # %% [markdown]
 # The climb is the network's own; $\eta$ only decides where it ends. In the oscillating runs a nudge of $10^{-12}$ grows by many orders of magnitude: their **curves do not reproduce** on
 # another machine, their averages do. We claim averages only.
 #
-# The same with the network and the settings that we found elsewhere: $f = v\cdot\tanh(wx+b)+c$ as a plain module, in which case `sharpness` differentiates twice.
+# Is it the scaling? The same task with a plain module, $f = v\cdot\tanh(wx+b)+c$, in which `sharpness` differentiates twice:
+
 
 # %%
 def module(seed):
     torch.manual_seed(seed)
-    net = torch.nn.Sequential(torch.nn.Linear(1, 20), torch.nn.Tanh(), torch.nn.Linear(20, 1), torch.nn.Flatten(0)).double()
+    net = torch.nn.Sequential(
+        torch.nn.Linear(1, 20), torch.nn.Tanh(), torch.nn.Linear(20, 1), torch.nn.Flatten(0)
+    ).double()
     with torch.no_grad():
         net[0].weight.uniform_(-1, 1)
         net[0].bias.normal_(0, 0.1)
@@ -255,9 +270,12 @@ def hover(eta, steps, seed):
     return draw.late(eta * trace.measured["S"][::20] / 2)
 
 
-means = [hover(0.3, 3000, seed) for seed in seeds(3).tolist()]
-_ = ledger.claim("module-0.3", means)
-print(f"ηS/2 at η = 0.3, mean over the last 1000 steps: {span(torch.stack(means), '.3f')}")
+small = torch.stack([hover(0.2, 3600, seed) for seed in seeds(2).tolist()])
+large = torch.stack([hover(0.3, 3000, seed) for seed in seeds(3).tolist()])
+_ = ledger.claim("module-0.2", small)
+_ = ledger.claim("module-0.3", large)
+for eta, means in {0.2: small, 0.3: large}.items():
+    print(f"η = {eta}: means of ηS/2 are one up to {(means - 1).abs().max():.1%}")
 
 # %%
 show(*strip(fit, "Three slider positions.", (9.2, 3.4), columns=1))
@@ -278,30 +296,45 @@ my_guess = ...
 
 # %%
 def on_digits(loss, eta, steps, every):
-    net = TwoLayer(64, 20, activation="tanh", runs=(3,), std=0.3, output_std=0.5, seed=seeds(3))
-    measure = {"S": sometimes(lambda net: sharpness(net, images.x, images.y, loss=loss), every)}
-    return eta, train(net, images.x, images.y, GradientDescent(net, eta, loss=loss), steps, measure=measure), every
+    net = TwoLayer(
+        64, 20, activation="tanh", runs=(3,), std=0.3, output_std=0.5, seed=seeds(3)
+    )
+    measure = {
+        "S": sometimes(lambda net: sharpness(net, images.x, images.y, loss=loss), every)
+    }
+    return (
+        eta,
+        train(
+            net,
+            images.x,
+            images.y,
+            GradientDescent(net, eta, loss=loss),
+            steps,
+            measure=measure,
+        ),
+        every,
+    )
 
 
 images = even_odd(200, seed=seeds(3))
 runs = {
     "squared, η = 1": on_digits(squared, 1.0, 800, 50),
     "squared, η = 2": on_digits(squared, 2.0, 1500, 50),
-    "logistic, η = 4": on_digits(logistic, 4.0, 400, 4),
+    "logistic, η = 4": on_digits(logistic, 4.0, 300, 2),
 }
 show(*draw.digits(runs))
 
 # %%
 (_, calm, _), (_, edgy, _), (_, classes, _) = runs.values()
 up = classes.loss.diff(dim=0) > 1e-10 * classes.loss[:-1]
-number = 2 * classes.measured["S"][::4]
+number = 2 * classes.measured["S"][::2]
 _ = ledger.claim("digits-calm", (calm.loss.diff(dim=0) > 1e-10 * calm.loss[:-1]).sum(0))
 _ = ledger.claim("digits-hovering", draw.late(edgy.measured["S"][::50]), 1.0)
 _ = ledger.claim("logistic-peak", number.amax(0))
 _ = ledger.claim("logistic-end", number[-1] / number[0])
-_ = ledger.claim("logistic-last", (up * torch.arange(1, 401)[:, None]).amax(0))
+_ = ledger.claim("logistic-last", (up * torch.arange(1, 301)[:, None]).amax(0))
 beyond = number[:-1] > 1
-_ = ledger.claim("beyond-and-falling", (beyond & ~up[::4]).sum(0) / beyond.sum(0))
+_ = ledger.claim("beyond-and-falling", (beyond & ~up[::2]).sum(0) / beyond.sum(0))
 guess(my_guess, f"below: {span(number[-1] / number[0])} of it")
 
 # %% [markdown]
@@ -328,7 +361,9 @@ wrong = {
     "Gauss-Newton matrix instead of the Hessian": newton,
 }
 rows = [f"| {name} | {value / S:.2g} |" for name, value in wrong.items()]
-rows.append(f"| power iteration at a saddle, diag(1, −3) | {vector @ saddle @ vector:.2g} |")
+rows.append(
+    f"| power iteration at a saddle, diag(1, −3) | {vector @ saddle @ vector:.2g} |"
+)
 display(Markdown("\n".join(["| mistake | result / right result |", "|---|---|", *rows])))
 _ = ledger.claim("lanczos", abs(lanczos / S - 1))
 
@@ -358,10 +393,15 @@ def nearly_there():
 etas, losses = torch.tensor([1.9, 1.99, 2.1], dtype=torch.float64), []
 for eta in etas.tolist():
     net, data = nearly_there()
-    losses.append(train(net, data.x, data.y, GaussNewton(net, eta), 150).relative.flatten(1))
+    losses.append(
+        train(net, data.x, data.y, GaussNewton(net, eta), 150).relative.flatten(1)
+    )
 net, data = nearly_there()
 sharp = sharpness(net, data.x, data.y)
-eta, measure = 1.2 * 2 / sharp, {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 50)}
+eta, measure = (
+    1.2 * 2 / sharp,
+    {"S": sometimes(lambda net: sharpness(net, data.x, data.y), 50)},
+)
 descent = train(net, data.x, data.y, GradientDescent(net, eta), 600, measure=measure)
 number = (eta * descent.measured["S"][::50] / 2).flatten(1)
 show(*draw.newton(etas, torch.stack(losses, 1), 1.2, descent, number))
@@ -372,7 +412,10 @@ _ = ledger.claim("newton-above", losses[2][20], step_loss(20, 2.1).item())
 _ = ledger.claim("newton-stays", losses[2][100:].amin(0))
 _ = ledger.claim("descent-escapes", number[-1])
 _ = ledger.claim("limits-differ", (sharp.max() / sharp.min()))
-guess(my_guess, f"nowhere: over the last 50 steps its loss is never below {losses[2][100:].min():.0f} times the start")
+guess(
+    my_guess,
+    f"nowhere: over the last 50 steps its loss is never below {losses[2][100:].min():.0f} times the start",
+)
 
 # %% [markdown]
 # So there is an edge, at a step of 2 in function space (lesson 01), and sharpness has nothing to do with it: the limits of gradient descent differ from run to run, that of Gauss-Newton does not. The difference beyond it is deeper. For gradient descent the edge is a property of

@@ -18,7 +18,7 @@ from regimes.training import Diverged, train
 __all__ = ["CHOICES", "FRAMES", "Fit", "compute", "draw", "explorer", "sentence"]
 
 STEPS, EVERY = 500, 10  # steps of a run, and between two sharpnesses
-LOSSES, NUMBERS = (1e-5, 1e2), (0.0, 4.0)  # the parts of the axes that are drawn
+LOSSES, NUMBERS = (1e-5, 1e2), (0.0, 5.0)  # the parts of the axes that are drawn
 
 CHOICES = {
     "eta": Choice("step, η", (0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 8.0, 16.0), 1.2),

@@ -31,19 +31,19 @@ def two_certainties(share: Tensor, top: Tensor, eta: float, S: Tensor, imbalance
     curve(right, k, imbalance[:, 0], "$u^2 - v^2$", color=ORANGE, marker="s", markersize=4)
     predicted(right, k, wanted[:, 0], "predicted $u^2 - v^2$")
     right.axhline(2 / eta, color=GREY, linestyle=":", linewidth=1.2, label="2/η")
-    right.set(xlabel="step k", title=f"the product u v, η = {eta:g}", ylim=(0, None))
-    for ax in (left, right):
-        legend(ax, fontsize=8)
+    right.set(xlabel="step k", title=f"the product u v, η = {eta:g}", xlim=(0, 40))
+    legend(left, loc="upper left", fontsize=8)
+    legend(right, fontsize=8)
     end = top[-1].abs()
     return fig, (
         f"After {len(top) - 1} steps the top component is {median(end[0]):.2g} times its start at η = {share[0]:g} · 2/S and "
-        f"{median(end[-1]):.2g} times at {share[-1]:g} · 2/S, as predicted. The product u v starts with S = {S[0, 0]:.3g}, beyond "
-        f"2/η = {2 / eta:g}, and ends with S = {S[-1, 0]:.3g}: it is thrown into a flatter valley."
+        f"{median(end[-1]):.2g} times at {share[-1]:g} · 2/S, as predicted. The product u v starts with S = {S[0, 0]:.3g}, "
+        f"beyond 2/η = {2 / eta:g}, and ends with S = {S[-1, 0]:.3g}: it is thrown into a flatter valley."
     )
 
 
 def sharpening(eta: Tensor, loss: Tensor, step: Tensor, S: Tensor) -> tuple[Figure, str]:
-    """Loss ``(k, steps, seeds)``, sharpness and stability number ``(l, steps, seeds)`` of gradient descent with three steps."""
+    """Loss ``(k, steps, seeds)``, sharpness ``(l, steps, seeds)`` and stability number of gradient descent with some steps."""
     fig, axes = panels(3, size=(3.7, 3.3))
     for i, (colour, marker) in enumerate(LOOKS[: len(eta)]):
         look = {"color": colour, "marker": marker, "markersize": 4}
@@ -57,12 +57,13 @@ def sharpening(eta: Tensor, loss: Tensor, step: Tensor, S: Tensor) -> tuple[Figu
     axes[0].set(ylabel="loss", yscale="log")
     axes[1].set(ylabel="sharpness S")
     axes[2].set(ylabel=NUMBER)
-    for ax in axes:
+    for ax, place in zip(axes, ("upper right", "center right", "center right"), strict=True):
         ax.set(xlabel="step k")
-        legend(ax, fontsize=8)
+        legend(ax, loc=place, fontsize=8)
     means = late(eta[:, None] * S / 2)
-    return fig, "Median and range of {} seeds. Mean of ηS/2 over the last third: {}.".format(
-        S.shape[-1], "; ".join(f"{span(mean, '.3g')} at η = {e:g}" for e, mean in zip(eta, means, strict=True))
+    return fig, (
+        f"Median and range of {S.shape[-1]} seeds. Over the last third the mean of ηS/2 is {span(means[0])} at η = {eta[0]:g}, "
+        f"and differs from one by at most {(means[1:] - 1).abs().max():.1g} at the larger steps."
     )
 
 
@@ -85,8 +86,8 @@ def digits(runs: Mapping[str, tuple[float, Trace, int]]) -> tuple[Figure, str]:
 
 
 def newton(etas: Tensor, newton: Tensor, share: float, descent: Trace, number: Tensor) -> tuple[Figure, str]:
-    """Relative losses ``(k, steps, runs)`` of Gauss-Newton near an interpolant (left); gradient descent from there (right), with
-    its stability number ``(l, runs)`` at equally spaced steps."""
+    """Relative losses ``(k, steps, runs)`` of Gauss-Newton near an interpolant (left); gradient descent from there (right),
+    with its stability number ``(l, runs)`` at equally spaced steps."""
     fig, (left, right) = panels(2, size=(4.8, 3.3))
     k = torch.arange(len(newton))
     for i, (colour, marker) in enumerate(LOOKS[: len(etas)]):
@@ -105,8 +106,8 @@ def newton(etas: Tensor, newton: Tensor, share: float, descent: Trace, number: T
     left.set_ylabel("loss / its start")
     return fig, (
         f"After 20 steps the loss of Gauss-Newton is {span(newton[20, 0])} of its start at η = {etas[0]:g}, and "
-        f"{span(newton[20, -1])} times its start at η = {etas[-1]:g}, in {newton.shape[-1]} runs. Gradient descent at {share:g} "
-        f"times its limit first multiplies its loss by {span(relative.amax(0))}, and ends with ηS/2 = {span(number[-1])}."
+        f"{span(newton[20, -1])} times its start at η = {etas[-1]:g}, in {newton.shape[-1]} runs. Gradient descent at "
+        f"{share:g} times its limit first multiplies its loss by {span(relative.amax(0))}, and ends with ηS/2 = {span(number[-1])}."
     )
 
 

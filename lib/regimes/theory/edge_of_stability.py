@@ -113,7 +113,7 @@ def degree_four_number(t: Tensor, eta: float, start: float) -> Tensor:
 
 
 def degree_four_swing(number: Tensor, eta: float) -> tuple[Tensor, Tensor]:
-    r"""The two values between which ``xy`` swings at a stability number: :math:`1 - \frac32 a \mp \sqrt a`, both one at the end.
+    r"""The two values between which ``xy`` swings at a stability number: :math:`1 - \frac32 a \mp \sqrt a`.
 
     With :math:`a = (\delta + \eta^2/4)/4`; the middle is below one because a step is :math:`e' = -e - 3e^2` there.
     """

@@ -14,7 +14,7 @@ __all__ = ["homogeneity_gap", "normalised_margin", "smoothed_margin"]
 
 
 def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
-    r"""How far the outputs are from homogeneous in the trained parameters: :math:`|f(x_i) - \langle \nabla_w f(x_i), w \rangle|`.
+    r"""How far outputs are from homogeneous in the trained parameters: :math:`|f(x_i) - \langle \nabla_w f(x_i), w \rangle|`.
 
     Zero where ``f`` is homogeneous of degree one (Euler's identity). For a `TwoLayer` of which ``W`` alone is trained it is at
     most ``kappa = sup |phi(z) - z phi'(z)|``.
@@ -33,10 +33,10 @@ def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    r"""The margin for the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`, one number a run.
+    r"""The margin by the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`.
 
-    With the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width. Negative if a sample is on the
-    wrong side. It measures a direction only where the network is homogeneous of degree one in its trained parameters.
+    One number a run. With the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width. Negative if
+    a sample is on the wrong side. It measures a direction only where the network is homogeneous of degree one in its trained parameters.
 
     Args:
         net: a `TwoLayer` or any module.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Phases", "phase_switch"]
+__all__ = ["Phases", "largest_fall", "phase_switch", "rises"]
 
 ROUNDING = 1e-10
 
@@ -22,11 +22,19 @@ class Phases(NamedTuple):
     first_below: Tensor
 
 
+def rises(loss: Tensor) -> Tensor:
+    """Which steps raised the loss, ``L_t > L_{t-1} (1 + 1e-10)``: ``(k, ...)``, recorded at every step, to ``(k - 1, ...)``.
+
+    The tolerance is there because late in training, where nothing changes but the last digits, rounding would count for
+    hundreds of increases.
+    """
+    return loss[1:] > loss[:-1] * (1 + ROUNDING)
+
+
 def phase_switch(loss: Tensor, threshold: float | Tensor) -> Phases:
     """When the loss rose for the last time, and when it first came below a threshold.
 
-    A step counts as an increase if ``L_t > L_{t-1} (1 + 1e-10)``: late in training, where nothing changes but the last digits,
-    rounding would count for hundreds of increases.
+    Increases are those of `rises`, so that rounding does not count.
 
     Args:
         loss: ``(k, ...)``, recorded at every step.
@@ -36,11 +44,27 @@ def phase_switch(loss: Tensor, threshold: float | Tensor) -> Phases:
         ValueError: for losses that are not finite.
     """
     if not torch.isfinite(loss).all():
-        raise ValueError(f"phase_switch() needs finite losses; the first that is not is at step {_first(~torch.isfinite(loss)).min()}")
-    rises = torch.cat([torch.zeros_like(loss[:1], dtype=torch.bool), loss[1:] > loss[:-1] * (1 + ROUNDING)])
+        raise ValueError(
+            f"phase_switch() needs finite losses; the first that is not is at step {_first(~torch.isfinite(loss)).min()}"
+        )
+    rose = torch.cat([torch.zeros_like(loss[:1], dtype=torch.bool), rises(loss)])
     steps = torch.arange(len(loss), device=loss.device).reshape(-1, *(1,) * (loss.ndim - 1))
     below = loss <= torch.as_tensor(threshold, dtype=loss.dtype, device=loss.device)
-    return Phases((rises * steps).amax(0), torch.where(below.any(0), _first(below), -1))
+    return Phases((rose * steps).amax(0), torch.where(below.any(0), _first(below), -1))
+
+
+def largest_fall(values: Tensor, since: int | Tensor) -> Tensor:
+    """By how much a quantity fell below its highest value so far, relative to that value, at most: one number a run.
+
+    Args:
+        values: ``(k, ...)``, recorded at every step.
+        since: the step from which on it counts, a whole number or one a run; later than the last record, nothing counts.
+    """
+    steps = torch.arange(len(values), device=values.device).reshape(-1, *(1,) * (values.ndim - 1))
+    counts = steps >= torch.as_tensor(since, device=values.device)
+    highest = torch.where(counts, values, -torch.inf).cummax(0).values
+    fall = (highest - values) / highest.abs()
+    return torch.where(counts, fall, 0.0).amax(0)
 
 
 def _first(where: Tensor) -> Tensor:

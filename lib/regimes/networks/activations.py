@@ -98,7 +98,8 @@ ACTIVATIONS = {name: Activation(name, pair) for name, pair in _PAIRS.items()}
 def leaky(activation: "str | Activation", slope: float) -> Activation:
     """``slope * z + (1 - slope) * phi(z)``: an activation whose own slope stays away from zero.
 
-    In `ACTIVATIONS`, ``"leaky_silu"``, ``"leaky_tanh"`` and ``"leaky_relu"`` leak by 0.1, ``"leaky_gelu"`` and ``"leaky_softplus"`` by 0.5.
+    In `ACTIVATIONS`, ``"leaky_silu"``, ``"leaky_tanh"`` and ``"leaky_relu"`` leak by 0.1, ``"leaky_gelu"`` and
+    ``"leaky_softplus"`` by 0.5.
 
     Raises:
         ValueError: for a slope outside ``(0, 1)``.

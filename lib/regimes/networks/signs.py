@@ -11,8 +11,9 @@ __all__ = ["fix_signs"]
 def fix_signs(net: TwoLayer) -> TwoLayer:
     r"""Set the output weights to +1 for the first half of the units and -1 for the second, and freeze them; returns ``net``.
 
-    With ``scaling="mean_field"`` and ``bias=False`` this is :math:`f(x) = \frac1m \sum_j a_j \phi(w_j \cdot x)`, of which only ``W`` is
-    trained. An odd unit counts for the first half: with one unit and the activation ``"identity"``, ``f(x) = w . x``.
+    With ``scaling="mean_field"`` and ``bias=False`` this is :math:`f(x) = \frac1m \sum_j a_j \phi(w_j \cdot x)`, of which
+    only ``W`` is trained. An odd unit counts for the first half: one unit with the activation ``"identity"`` is
+    ``f(x) = w . x``.
 
     Source: Cai et al. 2024 (their ``a_j``).
     """

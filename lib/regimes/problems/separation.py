@@ -46,7 +46,8 @@ def separation(x: Tensor, y: Tensor) -> Separation:
     r"""The unit vector of the largest margin, and that margin.
 
     They are the direction and the length of the shortest vector in the convex hull of the :math:`y_i x_i`, which non-negative
-    least squares finds: the minimum of :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0` is a multiple of it.
+    least squares finds: the minimum of :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0` is a
+    multiple of it.
 
     Args:
         x: ``(n, d)``, one data set, without run axes.
@@ -58,8 +59,8 @@ def separation(x: Tensor, y: Tensor) -> Separation:
     """
     if not is_separable(x, y):
         raise NotSeparable(
-            f"no plane through the origin separates these {len(x)} samples (linear program: infeasible), so there is no margin. "
-            "A bound that needs a margin says nothing here"
+            f"no plane through the origin separates these {len(x)} samples (the linear program is infeasible), so there is no "
+            "margin. A bound that needs a margin says nothing here"
         )
     z = _signed(x, y)
     a, _ = nnls(np.vstack([z.T, np.ones(len(z))]), np.append(np.zeros(z.shape[1]), 1.0))

@@ -1,0 +1,303 @@
+# ---
+# jupyter:
+#   regimes:
+#     title: "Exercises 09: large steps"
+#     minutes: 85
+#     needs: ["09"]
+#     papers: [cai2024, wu2024]
+#     objectives:
+#       - measure how far an activation is from homogeneous, and say which assumptions it fails
+#       - find where a run changes its phase, whatever rounding does
+#       - find the largest step without a rise, and a step that beats it
+#       - derive and compute the risk from which on every step lowers it
+# ---
+
+# %% [markdown]
+# # Exercises 09: large steps
+#
+# Six exercises on [lesson 09](../lessons/09_large_steps.ipynb). Replace the lines `# YOUR CODE HERE` and
+# `raise NotImplementedError()`, run the cell, and
+# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order.
+#
+# Arrays are `torch.float64` tensors; exercises 3 to 6 return plain numbers. Leave the arguments as they are.
+
+# %%
+import torch
+from scipy.special import lambertw
+
+from regimes.checks import check
+from regimes.checks.lesson09.walk import walk
+from regimes.course.page import show
+from regimes.figures import curve, legend, panels, predicted
+from regimes.theory import large_steps as theory
+
+# %% [markdown] exercise="near_homogeneity_gap" stars=1 minutes=10 concept="near-homogeneity"
+# ## Exercise 1: how far from homogeneous
+#
+# ★ · 10 minutes · implement
+#
+# A function with $\phi(cz) = c\,\phi(z)$ for $c > 0$ satisfies Euler's identity $\phi(z) = z\,\phi'(z)$. Softplus, GELU and SiLU do not, but the
+# defect is bounded. Given $\phi$, $\phi'$ and a grid, return the largest defect on it.
+
+
+# %% exercise="near_homogeneity_gap"
+def near_homogeneity_gap(phi, dphi, z):
+    """The largest |phi(z) - z phi'(z)| on a grid.
+
+    phi, dphi: functions of tensors, the activation and its derivative.   z: (k,), the grid.
+    Returns: a tensor of shape ().
+    """
+    ### BEGIN SOLUTION
+    return (phi(z) - z * dphi(z)).abs().max()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="near_homogeneity_gap"
+# <details><summary>Hint 1</summary>
+# ReLU must give zero, softplus at z = 0 gives log 2.</details>
+#
+# <details><summary>Hint 2</summary>
+# The defect of GELU is −z² p(z) with the normal density p: negative everywhere.</details>
+
+# %% check="near_homogeneity_gap"
+check("09/near_homogeneity_gap", near_homogeneity_gap)
+
+# %% [markdown] discussion="near_homogeneity_gap" tags=["solution"]
+# **Discussion.** On a fine and wide grid: softplus log 2 = 0.693, attained at 0; GELU 0.294 at ±√2; SiLU 0.439 at ±2.40; tanh tends to 1 on both sides, so a narrow grid reports
+# too little (0.92 on [−2.5, 2.5]). For softplus the gap is the entropy of a coin that shows heads with probability σ(z).
+
+# %% [markdown] exercise="classify" stars=1 minutes=10 concept="reading assumptions"
+# ## Exercise 2: which assumption fails
+#
+# ★ · 10 minutes · read the paper
+#
+# The bounds on the first phase need all of
+#
+# - (a) $|\phi(z) - z\phi'(z)|$ bounded,
+# - (b) $\phi''$ bounded,
+# - (c) $\phi' \ge \alpha$ with some $\alpha > 0$.
+#
+# For each of seven activations say which of them **fail**, as a text made of the letters a, b, c, for example `"ab"`; an empty text if none fails. "Leaky" means half $z$, half $\phi$.
+
+
+# %% exercise="classify"
+def classify():
+    """Which assumptions fail: a text of the letters a, b, c for each activation.
+
+    Returns: {"softplus": ..., "GELU": ..., "SiLU": ..., "tanh": ..., "ReLU": ..., "z**2": ..., "leaky softplus": ...}
+    """
+    ### BEGIN SOLUTION
+    smooth = dict.fromkeys(("softplus", "GELU", "SiLU", "tanh"), "c")
+    return smooth | {"ReLU": "bc", "z**2": "ac", "leaky softplus": ""}
+    ### END SOLUTION
+
+
+# %% [markdown] hints="classify"
+# <details><summary>Hint 1</summary>
+# (c) asks for one number below all slopes. The slope of softplus is σ(z): positive, but how small does it get?</details>
+#
+# <details><summary>Hint 2</summary>
+# Plot the slopes of GELU and SiLU on [−4, 0].</details>
+#
+# <details><summary>Hint 3</summary>
+# For z²: the gap, the second derivative, the slope at −1.</details>
+
+# %% check="classify"
+check("09/classify", classify)
+
+# %% [markdown] discussion="classify" tags=["solution"]
+# **Discussion.** Only a leak brings (c). tanh has a bounded gap and is of no use: a network of it is bounded, so its risk is. The stable phase does not need (c), so there softplus, GELU and
+# SiLU are fine. ReLU, which fails (b), behaves like the others in the lesson: a theorem that does not apply is not a theorem that says no.
+
+# %% [markdown] exercise="phase_switch" stars=2 minutes=15 concept="two phases"
+# ## Exercise 3: when does the oscillation end
+#
+# ★★ · 15 minutes · implement
+#
+# Given the risks of a run, return the last step that raised the risk and the first step with $L \le 1/\eta$. Step 0 is the start. Late in a run, the
+# risk may be $10^{-17}$ and its last digit goes up and down: only a rise by more than a relative $10^{-10}$ counts.
+
+# %%
+L = walk(gamma=0.05, eta=32.0, steps=600)
+fig, (ax,) = panels(size=(5.4, 3.0))
+curve(ax, torch.arange(601), L, "risk", markevery=60)
+predicted(ax, [0, 600], [1 / 32, 1 / 32], "1/η")
+ax.set(xlabel="step t", ylabel="risk L", yscale="log")
+legend(ax)
+show(
+    fig,
+    f"Two points with a margin of 0.05, η = 32: from {L[0]:.2f} the risk peaks at {L.max():.2f} and ends at {L[-1]:.3f}.",
+)
+
+
+# %% exercise="phase_switch"
+def phase_switch(L, eta):
+    """Where a run changes its phase.
+
+    L: (k,), the risk at each step.   eta: the step.
+    Returns: (last step that raised the risk, 0 if none; first step with L <= 1/eta, -1 if none), two whole numbers.
+    """
+    ### BEGIN SOLUTION
+    up = torch.nonzero(L[1:] > L[:-1] * (1 + 1e-10))[:, 0]
+    below = torch.nonzero(L <= 1 / eta)[:, 0]
+    last = up[-1].item() + 1 if len(up) else 0
+    return last, below[0].item() if len(below) else -1
+    ### END SOLUTION
+
+
+# %% [markdown] hints="phase_switch"
+# <details><summary>Hint 1</summary>
+# Compare L[1:] with L[:-1]. Entry 0 of that comparison is about step 1.</details>
+#
+# <details><summary>Hint 2</summary>
+# For 8, 5, 6, 4, 3, 2, 1, 0.4, 0.3 and η = 2 the answer is (2, 7).</details>
+#
+# <details><summary>Hint 3</summary>
+# torch.nonzero(mask) has a row for each true entry, and may have none. Whole numbers: use .item().</details>
+
+# %% check="phase_switch"
+check("09/phase_switch", phase_switch)
+
+# %% [markdown] discussion="phase_switch" tags=["solution"]
+# **Discussion.** The run above switches at step 63 and is below $1/\eta$ from step 401 on: the threshold is sufficient, and late. The last case of the check rises 1,106 times if rounding
+# counts, for the last time at step 19,976 of 20,000; 41 times, for the last time at step 60, if it does not. The library's `regimes.metrics.phase_switch` does this for a stack of runs.
+
+# %% [markdown] exercise="largest_monotone_eta" stars=2 minutes=15 concept="predict, then test"
+# ## Exercise 4: the largest step without a rise
+#
+# ★★ · 15 minutes · predict, then test
+#
+# `walk(gamma, eta, steps)` returns the risks of gradient descent on two points with the margin $\gamma$, from $w = 0$. Write down a guess: the curvature at the start gives
+# $2/\lambda = 12.8$ for $\gamma = 0.05$. Is the largest step without any rise smaller, equal, larger? Then find it, to within 0.1, for a given margin. 400 steps are enough.
+
+
+# %% exercise="largest_monotone_eta"
+def largest_monotone_eta(gamma):
+    """The largest step with which the risk never rises.
+
+    gamma: the margin, from 0.025 to 0.2.
+    Returns: a number, to within 0.1.
+    """
+    ### BEGIN SOLUTION
+    low, high = 8.0, 40.0
+    while high - low > 0.01:
+        eta = (low + high) / 2
+        L = walk(gamma, eta, 400)
+        rises = bool((L[1:] > L[:-1] * (1 + 1e-10)).any())
+        low, high = (low, eta) if rises else (eta, high)
+    return low
+    ### END SOLUTION
+
+
+# %% [markdown] hints="largest_monotone_eta"
+# <details><summary>Hint 1</summary>
+# A step of 8 never raises the risk, one of 40 does. Halve the interval.</details>
+#
+# <details><summary>Hint 2</summary>
+# Any rise counts, of any step against the one before it; not the end against the start.</details>
+
+# %% check="largest_monotone_eta"
+check("09/largest_monotone_eta", largest_monotone_eta)
+
+# %% [markdown] discussion="largest_monotone_eta" tags=["solution"]
+# **Discussion.** 14.3, 14.7, 16.7, 21.9. The first three are the step with which the very first step leaves the risk as it is, a root of one equation (`theory.first_rise`). At
+# $\gamma = 0.2$ that root is 26.7, and a later step rises from 21.9 on: a local look is not enough.
+
+# %% tags=["solution"]
+for gamma in (0.025, 0.05, 0.1, 0.2):
+    found = largest_monotone_eta(gamma)
+    print(f"γ = {gamma:<5g} largest {found:.1f}, first step {theory.first_rise(gamma):.1f}")
+
+# %% [markdown] exercise="best_eta" stars=2 minutes=15 concept="a step for a number of steps"
+# ## Exercise 5: beat every monotone run
+#
+# ★★ · 15 minutes · predict, then test
+#
+# On the same two points with $\gamma = 0.05$ the largest step without a rise is 14.7. You have $T$ steps. Choose one step $\eta$, as a function of $T$, with which the risk after
+# $T$ steps is at least a hundred times below that of 14.7. Try it for $T = 1024$ and $T = 4096$:
+
+# %%
+for T in (1024, 4096):
+    print(f"T = {T}: a step of 14.7 ends at {walk(0.05, 14.7, T)[-1]:.1e}")
+
+
+# %% exercise="best_eta"
+def best_eta(T):
+    """A step for T steps on the two points with a margin of 0.05.
+
+    T: the number of steps.
+    Returns: a positive number.
+    """
+    ### BEGIN SOLUTION
+    return T / 4
+    ### END SOLUTION
+
+
+# %% [markdown] hints="best_eta"
+# <details><summary>Hint 1</summary>
+# Late in a run L ≈ 1/(ηγ²t). How large must η be for a hundred times less?</details>
+#
+# <details><summary>Hint 2</summary>
+# The first phase takes about 0.16/γ² = 64 steps, whatever the step is. There is time to settle.</details>
+
+# %% check="best_eta"
+check("09/best_eta", best_eta)
+
+# %% [markdown] discussion="best_eta" tags=["solution"]
+# **Discussion.** Not the corollary of the theory, $\gamma^2T/120$, which is below 0.1 here. Beyond $\eta \approx 128$ the risk is far *below* the asymptote, because the last jump lands at a
+# huge margin; where exactly is a matter of luck: the table is not monotone in $\eta$. On these two points very large steps are very good. Do not expect that of your data.
+
+# %% tags=["solution"]
+for eta in (4, 14.7, 64, 256, 1024, 2048, 4096):
+    print(f"η = {eta:<6g} L after 4096 steps: {walk(0.05, eta, 4096)[-1]:.1e}")
+
+# %% [markdown] exercise="stable_threshold" stars=3 minutes=20 concept="curvature bounded by the risk"
+# ## Exercise 6: safe for ever
+#
+# ★★★ · 20 minutes · derive, then implement
+#
+# For the logistic loss $\ell'' \le |\ell'| \le \ell$. For the networks of the lesson this gives, in the units of our step, $|\nabla L|\le \mathrm{Lip}\,L$ and a curvature of at most
+# $(\mathrm{Lip}^2+\beta)L$; along a step from a point with $c = \eta(\mathrm{Lip}^2+\beta)L$ the curvature grows by at most $e^c$. Derive with Taylor's formula below which $c$ the step lowers the risk, and return the
+# risk at which $c$ has this value.
+
+
+# %% exercise="stable_threshold"
+def stable_threshold(eta, lip, beta):
+    """The risk from which on every step lowers it.
+
+    eta: the step.   lip, beta: bounds on the first and second derivative of the activation.
+    Returns: a number, relative error at most 1e-5.
+    """
+    ### BEGIN SOLUTION
+    return float(lambertw(2).real) / (eta * (lip**2 + beta))
+    ### END SOLUTION
+
+
+# %% [markdown] hints="stable_threshold"
+# <details><summary>Hint 1</summary>
+# L⁺ ≤ L − η|∇L|² + ½ (η|∇L|)² × (largest curvature on the way).</details>
+#
+# <details><summary>Hint 2</summary>
+# The step lowers the risk while c eᶜ < 2.</details>
+#
+# <details><summary>Hint 3</summary>
+# The solution of c eᶜ = 2 is Lambert's W(2) = 0.853: scipy.special.lambertw, which returns a complex number.</details>
+
+# %% check="stable_threshold"
+check("09/stable_threshold", stable_threshold)
+
+# %% [markdown] discussion="stable_threshold" tags=["solution"]
+# **Discussion.** 0.853/η for logistic regression, 0.758/η for leaky softplus (Lip = 1, β = 1/8). With $2/(\eta(\mathrm{Lip}^2+\beta))$ the curvature is small at the point itself; nothing is
+# said about the way. The property in numbers, on fifty random runs:
+
+# %% tags=["solution"]
+draw = torch.Generator().manual_seed(0)
+late = 0
+for _ in range(50):
+    a, b = torch.rand(2, generator=draw).tolist()
+    gamma, eta = 0.02 + 0.28 * a, 10 ** (0.5 + 2.5 * b)
+    L = walk(gamma, eta, 400)
+    safe = L[:-1] <= stable_threshold(eta, 1.0, 0.0)
+    late += int((safe & (L[1:] > L[:-1] * (1 + 1e-10))).sum())
+print(f"{late} rises from below the threshold in 50 runs of 400 steps")

@@ -36,6 +36,8 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None
     if other is None:
         return time_scale(net) * jacobian(net, x).gram()
     axis = -2 if hasattr(net, "runs") else 0  # of the samples
+    if min(x.ndim, other.ndim) < 2 or x.shape[axis:][1:] != other.shape[axis:][1:]:
+        raise ValueError(f"two sets of inputs of the same kind are needed; got {tuple(x.shape)} and {tuple(other.shape)}")
     parts = [_block(net, x, part, axis) for part in other.split(max(1, x.shape[axis]), axis)]
     return torch.cat(parts, -1)
 

@@ -18,10 +18,11 @@ __all__ = ["PopulationGradient", "overlap_risk", "population_risk"]
 
 
 def _erf(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``E[phi phi]``, ``A``, ``B`` for ``phi(z) = erf(z / sqrt 2)``: ``(m, k)`` from squared lengths ``(m,)``, ``(k,)`` and
-    overlaps.""" own, other = own[..., :, None], other[..., None, :] kernel = 2 / math.pi * torch.asin(cross / ((1 + own) * (1
-    + other)).sqrt()) A = 2 / math.pi / ((1 + own) * (1 + other) - cross.square()).sqrt() return kernel, A, -A * cross / (1 +
-    own)
+    """``E[phi phi]``, ``A`` and ``B`` for ``phi(z) = erf(z / sqrt 2)``: ``(m, k)``, from squared lengths and overlaps."""
+    own, other = own[..., :, None], other[..., None, :]
+    kernel = 2 / math.pi * torch.asin(cross / ((1 + own) * (1 + other)).sqrt())
+    A = 2 / math.pi / ((1 + own) * (1 + other) - cross.square()).sqrt()
+    return kernel, A, -A * cross / (1 + own)
 
 
 def _relu(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -25,7 +25,8 @@ def tilt(omega: ndarray, *units: int | ndarray) -> tuple[ndarray, ndarray]:
         units: ``S``: one or two integers, which may coincide; or index arrays ``(s,)``, which make a stack of tilts.
 
     Returns:
-        the tilted covariance ``(..., s, n, n)`` and the factor ``det(...)^(-1/2)`` ``(..., s)``, both without ``s`` for integers.
+        the tilted covariance ``(..., s, n, n)`` and the factor ``det(...)^(-1/2)`` ``(..., s)``, both without ``s`` for
+        integers.
     """
     S = np.stack(np.broadcast_arrays(*units), -1)  # (s, |S|)
     rows = omega[..., S, :]  # (..., s, |S|, n)
@@ -50,7 +51,7 @@ def J2(omega: ndarray, i: int, j: int) -> ndarray:
 
 
 def I3(omega: ndarray, j: int, b: int, a: int) -> ndarray:
-    r"""``E[g'(u_j) u_b g(u_a)]``: tilt by ``u_j``; then Stein's lemma, :math:`\tilde E[u_b g(u_a)] = \tilde\Omega_{ba} \tilde E[g'(u_a)]`."""
+    r"""``E[g'(u_j) u_b g(u_a)]``: tilt by ``u_j``, then Stein: :math:`\tilde E[u_b g(u_a)] = \tilde\Omega_{ba} \tilde E[g'(u_a)]`."""
     tilted, mass = tilt(omega, j)
     return 2 / np.pi * mass * tilted[..., b, a] / np.sqrt(1 + tilted[..., a, a])
 

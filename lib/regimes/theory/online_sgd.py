@@ -62,8 +62,9 @@ def coefficients(p: int, k: int) -> ndarray:
 
 
 def covariance(Q: ndarray, M: ndarray, P: ndarray) -> ndarray:
-    """``Omega``, the covariance of all fields ``(u, u*)``: ``(..., p, p)``, ``(..., p, k)`` and ``(k, k)`` to ``(..., n,
-    n)``.""" P = np.broadcast_to(P, (*M.shape[:-2], *P.shape[-2:])) return np.block([[Q, M], [np.swapaxes(M, -1, -2), P]])
+    """``Omega``, the covariance of all fields ``(u, u*)``: from ``(..., p, p)``, ``(..., p, k)`` and ``(k, k)``."""
+    P = np.broadcast_to(P, (*M.shape[:-2], *P.shape[-2:]))
+    return np.block([[Q, M], [np.swapaxes(M, -1, -2), P]])
 
 
 def second_moment(omega: ndarray, c: ndarray, alike: Alike | None = None) -> ndarray:

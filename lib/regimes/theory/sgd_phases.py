@@ -65,8 +65,9 @@ def _of(total: float, lowest: float) -> str:
 
 
 def step_to_time(steps: float, d: int, kappa: float, delta: float) -> float:
-    r"""The natural time of a phase after a number of steps: :math:`\nu / d^{1+\kappa+\delta}`, in bad learning :math:`\nu /
-    d^{1+2(\kappa+\delta)}`.
+    r"""The natural time of a phase after :math:`\nu` steps.
+
+    .. math:: \nu / d^{1+\kappa+\delta}, \qquad\text{in bad learning}\quad \nu / d^{1+2(\kappa+\delta)}
 
     In the first two phases it is the sum of the step sizes, ``eta * steps / d``, up to the factor ``gamma_0 / p_0``.
 
@@ -89,8 +90,8 @@ def fluctuation_exponent(total: float) -> float:
 
 
 def start_risk(p: int, k: int) -> float:
-    """The risk ``(1/p + 1/k) / 6`` of unit vectors that are orthogonal to each other and to the teacher (``Q = P = I``, ``M =
-    0``).""" return (1 / p + 1 / k) / 6
+    """The risk ``(1/p + 1/k) / 6`` of unit vectors orthogonal to each other and to the teacher (``Q = P = I``, ``M = 0``)."""
+    return (1 / p + 1 / k) / 6
 
 
 def unspecialised_plateau(k: int) -> float:

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from regimes.explore import flow, four_regimes, gd_against_gn, hyperbolas, interpolant, particles, width_dial
+from regimes.explore import exact_steps, flow, four_regimes, gd_against_gn, hyperbolas, interpolant, particles, width_dial
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
 
 LESSONS = {  # the widgets of each lesson, and moves of their sliders
@@ -32,6 +32,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     },
     "lessons/05_hidden_learning.ipynb": {
         flow: [("std", "ArrowRight"), ("damping", "ArrowLeft"), ("seed", "ArrowRight"), ("eta", "ArrowLeft")],
+    },
+    "lessons/07_exact_gauss_newton.ipynb": {
+        exact_steps: [("method", "ArrowRight"), ("step", "ArrowLeft"), ("data", "ArrowRight"), ("halves", "ArrowRight")],
     },
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"

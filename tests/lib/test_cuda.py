@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from cases import CASES, runs_of, two_layer, weights
+from cases import CASES, normal, reversible, runs_of, two_layer, weights
 
 from regimes.directions import gauss_newton
+from regimes.exact import exact_gauss_newton
 from regimes.flows import RungeKutta4
 from regimes.jacobians import jacobian
-from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
-from regimes.problems import teacher_student
+from regimes.networks import Reversible
+from regimes.optimizers import EdgeFraction, ExactGaussNewton, GaussNewton, GradientDescent
+from regimes.problems import teacher_student, ten_digits
 from regimes.training import train
 
 pytestmark = pytest.mark.cuda
@@ -59,3 +61,29 @@ def test_twenty_training_steps(name):
     assert close(traces[1].loss, traces[0].loss) and close(weights(nets[1]), weights(nets[0]))
     assert traces[1].steps_to(0.5).tolist() == traces[0].steps_to(0.5).tolist()
     assert len(runs_of(nets[0])) == 3
+
+
+# Reversible networks (lesson 07).
+
+
+def reversible_pair(**options):
+    return [reversible(runs=(3,), seed=torch.arange(3), std=0.05, device=device, **options) for device in ("cpu", "cuda")]
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "svd"])
+def test_the_exact_direction_of_a_reversible_network(solver):
+    (cpu, gpu), x, y = reversible_pair(), normal(11, 6, seed=1), normal(11, 3, seed=2)
+    here, there = exact_gauss_newton(cpu, x, y, solver=solver), exact_gauss_newton(gpu, x.cuda(), y.cuda(), solver=solver)
+    assert close(there.tensors[0], here.tensors[0]) and (there.solve.residual < 1e-8).all()
+    assert close(gpu.inverse(gpu.encode(x.cuda())).detach(), x.expand(3, 11, 6))
+    assert close(jacobian(gpu, x.cuda()).gram(), jacobian(cpu, x).gram())
+
+
+def test_mini_batches_of_digits_on_the_device():
+    seeds, problem = torch.arange(3), ten_digits(64, seed=torch.arange(3))
+    losses = []
+    for device in ("cpu", "cuda"):
+        net, data = Reversible(64, 10, 48, runs=(3,), seed=seeds, device=device), problem.to(device)
+        feed = data.batches(16, seed=seeds, shift=True)
+        losses.append(train(net, data.x, data.y, ExactGaussNewton(net, 0.3), 10, batches=feed).loss)
+    assert close(losses[1].cuda(), losses[0])

@@ -116,12 +116,12 @@ def _accuracies(ax: Axes) -> Panel:
 
 def _changes(ax: Axes) -> Panel:
     """Bars: what a step does to the loss of its own batch and of the next one."""
-    ax.set(ylim=(-105, 20), xlim=(-0.6, 1.6), title="change by a step (%)")
-    ax.set_xticks([0, 1], ["own batch", "next batch"])
+    ax.set(ylim=(-130, 20), xlim=(-0.6, 1.6), title="change of the loss (%)")
+    ax.set_xticks([0, 1], ["own batch", "next"])
     ax.axhline(0, color=GREY, linewidth=1)
     bars = ax.bar([0, 1], [0, 0], 0.7, color=[BLUE, ORANGE])
     (promised,) = ax.plot([], [], "--", color="black", linewidth=1.3, label=r"predicted, $(1-\alpha)^2 - 1$")
-    ax.legend(loc="lower right", fontsize=7.5)
+    ax.legend(loc="lower left", fontsize=7.5)
 
     def show(run: Run) -> None:
         for bar, change in zip(bars, (0, 0) if run.change is None else 100 * run.change, strict=True):
@@ -134,10 +134,10 @@ def _changes(ax: Axes) -> Panel:
 
 def _alike(ax: Axes) -> Panel:
     """Bars: how alike the states after each block are to those at the start."""
-    ax.set(ylim=(0, 1.05), xlim=(0.4, 3.6), xlabel="block", xticks=[1, 2, 3], title="CKA with the start")
+    ax.set(ylim=(0, 1.25), xlim=(0.4, 3.6), xlabel="block", xticks=[1, 2, 3], title="CKA with the start")
     ax.plot([0.5, 3.5], [1, 1], "--", color="black", linewidth=1.3, label="predicted, lazy limit")
     bars = ax.bar([1, 2, 3], [0, 0, 0], 0.7, color=BLUE)
-    ax.legend(loc="lower left", fontsize=7.5)
+    ax.legend(loc="upper left", fontsize=7.5)
 
     def show(run: Run) -> None:
         for bar, height in zip(bars, (0, 0, 0) if run.cka is None else run.cka, strict=True):
@@ -158,8 +158,8 @@ def sentence(run: Run) -> str:
     own, other = 100 * run.change
     return (
         f"{begin} training loss {run.train[-1]:.2g} and test accuracy {run.test[-1]:.2f} after {EPOCHS} epochs. A step changes "
-        f"the loss of its own batch by {_signed(own, '.0f')} % and that of the next one by {_signed(other, '.1f')} %. CKA of the "
-        f"last block with the start: {run.cka[-1]:.2f}."
+        f"the loss of its own batch by {_signed(own, '.0f')} % and that of the next one by {_signed(other, '.1f')} %. CKA of "
+        f"the last block with the start: {run.cka[-1]:.2f}."
     )
 
 

@@ -9,7 +9,7 @@ from regimes.networks import HalfLayer, get_activation
 
 __all__ = ["EXACT_STEP", "forward", "half"]
 
-SIZES = {"one block": (1, 4, 3, 13), "two blocks": (2, 5, 3, 17), "three blocks": (3, 4, 2, 15)}  # blocks, n, h, m
+SIZES = {"one block": (1, 4, 3, 13), "two blocks": (2, 5, 3, 17), "three blocks": (3, 5, 2, 15)}  # blocks, n, h, m
 
 
 def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:

@@ -164,7 +164,7 @@ guess(my_guess, "larger; η hardly moves the last rise, halving γ moves it four
 #
 # The oscillation lasts about $0.1/\gamma^2$ to $0.16/\gamma^2$ steps, and it does **not** last longer with a larger step. The bound of Wu et al. 2024 on this time,
 # $\frac{60}{\gamma^2}\max\{\eta, n, \dots\}$, is thousands of times too large, and it grows with $\eta$. (For two dimensions Crawshaw and Liu 2026
-# prove a bound without $\eta$; we saw no growth either.) The bound on the *average* risk holds at every $t$, and is about thirty times too large.
+# prove a bound without $\eta$; we saw no growth either.) The bound on the *average* risk holds at every $t$, and is 25 to 60 times too large here.
 #
 # Look at the middle panels, too. At $\eta = 256$ most steps that raise the risk start where $\eta S/2$ is far *below* one: gradient descent jumps from one flat side to the
 # other. "The local curvature is above $2/\eta$" and "the next step raises the risk" are two different things here.
@@ -241,7 +241,7 @@ _ = ledger.claim("margin-smooth", smooth)
 guess(my_guess, f"{median(raw[1]):.1%} (median, η = 192); smoothed {smooth.max():.0%}")
 
 # %% [markdown]
-# The third row of the figure above has such a run: after the threshold $\bar\gamma$ rises, and then it falls by three percent on a hundred steps. The smoothed margin rises at every step.
+# The third row of the figure above has such a run: after the threshold $\bar\gamma$ rises, and then it falls by three percent. The smoothed margin rises at every step.
 # So "nearly monotone" is the right word, and a check of $\bar\gamma$ on one run at $\eta = 150$ would not have shown why it is needed.
 #
 # Try the knobs. Find

@@ -14,7 +14,20 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from regimes.explore import exact_steps, flow, four_regimes, gd_against_gn, hyperbolas, interpolant, particles, width_dial
+from regimes.explore import (
+    digit_steps,
+    exact_steps,
+    flow,
+    four_regimes,
+    gd_against_gn,
+    hyperbolas,
+    interpolant,
+    lazy_dial,
+    particles,
+    tug_of_war,
+    two_points,
+    width_dial,
+)
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
 
 LESSONS = {  # the widgets of each lesson, and moves of their sliders
@@ -33,8 +46,16 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     "lessons/05_hidden_learning.ipynb": {
         flow: [("std", "ArrowRight"), ("damping", "ArrowLeft"), ("seed", "ArrowRight"), ("eta", "ArrowLeft")],
     },
+    "lessons/06_lazy_regime.ipynb": {
+        lazy_dial: [("alpha", "ArrowLeft"), ("width", "ArrowRight"), ("moment", "ArrowLeft"), ("alpha", "ArrowRight")],
+    },
     "lessons/07_exact_gauss_newton.ipynb": {
         exact_steps: [("method", "ArrowRight"), ("step", "ArrowLeft"), ("data", "ArrowRight"), ("halves", "ArrowRight")],
+    },
+    "lessons/09_large_steps.ipynb": {
+        two_points: [("eta", "ArrowRight"), ("gamma", "ArrowLeft")],
+        tug_of_war: [("eta", "ArrowRight"), ("activation", "ArrowRight")],
+        digit_steps: [("pixels", "ArrowLeft"), ("eta", "ArrowRight")],
     },
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"

@@ -9,10 +9,11 @@ import torch
 from regimes.directions import gauss_newton, gradient
 from regimes.exact import exact_gauss_newton, walk_back
 from regimes.jacobians import jacobian
-from regimes.kernels import neural_tangent_kernel
+from regimes.kernels import Scaled, neural_tangent_kernel
 from regimes.linalg import SmallestEigenvalue
-from regimes.networks import ACTIVATIONS, Reversible, TwoLayer
-from regimes.optimizers import ExactGaussNewton
+from regimes.losses import logistic
+from regimes.networks import ACTIVATIONS, Reversible, TwoLayer, fix_signs
+from regimes.optimizers import ExactGaussNewton, GradientDescent
 from regimes.problems import teacher_student
 from regimes.theory.gauss_newton import frozen_residual
 
@@ -73,6 +74,20 @@ def test_veiga_committee():
     assert ACTIVATIONS["erf"].name == "erf"
 
 
+def test_cai_network_and_step():
+    """Their gradient descent with the step m eta on (1/m) sum_j a_j phi(w_j x) is ours with eta."""
+    net = fix_signs(TwoLayer(D, M, activation="leaky_softplus", bias=False, seed=6))
+    x, eta = teacher_student(N, D, seed=7).x, 3.0
+    y, a = torch.where(x[:, 0] > 0, 1.0, -1.0).double(), net.v.clone()
+    W = net.W.detach().clone().requires_grad_()
+    z = x @ W.T
+    f = (a * (z + torch.nn.functional.softplus(z)) / 2).sum(-1) / M
+    torch.testing.assert_close(net(x), f)
+    (slope,) = torch.autograd.grad(torch.log1p(torch.exp(-y * f)).mean(), W)
+    GradientDescent(net, eta, loss=logistic).step(x, y)
+    torch.testing.assert_close(net.W.detach(), (W - M * eta * slope).detach(), rtol=1e-10, atol=1e-13)
+
+
 def test_mse_loss(net, data):
     """The gradient of torch's MSELoss is twice ours (divided by our time scale)."""
     loss = torch.nn.functional.mse_loss(net(data.x), data.y)
@@ -102,6 +117,27 @@ def test_buffelli_step():
     torch.testing.assert_close(ours, theirs.detach())
 
 
+def test_chizat_scaled_loss(net, data):
+    """The gradient of L(alpha (f - f_0)) / alpha^2, in the network's time scale, is the direction of the dial."""
+    scaled, alpha = Scaled(net, 3.0), 3.0
+    with torch.no_grad():
+        scaled.net.W += 0.1
+    loss = (alpha * (scaled.net(data.x) - net(data.x).detach()) - data.y).square().mean() / 2 / alpha**2
+    theirs = torch.autograd.grad(loss, list(scaled.net.parameters()))
+    for a, b in zip(gradient(scaled, data.x, data.y).tensors, theirs, strict=True):
+        torch.testing.assert_close(a, M * b)
+
+
+def test_erf_of_the_ntk_literature(data):
+    """erf(w x) is our erf(w x / sqrt 2) at inputs sqrt 2 times as long, and so is its kernel."""
+    net = TwoLayer(D, M, activation="erf", scaling="ntk", bias=False, output_std=1.0)
+    x, w, v = data.x, net.W.detach(), net.v.detach()
+    torch.testing.assert_close(net(2**0.5 * x).detach(), torch.erf(x @ w.mT) @ v / M**0.5)
+    inside = 4 / torch.pi * torch.exp(-((x @ w.mT) ** 2)[:, None] - ((x @ w.mT) ** 2)[None]) * v**2
+    theirs = (torch.erf(x @ w.mT) @ torch.erf(x @ w.mT).mT + inside.sum(-1) * (x @ x.mT)) / M
+    torch.testing.assert_close(neural_tangent_kernel(net, 2**0.5 * x), theirs)
+
+
 def test_every_tick_has_a_test():
     page = (ROOT / "docs/NOTATION.md").read_text(encoding="utf8")
-    assert len(re.findall(r"✓ \|$", page, re.M)) == 9
+    assert len(re.findall(r"✓ \|$", page, re.M)) == 12

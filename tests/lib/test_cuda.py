@@ -8,9 +8,13 @@ from regimes.directions import gauss_newton
 from regimes.exact import exact_gauss_newton
 from regimes.flows import RungeKutta4
 from regimes.jacobians import jacobian
-from regimes.networks import Reversible
+from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
+from regimes.losses import logistic
+from regimes.metrics import cka, departure, homogeneity_gap, normalised_margin, phase_switch, smoothed_margin
+from regimes.networks import Reversible, TwoLayer, fix_signs
 from regimes.optimizers import EdgeFraction, ExactGaussNewton, GaussNewton, GradientDescent
-from regimes.problems import teacher_student, ten_digits
+from regimes.problems import parity, teacher_student, ten_digits, tug_of_war
+from regimes.theory.lazy import flow_prediction, kernel_regression, relu_kernel
 from regimes.training import train
 
 pytestmark = pytest.mark.cuda
@@ -87,3 +91,47 @@ def test_mini_batches_of_digits_on_the_device():
         feed = data.batches(16, seed=seeds, shift=True)
         losses.append(train(net, data.x, data.y, ExactGaussNewton(net, 0.3), 10, batches=feed).loss)
     assert close(losses[1].cuda(), losses[0])
+
+
+# Large steps (lesson 09).
+
+
+def test_a_large_step_on_the_logistic_loss():
+    """Forty steps of which many raise the risk, on data of each run; margins and phases too."""
+    seeds, eta = torch.arange(3), torch.tensor([24.0, 48.0, 96.0], dtype=torch.float64)
+    x, y = tug_of_war(torch.tensor([0.1, 0.15, 0.2]))
+    found = []
+    for device in ("cpu", "cuda"):
+        net = TwoLayer(2, 8, runs=(3,), seed=seeds, activation="leaky_softplus", bias=False, device=device)
+        net, at = fix_signs(net), (x.to(device), y.to(device))
+        loss = train(net, *at, GradientDescent(net, eta.to(device), loss=logistic), 40).loss
+        measured = normalised_margin(net, *at), smoothed_margin(net, *at, 0.3466), homogeneity_gap(net, at[0])
+        found.append((loss, measured, phase_switch(loss.to(device), (1 / eta).to(device))))
+    (loss, measured, phases), (gpu_loss, gpu_measured, gpu_phases) = found
+    assert close(gpu_loss.cuda(), loss) and all(close(b, a) for a, b in zip(measured, gpu_measured, strict=True))
+    assert all(b.device.type == "cuda" and torch.equal(b.cpu(), a) for a, b in zip(phases, gpu_phases, strict=True))
+
+
+# The lazy regime (lesson 06).
+
+
+@pytest.mark.parametrize("wrap", [Linearised, lambda net: Scaled(net, 3.0)], ids=["linearised", "scaled"])
+def test_a_wrapped_network_trains_on_the_device(wrap):
+    seeds, problem, found = torch.arange(3), parity(20, 6, seed=torch.arange(3)), []
+    for device in ("cpu", "cuda"):
+        data = problem.to(device)
+        start = TwoLayer(6, 24, runs=(3,), activation="relu", bias=False, output_std=1.0, seed=seeds, device=device)
+        net = wrap(start)
+        loss = train(net, data.x, data.y, GradientDescent(net, 0.5), 20).loss
+        features = cka(net.net.hidden(data.x)[0], start.hidden(data.x)[0])
+        K = neural_tangent_kernel(net, data.x, data.x_test[..., :7, :])
+        found.append((loss.to(device), features, K, net(data.x_test).detach(), *departure(net, data.x).values()))
+    assert all(close(b, a) for a, b in zip(*found, strict=True) if a.norm() > 1e-9)
+
+
+def test_predictions_without_training_on_the_device():
+    data = parity(20, 6)
+    there = data.to("cuda")
+    for predict in (kernel_regression, lambda *kernels: flow_prediction(*kernels, 3.0)):
+        cpu, gpu = (predict(relu_kernel(on.x), relu_kernel(on.x_test, on.x), on.y) for on in (data, there))
+        assert close(gpu, cpu)

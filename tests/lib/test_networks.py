@@ -8,6 +8,8 @@ from regimes.networks import ACTIVATIONS, SCALINGS, Activation, TwoLayer, get_ac
 
 X = normal(N, D, seed=1)
 KNOWN = {
+    "identity": lambda z: 1.0 * z,
+    "square": torch.square,
     "silu": F.silu,
     "tanh": torch.tanh,
     "erf": lambda z: torch.erf(z / 2**0.5),
@@ -17,8 +19,8 @@ KNOWN = {
     "leaky_relu": lambda z: F.leaky_relu(z, 0.1),
     "leaky_silu": lambda z: 0.1 * z + 0.9 * F.silu(z),
     "leaky_tanh": lambda z: 0.1 * z + 0.9 * torch.tanh(z),
-    "leaky_gelu": lambda z: 0.1 * z + 0.9 * F.gelu(z),
-    "leaky_softplus": lambda z: 0.1 * z + 0.9 * F.softplus(z),
+    "leaky_gelu": lambda z: 0.5 * z + 0.5 * F.gelu(z),
+    "leaky_softplus": lambda z: 0.5 * z + 0.5 * F.softplus(z),
 }
 
 

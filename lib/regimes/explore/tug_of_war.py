@@ -21,7 +21,7 @@ from regimes.training import train
 
 __all__ = ["CHOICES", "FRAMES", "Tug", "compute", "draw", "explorer", "sentence"]
 
-STEPS, EVERY = 300, 2
+STEPS = 300
 LOW, HIGH = 1e-6, 1e2
 SHARP = (1e-4, 1e2)
 
@@ -49,7 +49,7 @@ class Tug:
     Attributes:
         eta, activation: the setting.
         loss: ``(k,)``, the risk at every step.
-        stability: ``(l,)``, the stability number ``eta S / 2`` at every second step.
+        stability: ``(k,)``, the stability number ``eta S / 2``.
         margin, smooth: ``(k,)``, the normalised margin and the smoothed one.
         last: the last step that raised the risk, 0 if none did.
         below: the first step with a risk at or below ``1 / eta``, -1 if none.
@@ -82,12 +82,12 @@ def compute(g: float, eta: float, width: int, activation: str, seed: int) -> Tug
     trace = train(net, x, y, GradientDescent(net, eta, loss=logistic), STEPS, measure={"W": lambda net: net.W})
     last, below = (k.item() for k in phase_switch(trace.loss, 1 / eta))
     past = trace.measured["W"]
-    every, some = moments_of(net, past), moments_of(net, past[::EVERY])
+    every = moments_of(net, past)
     return Tug(
         eta,
         activation,
         trace.loss,
-        eta / 2 * sharpness(some, x, y, loss=logistic, method="dense"),
+        eta / 2 * sharpness(every, x, y, loss=logistic, method="dense"),
         normalised_margin(every, x, y),
         smoothed_margin(every, x, y, theory.CONSTANTS[activation].kappa),
         last,
@@ -146,7 +146,7 @@ def _stability(ax: Axes):
     ax.legend(handles=ax.lines[:2], **BELOW)
 
     def show(tug: Tug) -> None:
-        number.set_data(EVERY * torch.arange(1, len(tug.stability)), tug.stability[1:].clamp(SHARP[0] / 10, SHARP[1] * 10))
+        number.set_data(torch.arange(1, len(tug.stability)), tug.stability[1:].clamp(SHARP[0] / 10, SHARP[1] * 10))
         put(tug)
 
     return [number, *marks], show

@@ -19,10 +19,12 @@ def lemma(kinds: Mapping[str, tuple[Tensor, Tensor]]) -> tuple[Figure, str]:
     said, safe = [], theory.stable_threshold(1.0)
     for (kind, (c, L)), (colour, marker) in zip(kinds.items(), ((BLUE, "o"), (ORANGE, "s")), strict=True):
         c, ratio = c[:-1].flatten(), (L[1:] / L[:-1]).flatten()
-        some, rising = slice(None, None, max(1, len(c) // 4000)), ratio > 1 + 1e-10
+        some = slice(None, None, max(1, len(c) // 4000))
         dots = {"color": colour, "markersize": 2, "alpha": 0.35, "label": kind}
-        ax.plot(c[some], ratio[some].clamp(min=1e-2), marker, **dots)
-        said.append(f"{kind}: {int(rising.sum())} of {len(c)} steps do, the first from c = {c[rising].min():.2g}")
+        ax.plot(c[some].numpy(), ratio[some].clamp(min=1e-2).numpy(), marker, **dots)
+        rising = c[ratio > 1 + 1e-10]
+        first = f", the first from c = {rising.min():.2g}" if len(rising) else ""
+        said.append(f"{kind}: {len(rising)} of {len(c)} steps do{first}")
     t = torch.logspace(-3, 1, 60)
     predicted(ax, t, t.exp(), "no step is above $e^c$", linestyle=(0, (2, 2)))
     ax.axvline(safe, color="black", linestyle="--", linewidth=1.3, label="predicted: safe left of W(2)")
@@ -87,14 +89,14 @@ def five(step: Tensor, margin: Tensor, each: Tensor, crossing: Tensor, plane: fl
     fig, (left, right) = panels(2, size=(4.4, 3.2))
     curve(left, step, margin, "both neurons", markevery=0.1)
     predicted(left, step[[0, -1]], torch.full((2,), 0.75 * plane), "best plane, ¾γ")
-    left.axvline(median(crossing.double()), color=GREEN, linestyle=":", label="margin becomes positive")
+    left.axvline(median(crossing).item(), color=GREEN, linestyle=":", label="margin becomes positive")
     for j, (colour, marker) in enumerate(((ORANGE, "s"), (PINK, "D"))):
         curve(
             right, step, each[..., j], ("neuron of sign +", "neuron of sign −")[j], color=colour, marker=marker, markevery=0.1
         )
     for ax in (left, right):
         ax.axhline(0, color=GREY, linewidth=1, linestyle=":")
-        ax.set(xlabel="step t", xlim=(step[0], step[-1]))
+        ax.set(xlabel="step t", xlim=(step[0].item(), step[-1].item()))
     left.set(ylabel="normalised margin", ylim=(-0.06, 0.06))
     right.set(ylabel="normalised margin of one neuron", ylim=(-1.0, 0.2))
     legend(left, loc="lower right", fontsize=8)

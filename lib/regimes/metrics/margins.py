@@ -36,7 +36,8 @@ def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     r"""The margin by the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`.
 
     One number a run. With the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width. Negative if
-    a sample is on the wrong side. It measures a direction only where the network is homogeneous of degree one in its trained parameters.
+    a sample is on the wrong side. It measures a direction only
+    where the network is homogeneous of degree one in its trained parameters.
 
     Args:
         net: a `TwoLayer` or any module.

@@ -52,11 +52,11 @@ CLASSIFY = Behaviour(
             "what holds",
             "This lists what holds. Wanted is what fails: nothing, for the leaky softplus.",
             lambda: {name: "".join(sorted(set("abc") - set(letters))) for name, letters in RIGHT.items()},
-            lambda seen: seen["leaky softplus"] == "abc",
+            lambda seen: all(set(seen[name]) == set("abc") - set(letters) for name, letters in RIGHT.items()),
         ),
         Mistake(
             "tanh suits",
-            "tanh fails (c): its slope tends to zero on both sides. Nothing it makes is larger than 1, so the risk stays above 0.313.",
+            "The slope of tanh tends to zero on both sides: it fails (c). Nothing it makes is larger than 1, so the risk stays above 0.313.",
             _with(tanh=""),
             lambda seen: "c" not in seen["tanh"],
         ),
@@ -116,7 +116,7 @@ CLASSIFY = Behaviour(
         ),
         Mistake(
             "smooth ones with a kink",
-            "softplus, GELU, SiLU and tanh have bounded second derivatives: (b) holds for each of them.",
+            "All of softplus, GELU, SiLU and tanh have bounded second derivatives: (b) holds for each of them.",
             _with(tanh="bc"),
             lambda seen: any("b" in seen[name] for name in SMOOTH),
         ),

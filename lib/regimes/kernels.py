@@ -89,7 +89,7 @@ class Linearised(FromStart):
     Args:
         net: a `TwoLayer`, or any module; left as it is.
 
-    Source: Lee et al. 2019, equation 4.
+    Source: Lee et al. 2019, section 2.2.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class Scaled(FromStart):
     Raises:
         ValueError: for an ``alpha`` that is not one positive, finite number.
 
-    Source: Chizat, Oyallon, Bach 2019, equations 2 and 3.
+    Source: Chizat, Oyallon, Bach 2019, section 2 (they ask for a small ``f_0`` where we take it out).
     """
 
     def __init__(self, net: nn.Module, alpha: float):

@@ -101,7 +101,7 @@ for activation in ("erf", "relu"):
     errors[activation] = torch.stack([kernel_distance(K, limit) for K in kernels])
     _ = ledger.claim(f"kernel-{activation}", slope(widths, errors[activation]), -1 / 2)
 show(*draw.kernel_error(widths, errors))
-falls = [median(e[0] / e[-1]).item() for e in errors.values()]
+falls = [(median(e)[0] / median(e)[-1]).item() for e in errors.values()]
 guess(
     my_guess,
     f"100; 64 times wider, the errors are {falls[0]:.2g} and {falls[1]:.2g} times smaller",
@@ -122,7 +122,7 @@ guess(
 # which for $t\to\infty$ is kernel regression. None of this takes any training. **Claim.** A wide network does what its linearisation does
 # (Lee et al. 2019, theorem 2.1).
 #
-# **Predict.** A ReLU network with 1024 units learns to tell the digits by gradient descent. How far are its outputs on test images from the
+# **Predict.** A ReLU network with 512 units learns to tell the digits by gradient descent. How far are its outputs on test images from the
 # formula? (Labels are ±1.)
 
 # %%
@@ -134,7 +134,7 @@ def largest(K):
     return torch.linalg.eigvalsh(K)[..., -1]
 
 
-data, net = digits(3, 8, n=n, unit=True, seed=S[:3]), fresh(1024, S[:3])
+data, net = digits(3, 8, n=n, unit=True, seed=S[:3]), fresh(512, S[:3])
 K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
 r0, f0 = (net(data.x) - data.y).detach(), net(data.x_test).detach()
 rule, residual = (
@@ -169,8 +169,8 @@ guess(my_guess, f"{span(off)} (root mean square)")
 
 # %% [markdown]
 # On the left the coloured curves are measured on the network, the dashed ones are $e^{-\lambda_i t/n}$ with the kernel of the start. On the right
-# each point is a test image. With the kernel of *infinite* width in place of the network's own the formula is a few times less
-# accurate, and needs no network at all. `Linearised(net)` is the linear model as a network of its own; its training agrees with
+# each point is a test image. With the kernel of *infinite* width in place of the network's own the formula is less accurate, and needs no
+# kernel of a network at all. `Linearised(net)` is the linear model as a network of its own; its training agrees with
 # $(1-\eta K/n)^k$ to rounding (see the ledger). The rest of the lesson asks when the true network behaves like it.
 #
 # ## 3. How lazy is a wide network?
@@ -180,7 +180,7 @@ guess(my_guess, f"{span(off)} (root mean square)")
 # start are taken out, $f - f_0$ (that is `Scaled(net, 1)`), so that all runs start from zero.
 #
 # To move the outputs by order one, $m$ units share the work, and each weight moves by order $m^{-1/2}$. So weights and features move by
-# $m^{-1/2}$, and it is often said that the drift of the kernel does, too.
+# $m^{-1/2}$, and it is often said that the kernel does, too. What is proved is a bound: it drifts by *at most* that order (Lee et al. 2019, theorem 2.1).
 #
 # **Predict.** At 1024 units the features move a quarter as far as at 64. By what factor does the drift of the kernel fall?
 
@@ -219,17 +219,19 @@ show(*draw.widths(widths, found))
 for a in found:
     for name in ("weights", "features", "drift"):
         _ = ledger.claim(f"{name}-{a}", slope(widths, found[a][name]))
-falls = [median(found[a]["drift"][0] / found[a]["drift"][-1]).item() for a in found]
+drifts = [median(found[a]["drift"]) for a in found]
+falls = [(drift[0] / drift[-1]).item() for drift in drifts]
 guess(
     my_guess,
-    f"medians {falls[0]:.2g} (erf) and {falls[1]:.2g} (ReLU); a rate of -1/2 would be 4",
+    f"{falls[0]:.2g} (erf) and {falls[1]:.2g} (ReLU), medians; a slope of -1/2 would be 4",
 )
 
 # %% [markdown]
-# Weights and features fall as $m^{-1/2}$. **The kernel drifts less than that:** $-1/2$ is a bound on its rate, not its rate. Why? Write the
+# Weights move as $m^{-1/2}$, and so do features (with ReLU not quite yet at these widths). **The drift of the kernel falls faster:** $-1/2$ is a bound, not
+# its rate. Why? Write the
 # change of $K$ to first order in the weights: a mean over $m$ units of terms that each contain one factor $v_j$ from the gradient. The change of a
-# unit is of order $m^{-1/2}$, but the signs of $v_j$ are random, so the mean of these terms is smaller by another $m^{-1/2}$: together $m^{-1}$. (At kinks of ReLU
-# first order is not the whole story.)
+# unit is of order $m^{-1/2}$, but the signs of $v_j$ are random, so the mean of these terms is smaller by another $m^{-1/2}$: together $m^{-1}$. (First
+# order is not the whole story for ReLU, whose kinks flip: see how slowly its test outputs approach the formula.)
 #
 # An explanation has to survive an experiment. **Take the random signs away:** replace $v_j$ by $|v_j|$ at the start. The prediction: the drift of ReLU
 # now falls as $m^{-1/2}$. For erf it should not matter: $\mathrm{erf}$ is odd, so that for each unit $w_j$ one at $-w_j$ would cancel it, whatever the sign
@@ -247,7 +249,7 @@ show(*draw.signs(widths[:4], drifts))
 for a, (_, alike) in drifts.items():
     _ = ledger.claim(f"one-sign-{a}", slope(widths[:4], alike))
 said = (
-    f"{a} {median(torch.tensor(slope(widths[:4], alike))):.2f}"
+    f"{draw.NAMES[a]} {np.median(slope(widths[:4], alike)):.2f}"
     for a, (_, alike) in drifts.items()
 )
 guess(my_guess, "median slopes " + ", ".join(said))
@@ -261,9 +263,9 @@ guess(my_guess, "median slopes " + ", ".join(said))
 #
 # $$f_\alpha(x) = \alpha\,[f(x) - f_0(x)],$$
 #
-# and run time $\alpha^2$ times slower (`Scaled(net, alpha)`). The kernel at the start is the same for every $\alpha$, and so is the
+# and run time $\alpha^2$ times slower (`Scaled(net, alpha)`; Chizat et al. do without $f_0$ and ask that it be small). The kernel at the start is the same for every $\alpha$, and so is the
 # step. But at a large $\alpha$ a small change of the weights is enough to fit the labels. **Claim.** Large $\alpha$ is lazy, at
-# any width (Chizat et al. 2019, theorem 2.3), and a lazy network can be much worse on new data (their section 3).
+# any width (Chizat et al. 2019, section 2), and a lazy network can be much worse on new data (their section 3).
 #
 # Digits 3 and 8 cannot show the second part: rich or lazy, networks of all widths are right on almost all test images. So take a task that rewards features. **Sparse
 # parity:** 30 random signs, the label is the product of the first two, and 256 samples. A network that finds the two has solved it; to a kernel
@@ -313,7 +315,7 @@ _ = ledger.claim("alignment", turned[0]["aligned"] / turned[-1]["aligned"])
 guess(my_guess, f"{span(right[0], '.0%')} and {span(right[-1], '.0%')}")
 
 # %% [markdown]
-# One network, one step, one start: from nearly all right to little better than a kernel, by one number in front. At $\alpha = 30$ the network *is* kernel
+# One network, one step, one start: from nearly all right to no better than a kernel, by one number in front. At $\alpha = 30$ the network *is* kernel
 # regression. At $\alpha = 0.1$ the kernel has drifted by several times its size, and it has drifted *towards the labels*: its alignment with $yy^\top$
 # is several times what it was. (The drift falls a little faster than $\alpha^{-1}$, its rate in the limit.)
 #

@@ -130,7 +130,7 @@ def test_a_wrapped_network_trains_on_the_device(wrap):
 
 
 def test_predictions_without_training_on_the_device():
-    data = parity(20, 6)
+    data = parity(20, 12)
     there = data.to("cuda")
     for predict in (kernel_regression, lambda *kernels: flow_prediction(*kernels, 3.0)):
         cpu, gpu = (predict(relu_kernel(on.x), relu_kernel(on.x_test, on.x), on.y) for on in (data, there))

@@ -106,12 +106,12 @@ def _network(width: int) -> TwoLayer:
     return TwoLayer(D, width, activation="relu", scaling="ntk", bias=False, output_std=1.0, seed=0)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _trained(alpha: float, width: int) -> Run:
     net = Scaled(_network(width), alpha)
     lr = 0.6 * N / torch.linalg.eigvalsh(neural_tangent_kernel(net, DATA.x))[-1].item()
     keep = {
-        "W": lambda net: net.net.W.float(),
+        "W": lambda net: net.net.W,
         "v": lambda net: net.net.v,
         "right": lambda net: _right(net(DATA.x_test)),
     }
@@ -161,13 +161,13 @@ def _gained(ax: Axes):
 
 def _heat(ax: Axes, title: str, matrix):
     """A matrix in units of its largest entry off the diagonal, blue for negative and red for positive."""
-    ax.set(title=title, xticks=[], yticks=[])
+    ax.set(title=title, xlabel="red: positive, blue: negative", xticks=[], yticks=[])
     ax.grid(False)
-    picture = ax.imshow(torch.zeros(N, N), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    picture = ax.imshow(torch.zeros(N, N).numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
 
     def show(found: Moment) -> None:
         K = matrix(found)
-        picture.set_data(K / (K - K.diag().diag()).abs().max().clamp(min=1e-300))
+        picture.set_data((K / (K - K.diag().diag()).abs().max().clamp(min=1e-300)).numpy())
 
     return [picture], show
 

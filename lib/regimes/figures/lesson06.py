@@ -25,10 +25,10 @@ def kernel_error(m: Sequence[int], errors: Mapping[str, Tensor]) -> tuple[Figure
         power(ax, m, error, -0.5, "predicted: slope −1/2" if name == "erf" else None)
     width_axis(ax, m, "relative error of the kernel")
     legend(ax)
-    ends = (f"{span(e[0], '.0%')} to {span(e[-1], '.1%')} for {NAMES[name]}" for name, e in errors.items())
+    ends = (f"from {median(e)[0]:.0%} to {median(e)[-1]:.1%} for {NAMES[name]}" for name, e in errors.items())
     return fig, (
-        f"From {m[0]} to {m[-1]} units the kernel at the start comes nearer to its closed form: from {', from '.join(ends)} "
-        f"({errors['erf'].shape[-1]} seeds), along lines of slope −1/2."
+        f"From {m[0]} to {m[-1]} units the kernel at the start comes nearer to its closed form, along lines of slope −1/2: "
+        f"its error falls {', '.join(ends)} (medians of {errors['erf'].shape[-1]} seeds)."
     )
 
 
@@ -118,9 +118,9 @@ def dial(alphas: Sequence[float], right: Tensor, lazy: Tensor, drift: Tensor) ->
     other.set(xlabel="α", ylabel="drift of the kernel", xscale="log", yscale="log")
     legend(other, loc="lower left")
     return fig, (
-        f"From α = {alphas[0]:g} to {alphas[-1]:g} the share of new samples that are right falls from {span(right[0], '.0%')} "
-        f"to {span(right[-1], '.0%')}, and the drift of the kernel from {span(drift[0])} to {span(drift[-1])} "
-        f"({right.shape[-1]} seeds); kernel regression is right on {span(lazy, '.0%')}."
+        f"At α = {alphas[0]:g}, {span(right[0], '.0%')} of new samples are right and the drift is {span(drift[0])}; at "
+        f"α = {alphas[-1]:g} it is {span(right[-1], '.0%')} and {span(drift[-1])} ({right.shape[-1]} seeds). Kernel "
+        f"regression is right on {span(lazy, '.0%')}."
     )
 
 

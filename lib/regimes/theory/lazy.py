@@ -121,7 +121,7 @@ def mode_flow(lam: Tensor, t: Tensor, n: int) -> Tensor:
     Returns:
         ``(k, ..., n)``.
     """
-    return torch.exp(-lam * torch.as_tensor(t, dtype=lam.dtype)[..., None] / n)
+    return torch.exp(-lam * torch.as_tensor(t, dtype=lam.dtype, device=lam.device)[..., None] / n)
 
 
 def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float | Tensor) -> Tensor:
@@ -141,13 +141,13 @@ def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float | Tensor) -> T
     Raises:
         ValueError: for shapes that do not belong together.
     """
-    n, t = K.shape[-1], torch.as_tensor(t, dtype=K.dtype)[..., None]
+    n, t = K.shape[-1], torch.as_tensor(t, dtype=K.dtype, device=K.device)[..., None]
     return -_through(K, K_new, r, lambda lam: _divided(-torch.expm1(-lam * t / n), lam, t / n))
 
 
 def step_prediction(K: Tensor, K_new: Tensor, r: Tensor, lr: float | Tensor, k: int) -> Tensor:
     r"""The same after ``k`` steps of gradient descent of size ``lr``: :math:`-K(x', X)\,K^{-1}[1 - (1 - \eta K/n)^k]\, r_0`."""
-    n, lr = K.shape[-1], torch.as_tensor(lr, dtype=K.dtype)[..., None]
+    n, lr = K.shape[-1], torch.as_tensor(lr, dtype=K.dtype, device=K.device)[..., None]
     return -_through(K, K_new, r, lambda lam: _divided(1 - (1 - lr * lam / n) ** k, lam, lr * k / n))
 
 

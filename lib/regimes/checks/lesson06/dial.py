@@ -55,8 +55,9 @@ def _observe(answer, net, start, x, y, alpha) -> Seen:
         return Seen(None, kept=kept)
     parts = None
     if value.requires_grad:
-        parts = torch.autograd.grad(value.sum(), list(net.parameters()), allow_unused=True, materialize_grads=True)
-    return Seen(value.detach().reshape(()), None if parts is None else torch.cat([g.flatten() for g in parts]), kept)
+        parts = torch.autograd.grad(value.sum(), list(net.parameters()), allow_unused=True)
+    lost = parts is None or all(g is None for g in parts)
+    return Seen(value.detach().reshape(()), None if lost else torch.cat([g.flatten() for g in parts]), kept)
 
 
 def _reference() -> list[Seen]:

@@ -87,7 +87,7 @@ PREDICT = Function(
         ),
         Mistake(
             "entry by entry",
-            "torch.exp takes the exponential of each entry. The exponential of a matrix is torch.linalg.matrix_exp, or use eigenvectors.",
+            "This takes the exponential of each entry of the matrix. The exponential of a matrix is torch.linalg.matrix_exp, or use eigenvectors.",
             _by_entries,
         ),
         Mistake(

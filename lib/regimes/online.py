@@ -128,7 +128,7 @@ def overlap_chain(
         ValueError: for ``d <= p + k``, and as `one_pass`.
         Diverged: as `one_pass`.
     """
-    Q, M = (np.array(a, dtype=float) for a in (Q, M))
+    Q, M = (np.array(a.cpu().numpy() if isinstance(a, Tensor) else a, dtype=float) for a in (Q, M))
     if runs is not None:
         Q, M = (np.repeat(a[None], runs, 0) for a in (Q, M))
     p, k = M.shape[-2:]
@@ -141,9 +141,10 @@ def overlap_chain(
             q, m = torch.from_numpy(Q.copy()), torch.from_numpy(M.copy())
             _record(rows, n, eta / d, overlap_risk(q, m), q, m)
         if n % CHUNK == 0:
-            z, other = rng.standard_normal((CHUNK, *shape, k)), rng.standard_normal((CHUNK, *shape, p))
-            length = ((z**2).sum(-1) + (other**2).sum(-1) + rng.chisquare(d - k - p, (CHUNK, *shape))) / d
-            label = erf(z / math.sqrt(2)).mean(-1) + label_noise**0.5 * rng.standard_normal((CHUNK, *shape))
+            many = (min(CHUNK, steps - n), *shape)
+            z, other = rng.standard_normal((*many, k)), rng.standard_normal((*many, p))
+            length = ((z**2).sum(-1) + (other**2).sum(-1) + rng.chisquare(d - k - p, many)) / d
+            label = erf(z / math.sqrt(2)).mean(-1) + label_noise**0.5 * rng.standard_normal(many)
         if n < steps:
             i = n % CHUNK
             u = (M @ z[i][..., None] + _root(Q - M @ np.swapaxes(M, -1, -2)) @ other[i][..., None])[..., 0]

@@ -14,7 +14,7 @@ from regimes.linalg import Solve, Unsolvable
 from regimes.losses import Loss, match_targets, squared
 from regimes.networks import Reversible
 
-__all__ = ["Inexact", "SOLVERS", "exact_gauss_newton", "right_inverse", "walk_back"]
+__all__ = ["Inexact", "SOLVERS", "check_exact", "exact_gauss_newton", "right_inverse", "walk_back"]
 
 SOLVERS = ("cholesky", "svd")
 
@@ -117,12 +117,12 @@ def exact_gauss_newton(
 
     Raises:
         Inexact: if a run's direction misses more than ``tolerance``: it says by how much, and why.
-        ValueError: for another network, an unknown solver, a cut-off without ``"svd"``, targets of another shape than the
-            outputs, or data that are not finite.
+        ValueError: for another network, an unknown solver, a cut-off without ``"svd"``, a loss without ``newton``, targets of
+            another shape than the outputs, or data that are not finite.
 
     Source: Buffelli et al. 2024, Proposition 4.4; their code has no 1/L.
     """
-    _check(net, solver, cutoff)
+    check_exact(net, loss, newton, solver, cutoff)
     J = jacobian(net, x)
     y = match_targets(y, J.outputs, J.shape)
     r = (loss.newton if newton else loss.slope)(J.outputs, y)
@@ -136,9 +136,12 @@ def exact_gauss_newton(
     return Direction((delta,), loss.value(J.outputs, y, J.samples), how)
 
 
-def _check(net, solver, cutoff):
+def check_exact(net: Reversible, loss: Loss, newton: bool, solver: str, cutoff: float) -> None:
+    """Refuse, by a ValueError, what `exact_gauss_newton` cannot be asked for."""
     if not isinstance(net, Reversible):
         raise ValueError(f"the exact step walks a Reversible network backwards; got a {type(net).__name__}. Use gauss_newton()")
+    if newton and not hasattr(loss, "newton"):
+        raise ValueError(f"newton=True needs a loss with a method newton, such as CrossEntropy; got {type(loss).__name__}")
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}; choose {' or '.join(SOLVERS)}")
     if not 0 <= cutoff < 1 or (cutoff and solver != "svd"):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
-from regimes.exact import exact_gauss_newton
+from regimes.exact import check_exact, exact_gauss_newton
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
 from regimes.losses import Loss, squared
@@ -178,17 +178,28 @@ class ExactGaussNewton(DirectionOptimizer):
     Args:
         net: a `Reversible`.
         lr: the step ``alpha`` in function space.
-        options: those of `regimes.exact.exact_gauss_newton`, for example ``loss`` and ``solver``.
+        loss, newton, solver, cutoff, tolerance: see `regimes.exact.exact_gauss_newton`.
 
     Raises:
         ValueError: for a step size that is not positive, or what `regimes.exact.exact_gauss_newton` refuses.
     """
 
-    def __init__(self, net: Reversible, lr: float | Tensor = 0.5, **options):
+    def __init__(
+        self,
+        net: Reversible,
+        lr: float | Tensor = 0.5,
+        *,
+        loss: Loss = squared,
+        newton: bool = False,
+        solver: str = "cholesky",
+        cutoff: float = 0.0,
+        tolerance: float = 1e-3,
+    ):
         if isinstance(lr, EdgeFraction):
             raise ValueError("EdgeFraction is a step size for GradientDescent; ExactGaussNewton takes lr from 0 to 1")
+        check_exact(net, loss, newton, solver, cutoff)
         super().__init__(net, lr)
-        self.options = options
+        self.options = {"loss": loss, "newton": newton, "solver": solver, "cutoff": cutoff, "tolerance": tolerance}
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The exact direction."""
@@ -200,6 +211,7 @@ class TorchOptimizer(DirectionOptimizer):
 
     Args:
         inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its ``lr`` is what moves; a scheduler belongs to it.
+            To save a run, save ``inner.state_dict()``.
         net: the network.
         loss: see `regimes.losses`.
     """

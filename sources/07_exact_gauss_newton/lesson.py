@@ -59,7 +59,7 @@ from regimes.training import train
 
 # %%
 ledger, S = Ledger("07"), seeds(3)
-size = at_scale(course=dict(cut=256, deep=128), paper=dict(cut=1024, deep=512))
+size = at_scale(course=dict(cut=256), paper=dict(cut=1024))
 
 
 def fresh(m, outputs=10, seed=S, **options):
@@ -145,7 +145,7 @@ guess(my_guess, "{} % and {} %".format(*percent))
 
 # %% [markdown]
 # With tiny weights the wrong step looks right at first: it misses by less than one per cent, and grows worse as the weights grow. Cutting small singular values, which the paper does for
-# stability, costs exactness too, and more so at the size of its runs (`python3 course.py paper 07` measures it with 1024 images). And a network narrower than the batch has no exact step at all; `ExactGaussNewton`
+# stability, costs exactness too, and more so at the size of its runs (`python3 course.py paper 07` measures it with $n = 1024$). And a network narrower than the batch has no exact step at all; `ExactGaussNewton`
 # then refuses, and says by how much it misses.
 #
 # For one block and all 64 state coordinates as outputs this step *is* the Moore-Penrose (min-norm) step. From two blocks on it is a longer one. We can
@@ -226,7 +226,7 @@ guess(my_guess, f"{span(100 * exact['test'][:, -1], '.0f')} %")
 #
 # ## 4. Mini-batches: whose loss goes down?
 #
-# 1437 images in batches of 64, shifted by up to one pixel, anew in each epoch; squared loss, width 512.
+# $n = 1437$ images in batches of 64, shifted by up to one pixel, anew in each epoch; squared loss, width 512.
 #
 # **Predict.** A step with $\alpha = 0.5$ removes three quarters of the loss on its own batch. What does it do to the next batch?
 
@@ -255,7 +255,7 @@ guess(my_guess, f"it changes by {span(100 * other, '+.1f')} % on average: nothin
 
 # %% [markdown]
 # The bars are the paper's figure 3, the curves its figure 2: each step of the exact rule fits its batch and undoes what earlier ones did elsewhere; the training loss stops falling. Two remarks.
-# A smaller step does help here (the paper says it does not). And the min-norm step removes as much of its own batch's loss and as little of the next one's, and yet after 12 epochs it is ahead of the exact one after 40: the two bars alone do not
+# A smaller step does help here (the paper says it does not). And a min-norm step removes as much of its own batch's loss and as little of the next one's (second frame of section 8), and yet after 12 epochs that rule is ahead of the exact one after 40: the two bars alone do not
 # tell whether a step learns.
 #
 # The long runs took minutes. They are stored; `python -m tools.exact_steps` measures them again, and a test compares a sample.
@@ -271,7 +271,7 @@ guess(my_guess, f"it changes by {span(100 * other, '+.1f')} % on average: nothin
 my_guess = ...
 
 # %%
-loss, first = CrossEntropy(10), fresh(size.deep, blocks=6)
+loss, first = CrossEntropy(10), fresh(128, blocks=6)
 measure = metrics.compared_with(first, many.x_test, many.x_test[:, :16])
 measure["train"] = lambda net: metrics.loss_on(net, many.x, many.y, loss=loss)
 measure["right"] = lambda net: metrics.accuracy(net, many.x_test, many.y_test)
@@ -279,7 +279,7 @@ rules = {"exact Gauss-Newton": (0.6, 121), "gradient descent": (0.08, 121)}
 rules |= {"slow Adam": (5e-4, 143), "Adam": (4e-3, 88)}
 found = {}
 for name, (lr, k) in rules.items():
-    net, feed = fresh(size.deep, blocks=6), many.batches(64, seed=S + 7)
+    net, feed = fresh(128, blocks=6), many.batches(64, seed=S + 7)
     rule = exact_runs.optimizer(name.replace("slow ", ""), net, lr, loss=loss)
     trace = train(net, many.x, many.y, rule, k, every=11, measure=measure, batches=feed)
     found[name] = trace.first_below(0.05, "train")
@@ -325,24 +325,24 @@ refused(fresh(128), steps=20, loss=loss, newton=True)
 #
 # ## 7. What did not reproduce, and what the record says
 #
-# Honest boxes first. Claims 3 and 4 of this lesson needed **two configurations**: no single one of ours shows both.
+# Sections 4 and 5 needed **two configurations**: no single one of ours shows both the saturation and the laziness.
 #
 # | claimed | here |
 # |---|---|
 # | with cross entropy, Gauss-Newton saturates in mini-batches and generalises worse than Adam | not on clean digits: at matched training loss it is ahead (ledger). With squared loss and shifts or noisy labels: yes (section 4) |
 # | Gauss-Newton is lazy | with cross entropy at matched loss: yes (section 5). With squared loss and shifts: no, there it has the *lowest* CKA (widget, middle step) |
 # | other learning rates do not help | a smaller step does (section 4) |
-# | comparing with the min-norm step is infeasible | at this size it is not, and it decides the question (section 3) |
+# | comparing with the min-norm step is infeasible | at this size it is not, and it changes the answer (section 3) |
 #
 # **Paper and code.** The code leaves out the $1/L$ of the formula, so its step 0.5 with two blocks is $\alpha = 1$ here. Its first block is linear, so there the features do not have full row rank. It drops
 # singular values below 1 %, so its steps are not exact (section 2). And "6 blocks" and "12 layers" are the same thing: two half layers a block.
 #
-# **Versions.** An abstract on the conference's pages says that these runs *learn* features, with a changing kernel; the final text says the opposite, *lazy*. In between, the code received the cross term. That the cross term caused the reversal is our guess, and we have not been able to confirm it. We teach the final version. What we can
+# **Versions.** An abstract on the conference's pages says that these runs *learn* features, with a changing kernel; the final text says the opposite, *lazy*. The history of the code holds an update without the cross term and a corrected one. That the correction caused the reversal is our guess, and we have not been able to confirm it. We teach the final version. What we can
 # show is a step that looks right and is not: check $J\delta = r$.
 #
 # ## 8. Turn the knobs
 #
-# Three positions of the sliders: squared loss, three blocks of width 256, 1024 images, ten epochs (stored runs, one seed).
+# Three positions of the sliders: squared loss, three blocks of width 256, $n = 1024$, ten epochs (stored runs, one seed).
 
 # %%
 show(*strip(exact_steps, "Three stored runs.", (10, 3.0), columns=1))
@@ -371,7 +371,7 @@ display(ledger)
 # %% [markdown]
 # ## Limits
 #
-# - 64 pixels, at most 1437 images, three seeds. `python3 course.py paper 07` truncates the step of 1024 images, and runs section 5 at width 512.
+# - 64 pixels, at most $n = 1437$ images, three seeds. `python3 course.py paper 07` cuts the singular values of $n = 1024$ images, as many as the published runs have in a batch.
 # - "Poor generalisation" is measured on this data and this network. Section 3 shows a reason, not the only one.
 # - The learning rates of gradient descent and Adam are not tuned for test accuracy.
 #

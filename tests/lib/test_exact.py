@@ -13,7 +13,7 @@ from regimes.jacobians import jacobian
 from regimes.linalg import Unsolvable
 from regimes.losses import CrossEntropy
 from regimes.networks import Reversible
-from regimes.optimizers import ExactGaussNewton
+from regimes.optimizers import EdgeFraction, ExactGaussNewton
 from regimes.reference import dense_jacobian, minimum_norm_step
 from regimes.training import Diverged, train
 
@@ -201,6 +201,7 @@ def test_features_that_are_not_finite():
         ({"solver": "qr"}, "unknown solver 'qr'; choose cholesky or svd"),
         ({"cutoff": 0.01}, "with solver='svd'; got 0.01"),
         ({"solver": "svd", "cutoff": 1.0}, "from 0 to 1"),
+        ({"newton": True}, "a loss with a method newton, such as CrossEntropy; got Squared"),
         ({"y": Y[:, :2]}, "the targets y have"),
         ({"x": X.float()}, "convert one"),
     ],
@@ -208,6 +209,16 @@ def test_features_that_are_not_finite():
 def test_refuses(options, message):
     with pytest.raises(ValueError, match=message):
         exact_gauss_newton(reversible(), **{"x": X, "y": Y, **options})
+
+
+@pytest.mark.parametrize(
+    "options", [{"solver": "qr"}, {"cutoff": 0.01}, {"newton": True}, {"lr": -0.5}, {"lr": EdgeFraction()}]
+)
+def test_the_optimizer_refuses_at_once(options):
+    with pytest.raises(ValueError):
+        ExactGaussNewton(reversible(), **options)
+    with pytest.raises(ValueError, match="got a TwoLayer"):
+        ExactGaussNewton(two_layer())
 
 
 def test_refuses_another_network():

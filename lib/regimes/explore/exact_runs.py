@@ -86,7 +86,10 @@ def long_run(name: str, data: str, seeds: Tensor, *, width: int = 512, epochs: i
     net = Reversible(64, 10, width, runs=seeds.shape, seed=seeds + 100)
     mover = optimizer(method, net, step)
     measured = {"train": lambda net: loss_on(net, problem.x, problem.y), "test": lambda net: accuracy(net, *_test(problem))}
-    steps, feed = (epochs or whole) * (1437 // 64), problem.batches(64, seed=seeds + 7, shift=data == "shifted")
+    steps, feed = (
+        (whole if epochs is None else epochs) * (1437 // 64),
+        problem.batches(64, seed=seeds + 7, shift=data == "shifted"),
+    )
     trace = train(net, problem.x, problem.y, mover, steps, every=1437 // 64, measure=measured, batches=feed)
     return trace.measured
 

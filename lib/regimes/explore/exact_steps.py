@@ -118,7 +118,8 @@ def _changes(ax: Axes) -> Panel:
     """Bars: what a step does to the loss of its own batch and of the next one."""
     ax.set(ylim=(-130, 20), xlim=(-0.6, 1.6), title="change of the loss (%)")
     ax.set_xticks([0, 1], ["own batch", "next"])
-    ax.axhline(0, color=GREY, linewidth=1)
+    ax.set_axisbelow(True)
+    zero = ax.axhline(0, color=GREY, linewidth=1)
     bars = ax.bar([0, 1], [0, 0], 0.7, color=[BLUE, ORANGE])
     (promised,) = ax.plot([], [], "--", color="black", linewidth=1.3, label=r"predicted, $(1-\alpha)^2 - 1$")
     ax.legend(loc="lower left", fontsize=7.5)
@@ -129,12 +130,13 @@ def _changes(ax: Axes) -> Panel:
         promised.set_data([-0.5, 0.5], [100 * (run.promised or 0)] * 2)
         promised.set_visible(run.promised is not None)
 
-    return [*bars, promised], show
+    return [*bars, zero, promised], show
 
 
 def _alike(ax: Axes) -> Panel:
     """Bars: how alike the states after each block are to those at the start."""
     ax.set(ylim=(0, 1.25), xlim=(0.4, 3.6), xlabel="block", xticks=[1, 2, 3], title="CKA with the start")
+    ax.set_axisbelow(True)
     ax.plot([0.5, 3.5], [1, 1], "--", color="black", linewidth=1.3, label="predicted, lazy limit")
     bars = ax.bar([1, 2, 3], [0, 0, 0], 0.7, color=BLUE)
     ax.legend(loc="upper left", fontsize=7.5)

@@ -70,13 +70,14 @@ def test_a_sample_of_the_long_runs_still_agrees(name):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("settings", positions(), ids=lambda settings: key(**settings))
-def test_the_whole_grid_still_agrees(settings):
-    """Ten epochs of steps that fit their batch magnify rounding: losses agree to a few per cent where the run is tame."""
-    run, again = STORED[key(**settings)], measure(**settings)
-    early = slice(0, 4)
-    assert again["train"][early] == pytest.approx(run["train"][early], rel=0.05)
-    assert (again["own"] is None) == (run["own"] is None)
+@pytest.mark.parametrize("method", exact_runs.METHODS)
+def test_the_whole_grid_still_agrees(method):
+    """Steps that fit their batch magnify rounding: the first epochs agree to a few per cent, and whether the run diverged."""
+    for settings in positions():
+        if settings["method"] == method:
+            run, again = STORED[key(**settings)], measure(**settings)
+            assert again["train"][:4] == pytest.approx(run["train"][:4], rel=0.05), settings
+            assert (again["own"] is None) == (run["own"] is None), settings
 
 
 def test_a_run_that_diverges_says_how_far_it_came(monkeypatch):

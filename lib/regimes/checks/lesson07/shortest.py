@@ -6,7 +6,7 @@ from regimes.checks.core import Function, Mistake, random
 
 __all__ = ["SHORTEST"]
 
-SIZES = {"one layer": (4, 2, (5,), (7,)), "two layers": (5, 3, (4, 6), (7, 9)), "three layers": (4, 3, (5, 2, 3), (6, 8, 7))}
+SIZES = {"one layer": (4, 2, (5,), (7,)), "two layers": (5, 3, (4, 6), (7, 9)), "three layers": (4, 3, (5, 2, 4), (6, 8, 7))}
 
 
 def _case(seed: int, n: int, q: int, heights, widths) -> tuple:

@@ -160,8 +160,8 @@ def phase_switch(L, eta):
 check("09/phase_switch", phase_switch)
 
 # %% [markdown] discussion="phase_switch" tags=["solution"]
-# **Discussion.** The run above switches at step 63 and is below $1/\eta$ from step 401 on: the threshold is sufficient, and late. The last case of the check rises 1,106 times if rounding
-# counts, for the last time at step 19,976 of 20,000; 41 times, for the last time at step 60, if it does not. The library's `regimes.metrics.phase_switch` does this for a stack of runs.
+# **Discussion.** The run above switches at step 63 and is below $1/\eta$ from step 401 on: the threshold is sufficient, and late. The last case of the check rises about a thousand times if rounding
+# counts, for the last time near its end at step 20,000; 41 times, for the last time at step 60, if it does not. The library's `regimes.metrics.phase_switch` does this for a stack of runs.
 
 # %% [markdown] exercise="largest_monotone_eta" stars=2 minutes=15 concept="predict, then test"
 # ## Exercise 4: the largest step without a rise

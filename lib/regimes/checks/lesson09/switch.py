@@ -64,7 +64,7 @@ PHASE_SWITCH = Function(
     key="09/phase_switch",
     reference=_literal,
     cases=_cases,
-    praise="It agrees with going through the run step by step: (63, 401) at a margin of 0.05, and 60 where rounding suggests 19,976.",
+    praise="It agrees with going through the run step by step: (63, 401) at a margin of 0.05, and 60 where rounding suggests nearly 20,000.",
     alternatives=(_switch, _argmax, lambda L, eta: _switch(L, eta, relative=1e-9)),
     mistakes=(
         Mistake(

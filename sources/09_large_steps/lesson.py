@@ -161,7 +161,7 @@ guess(my_guess, "larger; η hardly moves the last rise, halving γ moves it four
 # For the three small margins the first step decides, and the formula is exact: $\eta = 14.7$ at $\gamma = 0.05$. The curvature at the start, $2/\lambda = 12.8$, is
 # too careful, because it falls along the way. At $\gamma = 0.2$ a later step rises earlier.
 #
-# The oscillation lasts about $0.1/\gamma^2$ to $0.16/\gamma^2$ steps, and it does **not** last longer with a larger step. The bound of Wu et al. 2024 on this time,
+# The oscillation lasts about $0.1/\gamma^2$ to $0.16/\gamma^2$ steps (0.09 to 0.17 in the ledger), and it does **not** last longer with a larger step. The bound of Wu et al. 2024 on this time,
 # $\frac{60}{\gamma^2}\max\{\eta, n, \dots\}$, is thousands of times too large, and it grows with $\eta$. (For two dimensions Crawshaw and Liu 2026
 # prove a bound without $\eta$; we saw no growth either.) The bound on the *average* risk holds at every $t$, and is 25 to 60 times too large here.
 #
@@ -354,6 +354,7 @@ print(f"{problems.is_separable(*xor) = }; last rise {rise}, L ≤ 1/η at {below
 # ## 7. Two neurons that are both wrong
 #
 # Five points in three dimensions, two neurons with $a = \pm1$, $\eta = 1.5$ (the paper's step 3; its figure 4). No neuron classifies all five.
+# (Inputs are up to 3 long here, as in the paper; the thresholds above are for a length of one.)
 #
 # Can the network, if neither neuron ever does?
 
@@ -380,7 +381,7 @@ show(*draw.five(trace.step, both, each, crossing, problems.separation(*points).m
 # |---|---|
 # | a large step oscillates long on real data | a few steps on raw pixels, none on centred ones |
 # | the first phase lasts longer with a larger step, as its bounds say | it does not: $0.1/\gamma^2$ to $0.16/\gamma^2$ |
-# | the slope is $-2$ for any $\eta \propto T$ | only up to about $\eta = T/256$ on two points; beyond, erratic and much steeper |
+# | the slope is $-2$ for any $\eta \propto T$ | not for $\eta = T/16$ on two points: the run leaves the asymptote, erratically, downwards |
 # | a larger step gives a larger margin | not at equal $T$ on raw pixels |
 # | the margin grows at every step | it fell by three percent; the smoothed one did not |
 # | a rise means $\eta S/2 > 1$ | at very large steps most rises begin where the curvature is tiny |

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from regimes.explore.cloud import BELOW
 from regimes.explore.live import Choice, Explorer, side_by_side
-from regimes.figures.base import BLUE, GREEN, GREY, ORANGE, PINK
+from regimes.figures.base import BLUE, GREY, ORANGE, PINK
 from regimes.metrics import phase_switch, rises
 from regimes.theory import large_steps as theory
 
@@ -109,7 +109,7 @@ def _risk(ax: Axes):
     """The risk, the thresholds, and where it should go."""
     _steps(ax, "risk L", (LOW, HIGH))
     (loss,) = ax.plot([], [], color=BLUE, linewidth=1.1, label="measured")
-    (safe,) = ax.plot([], [], ":", color=GREEN, label="0.853/η: safe for ever")
+    (safe,) = ax.plot([], [], color="black", linestyle=(0, (2, 2)), linewidth=1.3, label="predicted safe below, 0.853/η")
     (late,) = ax.plot([], [], "--", color="black", linewidth=1.3, label="predicted late, $1/(ηγ^2t)$")
     (switch,) = ax.plot([], [], "-.", color=ORANGE, linewidth=1.2, label="last rise")
     ax.legend(**BELOW, ncols=2)

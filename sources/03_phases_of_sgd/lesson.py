@@ -52,10 +52,10 @@ from regimes.ledger import Ledger
 from regimes.networks import committee
 from regimes.online import one_pass, overlap_chain, overlap_distance, overlaps
 from regimes.population import PopulationGradient
-from regimes.problems import orthonormal_units, unit_vectors
+from regimes.problems import evenly_spread, student_and_teacher, unit_vectors
 from regimes.theory import sgd_phases as theory
+from regimes.theory import symmetric_committee as symmetric
 from regimes.theory.online_sgd import integrate
-from regimes.theory.symmetric_committee import integrate_symmetric
 from regimes.training import train
 
 ledger, S = Ledger("03"), seeds(32)
@@ -87,35 +87,23 @@ my_guess = ...
 
 
 # %%
-def pair(d, p, k, seed, activation="erf"):
-    """Students with random units, and their teachers."""
-    student = committee(unit_vectors(d, p, seed=seed + 100), activation=activation)
-    return student, committee(orthonormal_units(d, k, seed=seed), activation=activation)
-
-
 runs, times = {}, np.geomspace(0.1, 400, 40)
-for d, sgd in ((50, one_pass), (200, overlap_chain)):
-    networks = pair(d, 2, 2, S[:4])
-    Q, M = overlaps(*networks)
-    start = networks if sgd is one_pass else (Q, M, d)
-    at = [0, *(round(t * d) for t in times)]
-    run = sgd(*start, 1.0, at[-1], label_noise=noise, seed=first, at=at)
-    settings = dict(eta=1.0, label_noise=noise)
-    runs[d] = (
-        run,
-        [integrate(q, m, run.time, **settings) for q, m in zip(Q, M, strict=True)],
-    )
+for d in (40, 160):
+    student, teacher = student_and_teacher(d, 2, 2, seed=S[:4])
+    starts, at = zip(*overlaps(student, teacher), strict=True), [0, *(times * d).round()]
+    run = one_pass(student, teacher, 1.0, 400 * d, label_noise=noise, seed=first, at=at)
+    runs[d] = run, [integrate(*QM, run.time, eta=1.0, label_noise=noise) for QM in starts]
 
 # %% [markdown]
-# For $d = 50$ these are networks. For $d = 200$ we use a shortcut: $(Q, M)$ is itself a Markov chain, so `overlap_chain` draws the fields of a sample from
+# These are networks. From here on we mostly use a shortcut: $(Q, M)$ is itself a Markov chain, so `overlap_chain` draws the fields of a sample from
 # the overlaps and needs no vectors of length $d$. It has the same law (tested), and its steps cost the same at every $d$.
 
 
 # %%
-def distance(d, total, seed, end=10.0):
-    """Mean over 16 runs of the largest distance of an overlap from the ODE."""
-    A, eta = unit_vectors(4, 8, seed=seed), d**-total  # W = A W*: overlaps without d
-    steps = max(10, round(end * d ** (1 + (total if total >= 0 else 2 * total))))
+def distance(A, d, total, seed, end=10.0):
+    """Of SGD from its ODE: the largest of any overlap, mean of 16 runs from W = A W*."""
+    eta, power = d**-total, 1 + (total if total >= 0 else 2 * total)
+    steps = max(5, round(end * d**power))
     options = dict(runs=16, seed=int(seed), at=np.linspace(0, steps, 21).round())
     run = overlap_chain(A @ A.T, A, d, eta, steps, label_noise=noise, **options)
     path = integrate(A @ A.T, A, run.time, eta=eta, label_noise=noise)
@@ -128,10 +116,11 @@ def slope(x, y):
 
 
 ds = [50, 100, 200, 400, 800]
-apart = torch.tensor([[distance(d, 0.0, s) for s in S[:3]] for d in ds])
+starts = [(unit_vectors(4, 8, seed=s), s) for s in S[:3]]
+apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
 show(*draw.learning(runs, ds, apart))
 _ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0))
-run, paths = runs[200]
+run, paths = runs[160]
 ratio = run.loss / np.stack([path.risk for path in paths], 1)
 _ = ledger.claim("on-the-line", ratio[1:], 1)
 guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicted")
@@ -150,62 +139,43 @@ guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicte
 # to order $d^{-1/2}$, and this difference grows like $e^{\lambda t}$. So the time of escape should be $\frac{1}{2\lambda}\log d$ plus a constant, with the $\lambda$ of
 # the ODE linearised on the plateau.
 #
-# **Predict.** From $d = 100$ to $10^4$ inputs, a hundred times as many: by what factor does the plateau become longer?
+# **Predict.** From $d = 100$ to $10^5$ inputs, a thousand times as many: by what factor does the plateau become longer?
 
 # %%
 my_guess = ...
 
 
 # %%
-def escape(time, risk, k):
-    """When the risk falls below half the plateau."""
-    return time[np.argmax(risk < theory.unspecialised_plateau(k) / 2)]
-
-
 def from_random(d, seed):
-    t, (Q, M) = np.linspace(0, 1000, 4001), overlaps(*pair(d, 2, 2, seed))
-    return escape(t, integrate(Q, M, t, eta=0.0, keep="drift").risk, 2)
+    """When the risk falls below half the plateau, from random units."""
+    QM, t = overlaps(*student_and_teacher(d, 2, 2, seed=seed)), np.linspace(0, 1000, 4001)
+    path = integrate(*QM, t, eta=0.0, keep="drift")
+    return t[np.argmax(path.risk < theory.unspecialised_plateau(2) / 2)]
 
 
-def from_symmetric(d, p, k):
-    t, start = np.linspace(0, 3000, 24001), (1, 0, 0, d**-0.5, 0)  # see the widget
-    path = integrate_symmetric(k, p / k, t, eta=0.0, keep="drift", start=start, rtol=1e-9)
-    return escape(t, path.risk, k)
-
-
-# %%
-inputs, many = [100, 1000, 10000], np.geomspace(100, 1e4, 6)
-escapes = torch.tensor([[from_random(d, s) for s in S[:10]] for d in inputs])
-law = many, [from_symmetric(d, 2, 2) for d in many]
-run, path = runs[200][0], runs[200][1][0]
-one = type(run)(run.step, run.time, run.loss[:, 0], {"M": run.measured["M"][:, 0]})
-show(*draw.specialisation(one, path, inputs, escapes, law))
+inputs, many = [100, 1000, 10000, 100000], np.geomspace(100, 1e5, 7)
+escapes = torch.tensor([[from_random(d, s) for s in S[:20]] for d in inputs])
+law = many, [symmetric.escape_time(d, 2, 2) for d in many]
+show(*draw.specialisation(runs[160], inputs, escapes, law))
 
 # %%
-single, teacher = pair(50, 1, 4, S[:10])
+single, teacher = student_and_teacher(50, 1, 4, seed=S[:10])
 flow = RungeKutta4(single, PopulationGradient(teacher), 2.0)
 end = train(single, None, None, flow, 200, every=200).loss[-1]
 _ = ledger.claim("unspecialised", end, theory.unspecialised_plateau(4))
-_ = ledger.claim("escape-grows", escapes[2] / escapes[0])
-pairs = [(4, 2), (2, 2), (4, 4)]
-late = [from_symmetric(1e8, *pk) - from_symmetric(1e6, *pk) for pk in pairs]
-rates = [np.log(100) / (2 * theory.specialisation_rate(*pk)) for pk in pairs]
-_ = ledger.claim("escape-rate", np.divide(late, rates))
-guess(my_guess, f"by {span(escapes[2] / escapes[0], '.1f')}: a hundredfold is log 100")
+_ = ledger.claim("escape-grows", escapes[-1] / escapes[0])
+late = symmetric.escape_time(1e8, 2, 2) - symmetric.escape_time(1e6, 2, 2)
+_ = ledger.claim("escape-rate", late * 2 * theory.specialisation_rate(2, 2) / np.log(100))
+guess(
+    my_guess,
+    f"by {span(escapes[-1] / escapes[0], '.1f')}: in the middle {escapes[-1].mean() / escapes[0].mean():.1f}",
+)
 
 # %% [markdown]
 # A logarithm is slow: so much for "high dimension makes it impossible". The asymptotic slope is approached slowly, from above (the students are still
 # merging while the difference grows): from $10^6$ to $10^8$ inputs the ODE needs up to 20 % more time than $\frac{1}{2\lambda}\log 100$. And if the start knows no
-# difference at all, $M = 0$, the ODE never escapes. `integrate` says so:
-
-# %%
-try:
-    integrate(np.eye(4), np.zeros((4, 2)), times, eta=1.0)
-except ValueError as error:
-    print(error)
-
-# %% [markdown]
-# ## 3. Second plateau: the noise of the labels
+# difference at all, $M = 0$, the ODE never escapes; `integrate` refuses such a start and says why.
+## ## 3. Second plateau: the noise of the labels
 #
 # Near a solution with unit vectors SGD is linear regression with noise. Every step removes a part $\propto\eta$ of the risk and adds $\propto\eta^2(2R + \Delta)$. In
 # balance (derived; exercise 4)
@@ -222,46 +192,29 @@ my_guess = ...
 
 
 # %%
-def rest(net, teacher, gamma, effective):
-    """Risk that is left, by groups of runs; both start on the solution."""
-    p, d, groups = net.width, net.inputs, 4
-    steps = round(30 * teacher.width / 2 * d / effective)
-    at = np.linspace(steps // 2, steps, 30).round()
-    run = one_pass(net, teacher, gamma / p, steps, label_noise=noise, seed=first, at=at)
-    return run.loss.mean(0).reshape(groups, -1).mean(1)
-
-
 means, sums, widths = [], [], [2, 4, 8]
+options = dict(label_noise=noise, seed=first, at=np.linspace(6000, 12000, 30).round())
 for p in widths:
-    W = orthonormal_units(50, p).expand(16, p, 50)
-    two = W[:, :2]
-    repeated = committee(two.repeat(1, p // 2, 1))
-    means.append(rest(repeated, committee(two), 1.0, 1 / p))
-    sums.append(rest(committee(W, total=True), committee(W, total=True), 0.05, 0.05 * p))
+    M, units = np.eye(2).repeat(p // 2, 0), torch.eye(50, dtype=torch.float64)[:p]
+    means.append(overlap_chain(M @ M.T, M, 50, 1 / p, 12000, runs=16, **options).loss)
+    networks = (committee(units.expand(16, p, 50), total=True) for _ in range(2))
+    sums.append(one_pass(*networks, 0.05 / p, 12000, **options).loss)
+means, sums = (torch.stack(r).reshape(3, 30, 4, 4).mean((1, 3)) for r in (means, sums))
 
 # %%
-etas, sgd, solution = [0.2, 0.5, 1.0], [], np.eye(4)
-for eta in etas:
-    at = (np.linspace(30, 70, 41) * 100 / eta).round()
-    options = dict(label_noise=noise, runs=16, seed=first, at=at)
-    run = overlap_chain(solution, solution, 100, eta, int(at[-1]), **options)
-    sgd.append(run.loss.mean(0))
-grid, far = [0.05, 0.2, 0.5, 1, 2, 3, 4, 4.5], np.array([0.0, 400.0])
-rests = [
-    integrate(solution, solution, far, eta=e, label_noise=noise).risk[-1] for e in grid
-]
-means, sums, sgd = torch.stack(means), torch.stack(sums), torch.stack(sgd)
-show(*draw.plateaus(etas, sgd, (grid, rests), widths, means, sums, noise))
-closed = [theory.noise_plateau(e, noise) for e in grid]
-_ = ledger.claim("plateau-ode", np.divide(rests, closed)[:4], 1)
-_ = ledger.claim("plateau-sgd", sgd.mean(1) / torch.tensor(closed[1:4]), 1)
-for name, rests, eta in (
-    ("means-fall", means, lambda p: 1 / p),
-    ("sums-rise", sums, lambda p: 0.05 * p),
-):
-    law = slope(widths, [theory.noise_plateau(eta(p), noise) for p in widths])
-    _ = ledger.claim(name, slope(widths, rests), law)
-guess(my_guess, f"slopes {span(slope(widths, sums), '.2f')}: more noise")
+etas, grid = [0.2, 0.5, 1.0], np.array([0.05, 0.2, 0.5, 1, 2, 3, 4, 4.5])
+I, at = np.eye(4), np.linspace(15000, 35000, 41).round()
+options = dict(label_noise=noise, runs=16, seed=first, at=at)
+sgd = [overlap_chain(I, I, 100, e, 35000, **options).loss.mean(0) for e in etas]
+ode = [integrate(I, I, [0, 400], eta=e, label_noise=noise).risk[-1] for e in grid]
+show(*draw.plateaus(etas, torch.stack(sgd), (grid, ode), widths, means, sums, noise))
+closed, p = theory.noise_plateau(grid, noise), np.array(widths)
+_ = ledger.claim("plateau-ode", (ode / closed)[:4], 1)
+_ = ledger.claim("plateau-sgd", torch.stack(sgd).mean(1) / closed[1:4], 1)
+falls, rises = (slope(p, theory.noise_plateau(e, noise)) for e in (1 / p, 0.05 * p))
+_ = ledger.claim("means-fall", slope(p, means), falls)
+_ = ledger.claim("sums-rise", slope(p, sums), rises)
+guess(my_guess, f"slopes {span(slope(p, sums), '.2f')}: more noise")
 
 # %% [markdown]
 # Same physics, opposite headline: a sum of $p$ units with learning rate $\gamma$ is a mean with $\eta = \gamma p$ and labels $p$ times smaller. Ask for $\eta$ before you compare widths.
@@ -270,12 +223,12 @@ guess(my_guess, f"slopes {span(slope(widths, sums), '.2f')}: more noise")
 # (`critical_eta`: 4.06 for one unit, 4.61 for two). We start a hundredth off the solution, without label noise, on both sides of it.
 
 # %%
-W = orthonormal_units(100, 2, seed=S[:16])
 for name, eta in (("below-critical", 4.0), ("too-large", 6.0)):
-    student = committee(W + 0.01 * unit_vectors(100, 2, seed=S[:16] + 100))
-    run = one_pass(student, committee(W), eta, round(400 * 100 / eta), seed=first)
+    student, teacher = student_and_teacher(100, 2, 2, seed=S[:16])
+    student.W.data.mul_(0.01).add_(teacher.W)
+    run = one_pass(student, teacher, eta, round(400 * 100 / eta), seed=first)
     size = run.measured["Q"][-1].diagonal(dim1=-2, dim2=-1).amax(-1)
-    _ = ledger.claim(name, run.loss[-1] if name == "below-critical" else size)
+    _ = ledger.claim(name, run.loss[-1] if eta < 5 else size)
     print(f"η = {eta:g}: risk {span(run.loss[-1], '.0e')}, units {span(size, '.2g')}")
 print(f"critical step for two units: {theory.critical_eta(2):.2f}")
 
@@ -298,17 +251,13 @@ print(f"critical step for two units: {theory.critical_eta(2):.2f}")
 kappa, delta = [0, 0.5, 1, 1.5], np.arange(-2, 1.01, 0.25)
 
 
-def risk_at(d, k, x):
+def risk(d, k, x):
     if theory.phase(k, x) == "no ODE":
         return np.nan
-    eta = d ** -(k + x)
-    end = 1000 / eta if k + x < 0 else 1000  # from natural time to the sum of the steps
-    start = (1, 0, 0, d**-0.5, 0)
-    options = dict(eta=eta, label_noise=noise, start=start, rtol=1e-5)
-    return integrate_symmetric(2, 2 * d**k, [0, end], **options).risk[-1]
+    return symmetric.natural_path(k, x, d, [0, 1000], label_noise=noise).risk[-1]
 
 
-maps = {d: np.array([[risk_at(d, k, x) for x in delta] for k in kappa]) for d in (1e3, 1e5)}
+maps = {d: np.array([[risk(d, k, x) for x in delta] for k in kappa]) for d in (1e3, 1e5)}
 show(*draw.trend(kappa, delta, maps, 2))
 
 # %% [markdown]
@@ -325,41 +274,23 @@ my_guess = ...
 
 
 # %%
-def spread(d, total, seed):
-    """Of the overlaps Q_jj over 32 runs from one start, at kappa = 1: p = d/8."""
-    p, teacher = d // 8, orthonormal_units(d, 2, seed=seed)
-    angle = torch.pi / 2 * (torch.arange(p, dtype=torch.float64) + 0.5) / p
-    W = torch.stack([angle.cos(), angle.sin()], 1) @ teacher
-    student, steps = committee(W.expand(32, p, d)), max(5, round(10 * d ** (1 + 2 * total)))
-    run = one_pass(student, committee(teacher), d**-total, steps, seed=int(seed) * 32)
-    return run.measured["Q"][-1].diagonal(dim1=-2, dim2=-1).std(0).mean()
-
-
-wide, wider, below = (
-    [400, 1600, 6400],
-    [32, 64, 128, 256],
-    [-0.125, -0.25, -0.375, -0.5, -0.6],
-)
-narrow = [slope(wide, [[distance(d, x, s) for s in S[:3]] for d in wide]) for x in below]
-narrow = dict(zip([0, *below], [slope(ds, apart), *narrow], strict=True))
-broad = {
-    x: slope(wider, [[spread(d, x, s) for s in S[:3]] for d in wider])
-    for x in (-0.25, -0.5, -0.75)
-}
+wide, wider, narrow, broad = [400, 1600, 6400], [48, 96, 192], {0: slope(ds, apart)}, {}
+for x in (-0.25, -0.375, -0.5, -0.6):
+    narrow[x] = slope(wide, [[distance(A, d, x, s) for A, s in starts] for d in wide])
+for x in (-0.25, -0.5, -0.75):
+    fan = [[distance(evenly_spread(d // 8), d, x, s) for s in S[:3]] for d in wider]
+    broad[x] = slope(wider, fan)
 
 # %%
-A, orange = unit_vectors(4, 8, seed=first), {}
+A, orange, natural = unit_vectors(4, 8, seed=first), {}, np.geomspace(1, 1000, 16)
 for d in (1000, 4000):
-    natural = np.concatenate([[0], np.geomspace(1, 1000, 16)])
-    eta, at = d**0.375, (natural * d**0.25).round()
+    eta, at = d**0.375, [0, *(natural * d**0.25).round()]
     options = dict(label_noise=noise, runs=8, seed=first, at=at)
     run = overlap_chain(A @ A.T, A, d, eta, int(at[-1]), **options)
     options = dict(eta=eta, label_noise=noise)
-    both, alone = (
-        integrate(A @ A.T, A, run.time, keep=k, **options) for k in ("both", "noise")
-    )
-    orange[d] = run, *(path._replace(time=natural) for path in (both, alone))
-show(*draw.concentration(narrow, broad, orange))
+    terms = (integrate(A @ A.T, A, run.time, keep=k, **options) for k in ("both", "noise"))
+    orange[d] = run, *terms
+show(*draw.concentration(narrow, broad, orange, natural))
 
 # %%
 for i, x in enumerate((0, -0.25, -0.375, -0.5)):
@@ -390,8 +321,8 @@ my_guess = ...
 
 # %%
 def descend(p, k, d, dt, end, activation):
-    student, teacher = pair(d, p, k, S, activation)
-    flow = RungeKutta4(student, PopulationGradient(teacher), dt)
+    networks = student_and_teacher(d, p, k, seed=S, activation=activation)
+    flow = RungeKutta4(student := networks[0], PopulationGradient(networks[1]), dt)
     return train(student, None, None, flow, round(end / dt), every=25)
 
 
@@ -399,15 +330,10 @@ relu = {f"{p} units": descend(p, 10, 22, 6.0, 9000, "relu") for p in (10, 11)}
 erf = descend(4, 4, 50, 4.0, 2000, "erf").loss[-1]
 
 # %%
-gaps, sizes, t = [], [4, 8, 16, 32], np.linspace(0, 60, 61)
-limit = integrate_symmetric(
-    2, 1e6, t, eta=0.0, keep="drift", start=(1, 0.04, 0, 0.2, 0)
-).risk
-for p in sizes:
-    E = torch.eye(2 + p, dtype=torch.float64)
-    W = 0.2 * E[torch.arange(p) % 2] + 0.96**0.5 * E[2:]
-    flow = RungeKutta4(net := committee(W), PopulationGradient(committee(E[:2])), 1.0)
-    gaps.append((train(net, None, None, flow, 60).loss - limit).abs().max().item())
+sizes, t = [4, 8, 16, 32, 64], np.linspace(0, 60, 61)
+options = dict(eta=0.0, keep="drift")
+wide = {p: symmetric.integrate_symmetric(2, p / 2, t, **options) for p in (*sizes, 1e7)}
+gaps = [np.abs(wide[p].risk - wide[1e7].risk).max() for p in sizes]
 show(*draw.narrow(sizes, gaps, relu, 1500))
 _ = ledger.claim("infinite-width", slope(sizes, gaps), -1)
 _ = ledger.claim("erf-stuck", (erf > 1e-6).double().mean())

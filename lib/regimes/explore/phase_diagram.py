@@ -12,7 +12,7 @@ from regimes.explore.cloud import BELOW
 from regimes.explore.live import Choice, Explorer, side_by_side
 from regimes.figures.base import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 from regimes.theory.sgd_phases import PHASES, noise_plateau, phase, unspecialised_plateau
-from regimes.theory.symmetric_committee import SymmetricPath, integrate_symmetric
+from regimes.theory.symmetric_committee import SymmetricPath, natural_path
 
 __all__ = ["CHOICES", "FRAMES", "Point", "compute", "draw", "explorer", "sentence"]
 
@@ -82,22 +82,16 @@ def compute(kappa: float, delta: float, d: int, students: int, label_noise: floa
     Learning rate and width are equal at ``kappa + delta = 0``: ``eta = d^-(kappa + delta)``. The teacher has two units.
     """
     here = phase(kappa, delta)
-    settings = (kappa, kappa + delta, d, students, label_noise, end)
+    settings = (kappa, delta, d, students, label_noise, end)
     keep = {"perfect learning": "drift", "bad learning": "noise"}.get(here)
     both = None if here == "no ODE" else _path("both", *settings)
     return Point(kappa, delta, d, students, label_noise, end, here, both, _path(keep, *settings) if keep else None)
 
 
 @lru_cache(maxsize=64)
-def _path(keep: str, kappa: float, total: float, d: int, students: int, label_noise: float, end: float) -> SymmetricPath:
-    eta = d**-total
-    natural = np.concatenate([[0.0], np.geomspace(0.1, end, 120)])
-    time = natural / eta if total < 0 else natural
-    start = (1.0, 0.0, 0.0, d**-0.5, 0.0)
-    path = integrate_symmetric(
-        K, students * d**kappa, time, eta=eta, label_noise=label_noise, start=start, keep=keep, rtol=1e-5
-    )
-    return path._replace(time=natural)
+def _path(keep: str, kappa: float, delta: float, d: int, students: int, label_noise: float, end: float) -> SymmetricPath:
+    time = np.concatenate([[0.0], np.geomspace(0.1, end, 120)])
+    return natural_path(kappa, delta, d, time, k=K, students=students, label_noise=label_noise, keep=keep)
 
 
 def draw(figure):

@@ -51,13 +51,17 @@ def learning(runs: Mapping[int, tuple[Trace, Sequence[Path]]], ds: Sequence[int]
     )
 
 
-def specialisation(run: Trace, path: Path, ds: Sequence[int], escape: Tensor, law: tuple[float, Tensor]) -> tuple[Figure, str]:
-    """Overlaps with the teacher over time in one run (left), its risk (middle), the time of escape ``(d, seeds)`` (right).
+def specialisation(
+    runs: tuple[Trace, Sequence[Path]], ds: Sequence[int], escape: Tensor, law: tuple[Sequence[float], Sequence[float]]
+) -> tuple[Figure, str]:
+    """Overlaps with the teacher over time in a run (left), its risk (middle), the time of escape ``(d, seeds)`` (right).
 
-    ``law`` is the time of escape from a start that is off by ``d^(-1/2)``, and the number of inputs it belongs to.
+    The first of ``runs`` is drawn. ``law`` is the time of escape from a start that is off by ``d^(-1/2)``, over the inputs.
     """
     fig, (left, middle, right) = panels(3, size=(3.6, 3.3))
-    M, p, k = run.measured["M"], *run.measured["M"].shape[1:]
+    run, path = runs[0], runs[1][0]
+    M, loss = run.measured["M"][:, 0], run.loss[:, 0]
+    p, k = M.shape[1:]
     for r in range(k):
         for j in range(p):
             colour, marker = LOOK[r]
@@ -74,13 +78,13 @@ def specialisation(run: Trace, path: Path, ds: Sequence[int], escape: Tensor, la
         predicted(left, path.time, values, None, linewidth=0.7)
     left.set(xlabel="time t", ylabel="overlaps M with the teacher", ylim=(-0.25, 1.45))
     legend(left, loc="upper left", fontsize=8, ncols=2)
-    middle.plot(run.time[1:], run.loss[1:], "o", color=BLUE, markersize=4, label="SGD")
+    middle.plot(run.time[1:], loss[1:], "o", color=BLUE, markersize=4, label="SGD")
     predicted(middle, path.time[1:], path.risk[1:], "predicted (ODE)")
     level = unspecialised_plateau(k)
     middle.axhline(level, color=GREY, linestyle=":", label="unspecialised, η → 0")
     middle.set(xlabel="time t", ylabel=RISK, xscale="log", yscale="log")
     legend(middle, loc="lower left", fontsize=8)
-    curve(right, torch.tensor(ds), escape, "10 random starts", markevery=1)
+    curve(right, torch.tensor(ds), escape, "random starts", markevery=1)
     predicted(right, law[0], law[1], "symmetric start (ODE)")
     right.set(xlabel="inputs d", ylabel="time until R < half the plateau", xscale="log")
     legend(right, loc="upper left", fontsize=8)
@@ -179,17 +183,19 @@ def concentration(
     narrow: Mapping[float, Sequence[float]],
     broad: Mapping[float, Sequence[float]],
     orange: Mapping[int, tuple[Trace, Path, Path]],
+    natural: Sequence[float],
 ) -> tuple[Figure, str]:
     """Exponents of the fluctuations (left); risks in bad learning with and without the drift (right).
 
     Args:
         narrow, broad: for each kappa + delta the exponents of the starts, at kappa = 0 and at kappa = 1.
-        orange: for each d the run, the ODE with both terms, and the one with the noise alone, all in natural time.
+        orange: for each d the run, the ODE with both terms, and the one with the noise alone.
+        natural: the natural times of their records, without the first.
     """
     fig, (left, right) = panels(2, size=(4.6, 3.5))
     for name, found, colour, marker in (
-        ("κ = 0, |SGD − ODE|", narrow, BLUE, "o"),
-        ("κ = 1, spread of runs", broad, ORANGE, "s"),
+        ("κ = 0", narrow, BLUE, "o"),
+        ("κ = 1", broad, ORANGE, "s"),
     ):
         values = torch.tensor(np.array(list(found.values())))
         curve(left, torch.tensor(list(found)), values, name, color=colour, marker=marker, markevery=1)
@@ -197,13 +203,22 @@ def concentration(
     predicted(left, totals, [fluctuation_exponent(x) for x in totals])
     left.axhline(0, color=GREY, linewidth=1)
     left.axvline(-0.5, color=GREY, linewidth=1, linestyle=":")
-    left.set(xlabel="κ + δ", ylabel="exponent of d in the fluctuations")
+    left.set(xlabel="κ + δ", ylabel="exponent of d in |SGD − ODE|")
     legend(left, loc="upper right", fontsize=8)
     for (d, (run, both, alone)), (colour, marker) in zip(orange.items(), LOOK, strict=False):
-        curve(right, both.time[1:], run.loss[1:], f"SGD, d = {d}", color=colour, marker=marker, markevery=1, linestyle="")
-        predicted(right, both.time[1:], both.risk[1:], "predicted, both terms" if d == min(orange) else None)
+        curve(
+            right,
+            torch.as_tensor(natural),
+            run.loss[1:],
+            f"SGD, d = {d}",
+            color=colour,
+            marker=marker,
+            markevery=1,
+            linestyle="",
+        )
+        predicted(right, natural, both.risk[1:], "predicted, both terms" if d == min(orange) else None)
         if d == max(orange):
-            predicted(right, alone.time[1:], alone.risk[1:], "limit, noise alone", linestyle=":")
+            predicted(right, natural, alone.risk[1:], "limit, noise alone", linestyle=":")
     right.set(xlabel="natural time", ylabel=RISK, xscale="log", yscale="log")
     legend(right, loc="lower left", fontsize=8)
     said = "; ".join(f"at d = {d} {run.loss[-1].mean():.3f} and {both.risk[-1]:.3f}" for d, (run, both, _) in orange.items())
@@ -218,11 +233,11 @@ def narrow(widths: Sequence[int], distance: Sequence[float], flows: Mapping[str,
     """Distance to infinite width against the width (left); risks ``(t, seeds)`` of ReLU students of one teacher (the rest)."""
     fig, axes = panels(1 + len(flows), size=(3.5, 3.3))
     first, *rest = axes
-    first.plot(widths, distance, color=BLUE, marker="o", label="flow of networks")
+    first.plot(widths, distance, color=BLUE, marker="o", label="ODE")
     predicted(first, widths, distance[-1] * np.array(widths[-1]) / np.array(widths), "predicted: slope −1")
     first.set(xlabel="units p (erf)", ylabel="largest $|R_p - R_∞|$", xscale="log", yscale="log")
     _ticks(first.xaxis, widths)
-    _ticks(first.yaxis, (0.005, 0.01, 0.02, 0.04))
+    _ticks(first.yaxis, (0.002, 0.005, 0.01, 0.02, 0.04))
     legend(first, fontsize=8)
     said = []
     for ax, (name, trace) in zip(rest, flows.items(), strict=True):

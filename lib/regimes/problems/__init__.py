@@ -1,6 +1,6 @@
 """Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
 
-from regimes.problems.committees import orthonormal_units, unit_vectors
+from regimes.problems.committees import evenly_spread, orthonormal_units, student_and_teacher, unit_vectors
 from regimes.problems.images import digits, even_odd
 from regimes.problems.parity import parity
 from regimes.problems.problem import Problem
@@ -19,12 +19,14 @@ __all__ = [
     "digits",
     "digits_in_the_ball",
     "even_odd",
+    "evenly_spread",
     "five_points",
     "is_separable",
     "linear_regression",
     "orthonormal_units",
     "parity",
     "separation",
+    "student_and_teacher",
     "teacher_student",
     "ten_digits",
     "tug_of_war",

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
-__all__ = ["orthonormal_units", "unit_vectors"]
+from regimes.networks import TwoLayer, committee
+
+__all__ = ["evenly_spread", "orthonormal_units", "student_and_teacher", "unit_vectors"]
 
 
 def unit_vectors(d: int, p: int, *, seed: int | Tensor = 0) -> Tensor:
@@ -31,3 +33,27 @@ def orthonormal_units(d: int, k: int, *, seed: int | Tensor = 0) -> Tensor:
     if k > d:
         raise ValueError(f"there are at most d = {d} orthonormal directions; got k = {k}")
     return torch.linalg.qr(unit_vectors(d, k, seed=seed).mT)[0].mT
+
+
+def evenly_spread(p: int) -> Tensor:
+    """``p`` directions in a plane, evenly spread over a right angle between two axes, from neither: ``(p, 2)``.
+
+    Raises:
+        ValueError: for ``p < 1``.
+    """
+    if p < 1:
+        raise ValueError(f"at least one direction is needed; got {p=}")
+    angle = torch.pi / 2 * (torch.arange(p, dtype=torch.float64) + 0.5) / p
+    return torch.stack([angle.cos(), angle.sin()], -1)
+
+
+def student_and_teacher(
+    d: int, p: int, k: int, *, seed: int | Tensor = 0, activation: str = "erf"
+) -> tuple[TwoLayer, TwoLayer]:
+    """A committee of ``p`` random unit vectors and one of ``k`` orthonormal units, with one run a seed.
+
+    Raises:
+        ValueError: for ``k > d`` or sizes below one.
+    """
+    student = committee(unit_vectors(d, p, seed=seed + 10**6), activation=activation)
+    return student, committee(orthonormal_units(d, k, seed=seed), activation=activation)

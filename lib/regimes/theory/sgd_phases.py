@@ -105,7 +105,7 @@ def unspecialised_plateau(k: int) -> float:
     return 1 / (6 * k) - math.asin(1 / (2 * k)) / math.pi
 
 
-def noise_plateau(eta: float, label_noise: float) -> float:
+def noise_plateau(eta: float | np.ndarray, label_noise: float) -> float | np.ndarray:
     r"""The risk that label noise leaves: :math:`\frac\Delta2 \frac{a}{1-a}`, :math:`a = \frac{\eta}{\pi\sqrt3} = 0.184\,\eta`.
 
     Near a solution with unit vectors SGD is linear regression with noise: each step adds ``eta^2 E[g'^2] (2R + Delta)`` to what
@@ -118,9 +118,9 @@ def noise_plateau(eta: float, label_noise: float) -> float:
     '1.126e-04'
     """
     a = eta / (math.pi * math.sqrt(3))
-    if not 0 <= a < 1:
+    if not np.all((a >= 0) & (a < 1)):
         raise ValueError(
-            f"eta = {eta:g} has no noise plateau: with eta >= pi sqrt(3) = {math.pi * math.sqrt(3):.3g} a step adds more than "
+            f"eta = {eta} has no noise plateau: with eta >= pi sqrt(3) = {math.pi * math.sqrt(3):.3g} a step adds more than "
             "the drift removes. Use a smaller learning rate or more units"
         )
     return label_noise / 2 * a / (1 - a)

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from regimes.theory.online_sgd import Alike, drift, follow, noise, risk
 
-__all__ = ["SymmetricPath", "integrate_symmetric"]
+__all__ = ["SymmetricPath", "escape_time", "integrate_symmetric", "natural_path"]
 
 Q, C, E, M, N, ONE, ZERO = range(7)  # places in the vector (q, c, e, m, n, 1, 0)
 
@@ -78,6 +78,48 @@ def integrate_symmetric(
 
     y = follow(moves, shakes, np.array(start, dtype=float), time, eta=eta, keep=keep, rtol=rtol)
     return SymmetricPath(np.asarray(time), *y.T, risk(omega(y), coefficients, alike(y)))
+
+
+def natural_path(
+    kappa: float,
+    delta: float,
+    d: float,
+    time: ndarray,
+    *,
+    k: int = 2,
+    students: float = 2,
+    label_noise: float = 0.0,
+    keep: str = "both",
+    rtol: float = 1e-5,
+) -> SymmetricPath:
+    """The ODE at a point of the phase diagram, in natural time, from a start that knows the teacher as little as a random one.
+
+    Width and step are ``p = k * students * d^kappa`` and ``eta = d^-(kappa + delta)``; the overlaps of a student with the two
+    kinds of teacher units differ by ``d^(-1/2)`` at the start.
+
+    Args:
+        kappa, delta: the point, see `regimes.theory.sgd_phases`.
+        d: inputs.
+        time: ``(t,)``, natural: the sum of the step sizes, in bad learning times ``eta``.
+        k, students, label_noise, keep, rtol: as for `integrate_symmetric`.
+    """
+    eta = d ** -(kappa + delta)
+    steps = np.asarray(time) / (eta if kappa + delta < 0 else 1)
+    start, options = (1, 0, 0, d**-0.5, 0), dict(eta=eta, label_noise=label_noise, keep=keep, rtol=rtol)
+    return integrate_symmetric(k, students * d**kappa, steps, start=start, **options)._replace(time=np.asarray(time))
+
+
+def escape_time(d: float, p: int, k: int) -> float:
+    """When gradient flow from such a start leaves the unspecialised plateau: the risk is half of the plateau's.
+
+    For ``p`` a multiple of ``k``.
+    """
+    if p % k:
+        raise ValueError(f"equal groups need as many students for each teacher unit; got {p=}, {k=}")
+    level = (1 / (6 * k) - np.arcsin(1 / (2 * k)) / np.pi) / 2
+    time = np.linspace(0, 200 * k * np.log(d), 40_001)
+    path = integrate_symmetric(k, p / k, time, eta=0.0, start=(1, 0, 0, d**-0.5, 0), keep="drift", rtol=1e-9)
+    return float(time[np.argmax(path.risk < level)])
 
 
 def _classes(k: int, students: float) -> tuple[ndarray, ndarray, ndarray]:

@@ -92,8 +92,9 @@ for dtype in (torch.float64, torch.float32):
 show(*draw.inversion(stds, depths, found))
 error, growth = found[torch.float64].unbind(2)
 law = reversible.inversion_error(growth, torch.finfo(torch.float64).eps)
-_ = ledger.claim("inverse-law", (error / law)[(law > 1e-15) & (law < 1)])
-_ = ledger.claim("inverse-lost", error[3, 4])
+orders = (error / law).log10().round()  # rounding itself differs from machine to machine
+_ = ledger.claim("inverse-law", orders[(law > 1e-15) & (law < 1)])
+_ = ledger.claim("inverse-lost", error[3, 4].clamp(max=0.01))
 guess(my_guess, "nothing: the error is at least 1 % of the inputs")
 
 # %% [markdown]
@@ -157,10 +158,10 @@ guess(my_guess, "{} % and {} %".format(*percent))
 # **Claim.** *Any* right inverse gives the same error flow $\dot r = -r$, so two of them agree up to $O(\alpha)$ (paper, Theorem 4.3), and $\log L$ falls by $2\log(1-\alpha)$ a step.
 
 # %%
-small, few = ten_digits(96, seed=S), ten_digits(32, seed=S)
+small, few = ten_digits(64, seed=S), ten_digits(24, seed=S)
 traces = {}
-for alpha, k in ((0.1, 40), (0.25, 24), (0.5, 12)):
-    net = fresh(384)
+for alpha, k in ((0.1, 36), (0.25, 24), (0.5, 12)):
+    net = fresh(256)
     traces[alpha] = train(net, small.x, small.y, ExactGaussNewton(net, alpha), k)
     slope = -alpha * traces[alpha].rate((1e-2, 1e-6 if alpha > 0.1 else 1e-3))
     _ = ledger.claim(f"slope-{alpha:g}", slope, -alpha * gauss_newton.discrete_rate(alpha))
@@ -172,7 +173,7 @@ def residual_at_one(rule, alpha):
     return (net(few.x) - few.y).flatten(1)
 
 
-alphas = (0.2, 0.1, 0.05)
+alphas = (0.1, 0.05, 0.025)
 ends = [[residual_at_one(O, a) for O in (ExactGaussNewton, GaussNewton)] for a in alphas]
 gaps = torch.stack([(e - s).norm(dim=1) / s.norm(dim=1) for e, s in ends])
 show(*draw.rates(traces, alphas, gaps))
@@ -182,35 +183,37 @@ _ = ledger.claim("gap-order", (gaps[0] / gaps[-1]).log2() / 2)
 # The theorem holds. Now the question the theorem does not answer. 256 training images, all others for the test; both rules with $\alpha = 0.5$. Both are exact, $J\delta = r$; we call the rule of section 2
 # *exact* after the paper's title, and the other one *min-norm*.
 #
-# **Predict.** After five steps both training losses are about a thousandth of their start. The min-norm rule classifies about nine of ten test images. And the exact rule?
+# **Predict.** After four steps both training losses are about 0.4 % of their start. The min-norm rule classifies about nine of ten test images. And the exact rule?
 
 # %%
 my_guess = ...
 
 
 # %%
-def full_batch(rule, steps, halves="top and bottom", from_zero=False):
+def full_batch(rule, steps, halves="top and bottom", from_zero=False, every=1):
     def run(seed):
-        data, net = (
-            ten_digits(256, seed=seed, halves=halves),
-            fresh(1024, seed=seed, from_zero=from_zero),
-        )
+        data = ten_digits(256, seed=seed, halves=halves)
+        net = fresh(1024, seed=seed, from_zero=from_zero)
         right = {"test": lambda net: metrics.accuracy(net, data.x_test, data.y_test)}
-        trace = train(net, data.x, data.y, rule(net, 0.5), steps, measure=right)
+        trace = train(
+            net, data.x, data.y, rule(net, 0.5), steps, every=every, measure=right
+        )
         return {"loss": trace.relative.T, "test": trace.measured["test"].T}
 
     return sweep(run, {"seed": S}, stack=1)
 
 
-exact, shortest = full_batch(ExactGaussNewton, 8), full_batch(GaussNewton, 5)
-evidence = {h: full_batch(ExactGaussNewton, 5, h) for h in ("columns", "checkerboard")}
-evidence["from f = 0"] = full_batch(ExactGaussNewton, 5, from_zero=True)
+exact, shortest = full_batch(ExactGaussNewton, 8), full_batch(GaussNewton, 4)
+evidence = {
+    h: full_batch(ExactGaussNewton, 5, h, every=5) for h in ("columns", "checkerboard")
+}
+evidence["from f = 0"] = full_batch(ExactGaussNewton, 5, from_zero=True, every=5)
 show(*draw.climax(exact, shortest, evidence))
 
 # %%
 _ = ledger.claim("exact-fails", exact["test"][:, -1])
 _ = ledger.claim("shortest-works", shortest["test"][:, -1])
-_ = ledger.claim("same-curve", exact["loss"][:, 5] / shortest["loss"][:, 5])
+_ = ledger.claim("same-curve", exact["loss"][:, 4] / shortest["loss"][:, 4])
 _ = ledger.claim("halves", evidence["checkerboard"]["test"][:, -1] - exact["test"][:, -1])
 _ = ledger.claim("from-zero", evidence["from f = 0"]["test"][:, -1] - exact["test"][:, -1])
 guess(my_guess, f"{span(100 * exact['test'][:, -1], '.0f')} %")
@@ -275,13 +278,13 @@ loss, first = CrossEntropy(10), fresh(128, blocks=6)
 measure = metrics.compared_with(first, many.x_test, many.x_test[:, :16])
 measure["train"] = lambda net: metrics.loss_on(net, many.x, many.y, loss=loss)
 measure["right"] = lambda net: metrics.accuracy(net, many.x_test, many.y_test)
-rules = {"exact Gauss-Newton": (0.6, 121), "gradient descent": (0.08, 121)}
-rules |= {"slow Adam": (5e-4, 143), "Adam": (4e-3, 88)}
+rules = {"exact Gauss-Newton": (0.6, 132), "gradient descent": (0.08, 132)}
+rules |= {"slow Adam": (5e-4, 154), "Adam": (4e-3, 88)}
 found = {}
 for name, (lr, k) in rules.items():
     net, feed = fresh(128, blocks=6), many.batches(64, seed=S + 7)
     rule = exact_runs.optimizer(name.replace("slow ", ""), net, lr, loss=loss)
-    trace = train(net, many.x, many.y, rule, k, every=11, measure=measure, batches=feed)
+    trace = train(net, many.x, many.y, rule, k, every=22, measure=measure, batches=feed)
     found[name] = trace.first_below(0.05, "train")
 start = measure["participation"](first)
 show(*draw.lazy(found, start))

@@ -12,7 +12,7 @@ from regimes.theory.edge_of_stability import degree_four_end, degree_four_number
 
 __all__ = ["CHOICES", "FRAMES", "Rest", "compute", "descend", "draw", "explorer", "sentence"]
 
-STEPS = 5000
+STEPS = 8000
 FAR = 1e3  # a run that comes as far has diverged
 NEAR = 1.05  # the stability number from which on its fall is predicted
 SETTLED = 1e-10  # a loss
@@ -61,6 +61,13 @@ class Rest:
         near = np.flatnonzero(self.number < NEAR)
         return int(near[0]) if self.start > 1 and self.diverged is None and len(near) else None
 
+    @property
+    def left(self) -> float:
+        """What is left, ``1/eta^2`` steps after it settles, of the distance from the place of rest; means of pairs of steps."""
+        pairs, k = (self.number[1:] + self.number[:-1]) / 2 - degree_four_end(self.eta), round(1 / self.eta**2)
+        first = np.flatnonzero(pairs < 0.01)[0]
+        return pairs[first + k] / pairs[first]
+
 
 def descend(x: float, y: float, eta: float, steps: int) -> tuple[np.ndarray, int | None]:
     """Steps of gradient descent, ``(k, 2)``, and the step at which it left for infinity, or ``None``."""
@@ -75,7 +82,7 @@ def descend(x: float, y: float, eta: float, steps: int) -> tuple[np.ndarray, int
 
 
 def compute(eta: float, number: float, product: float) -> Rest:
-    """5000 steps from a place where the valley has the stability number, a little off its floor."""
+    """8000 steps from a place where the valley has the stability number, a little off its floor."""
     x = valley(number, eta)
     points, diverged = descend(x, product / x, eta, STEPS)
     p = points.prod(1)
@@ -90,7 +97,7 @@ def draw(figure):
 
 def _number(ax: Axes):
     ax.set(xlabel="step k", ylabel="ηS/2 of the valley", xlim=(0, STEPS))
-    ax.axhline(1, color=GREY, linestyle=":", linewidth=1, label="edge")
+    edge = ax.axhline(1, color=GREY, linestyle=":", linewidth=1, label="edge")
     (line,) = ax.plot([], [], color=BLUE, label="measured")
     (fall,) = ax.plot([], [], "--", color="black", linewidth=1.3, label="predicted, $e^{-\\eta^2k}$")
     ax.legend(**BELOW, ncols=2)
@@ -104,12 +111,12 @@ def _number(ax: Axes):
         if rest.settling is not None:
             fall.set_data(t, degree_four_number(t - t[0], rest.eta, rest.number[t[0]]))
 
-    return [ax.xaxis, ax.yaxis, line, fall], show
+    return [ax.xaxis, ax.yaxis, edge, line, fall], show
 
 
 def _plane(ax: Axes):
     ax.set(xlabel="x y", ylabel="ηS/2 of the valley")
-    ax.axhline(1, color=GREY, linestyle=":", linewidth=1)
+    edge = ax.axhline(1, color=GREY, linestyle=":", linewidth=1)
     (dots,) = ax.plot([], [], ".", color=BLUE, markersize=3, label="steps")
     (first,) = ax.plot([], [], "s", color=ORANGE, markersize=6, label="start")
     (swing,) = ax.plot([], [], "--", color="black", linewidth=1.3, label="predicted swing")
@@ -127,7 +134,7 @@ def _plane(ax: Axes):
         swing.set_data(side * np.concatenate([left.flip(0), right]), np.concatenate([numbers[::-1], numbers]))
         swing.set_visible(rest.diverged is None)
 
-    return [ax.xaxis, ax.yaxis, dots, first, swing], show
+    return [ax.xaxis, ax.yaxis, edge, dots, first, swing], show
 
 
 def _loss(ax: Axes):

@@ -67,15 +67,14 @@ def sharpening(eta: Tensor, loss: Tensor, step: Tensor, S: Tensor) -> tuple[Figu
     )
 
 
-def digits(runs: Mapping[str, tuple[float, Trace, int]]) -> tuple[Figure, str]:
-    """Loss (left) and stability number (right) of runs on digits, ``label: (step, trace, every)``; the trace measured "S"."""
+def digits(runs: Mapping[str, tuple[Trace, Tensor]]) -> tuple[Figure, str]:
+    """Loss (left) and stability number (right) of runs on digits, ``label: (trace, number)``; numbers are equally spaced."""
     fig, (left, right) = panels(2, size=(4.8, 3.3))
     said = []
-    for (label, (eta, trace, every)), (colour, marker) in zip(runs.items(), LOOKS, strict=False):
-        number, step = eta * trace.measured["S"][::every] / 2, trace.step[::every]
+    for (label, (trace, number)), (colour, marker) in zip(runs.items(), LOOKS, strict=False):
         left.plot(trace.step + 1, trace.loss[:, 0], color=colour, linewidth=0.9, label=f"{label}, one run")
-        curve(right, step + 1, number, label, color=colour, marker=marker, markersize=4)
-        said.append(f"{label}: largest {span(number.amax(0), '.2f')}, at the end {span(number[-1], '.2g')}")
+        curve(right, _spaced(trace.step, number) + 1, number, label, color=colour, marker=marker, markersize=4)
+        said.append(f"{label}: largest {span(number.amax(0))}, at the end {span(number[-1])}")
     predicted(right, right.get_xlim(), [1, 1], "the edge")
     left.set(ylabel="loss", yscale="log")
     right.set(ylabel=NUMBER)
@@ -85,9 +84,9 @@ def digits(runs: Mapping[str, tuple[float, Trace, int]]) -> tuple[Figure, str]:
     return fig, f"Stability numbers ({number.shape[-1]} seeds). {'. '.join(said)}."
 
 
-def newton(etas: Tensor, newton: Tensor, share: float, descent: Trace, number: Tensor) -> tuple[Figure, str]:
+def newton(etas: Tensor, newton: Tensor, edge: Tensor, share: float, descent: Trace, number: Tensor) -> tuple[Figure, str]:
     """Relative losses ``(k, steps, runs)`` of Gauss-Newton near an interpolant (left); gradient descent from there (right),
-    with its stability number ``(l, runs)`` at equally spaced steps."""
+    at ``share`` of its largest stable step ``edge``, with its stability number ``(l, runs)`` at equally spaced steps."""
     fig, (left, right) = panels(2, size=(4.8, 3.3))
     k = torch.arange(len(newton))
     for i, (colour, marker) in enumerate(LOOKS[: len(etas)]):
@@ -97,7 +96,7 @@ def newton(etas: Tensor, newton: Tensor, share: float, descent: Trace, number: T
     left.set(title="Gauss-Newton", ylim=(1e-4, 1e6))
     k, relative = descent.step, descent.relative.flatten(1)
     curve(right, k, relative, "loss / its start", look="gradient descent", linewidth=1, markersize=4)
-    curve(right, k[:: (len(k) - 1) // (len(number) - 1)], number, NUMBER, color=BLUE, marker="o", markersize=4)
+    curve(right, _spaced(k, number), number, NUMBER, color=BLUE, marker="o", markersize=4)
     predicted(right, k[[0, -1]], torch.ones(2), "the edge")
     right.set(title=f"gradient descent, η = {share:g} · 2/S")
     for ax in (left, right):
@@ -106,11 +105,17 @@ def newton(etas: Tensor, newton: Tensor, share: float, descent: Trace, number: T
     left.set_ylabel("loss / its start")
     return fig, (
         f"After 20 steps the loss of Gauss-Newton is {span(newton[20, 0])} of its start at η = {etas[0]:g}, and "
-        f"{span(newton[20, -1])} times its start at η = {etas[-1]:g}, in {newton.shape[-1]} runs. Gradient descent at "
-        f"{share:g} times its limit first multiplies its loss by {span(relative.amax(0))}, and ends with ηS/2 = {span(number[-1])}."
+        f"{span(newton[20, -1])} times its start at η = {etas[-1]:g}, in {newton.shape[-1]} runs. The limit of gradient "
+        f"descent differs from run to run, {span(edge)}; at {share:g} times its limit it multiplies its loss by "
+        f"{span(relative.amax(0))}, and ends with ηS/2 = {span(number[-1])}."
     )
 
 
 def late(values: Tensor) -> Tensor:
     """The mean over the last third of the records: ``(k, ...)`` to ``(...)``."""
     return values[-(len(values) // 3) :].mean(0)
+
+
+def _spaced(step: Tensor, number: Tensor) -> Tensor:
+    """The steps at which the numbers were measured."""
+    return step[:: (len(step) - 1) // (len(number) - 1)]

@@ -1,11 +1,11 @@
 """What answers an exercise: one file a lesson, each with the mistakes it must recognise."""
 
-from regimes.checks import lesson01, lesson02, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09
+from regimes.checks import lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09
 from regimes.checks.core import Behaviour, Exercise, Function, Mistake, Result
 
 __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
 
-LESSONS = (lesson01, lesson02, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
+LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
 EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
 
 

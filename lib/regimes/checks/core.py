@@ -214,7 +214,7 @@ def same(a: Any, b: Any, rtol: float) -> bool:
     if isinstance(a, Integral) and isinstance(b, Integral):  # NumPy's whole numbers are whole numbers
         return abs(int(a) - int(b)) <= rtol * abs(int(b))
     if isinstance(a, int | float) and isinstance(b, int | float):
-        return isinstance(a, float) is isinstance(b, float) and abs(a - b) <= rtol * abs(b)
+        return isinstance(a, float) is isinstance(b, float) and (a == b or abs(a - b) <= rtol * abs(b))
     return type(a) is type(b) and bool(a == b)
 
 

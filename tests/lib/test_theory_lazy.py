@@ -189,3 +189,11 @@ def test_predictions_refuse_shapes_that_do_not_belong_together(arguments):
     for call in (lambda *a: flow_prediction(*a, 1.0), lambda *a: step_prediction(*a, 0.1, 3), kernel_regression):
         with pytest.raises(ValueError, match="of the same n training inputs are needed; got"):
             call(*arguments)
+
+
+def test_kernel_regression_refuses_a_dtype_that_is_too_low():
+    ill = K + 1e4 * torch.ones_like(K)  # eigenvalues from 1e-2 to 6e4
+    assert torch.isfinite(kernel_regression(ill, K_NEW, R)).all()
+    worse = (1e-4 * K + 1e4 * torch.ones_like(K)).float()
+    with pytest.raises(ValueError, match="the kernel is singular at torch.float32"):
+        kernel_regression(worse, K_NEW.float(), R.float())

@@ -19,7 +19,15 @@ from regimes.theory.gauss_newton import frozen_residual
 from regimes.theory.lazy import step_prediction
 from regimes.training import train
 
-SAMPLE = ["mean field", "ntk, tanh, no bias", "two-layer, v frozen", "linear", "perceptron, three outputs", "tokens", "tied weights"]
+SAMPLE = [
+    "mean field",
+    "ntk, tanh, no bias",
+    "two-layer, v frozen",
+    "linear",
+    "perceptron, three outputs",
+    "tokens",
+    "tied weights",
+]
 SAMPLE += ["convolution, two outputs", "own module"]
 
 

@@ -1,4 +1,4 @@
-"""The second widget of lesson 09 without a browser: each slider alone, and a dozen positions at random."""
+"""The second widget of lesson 09 without a browser: each slider alone, and six positions at random."""
 
 import math
 import random
@@ -19,11 +19,12 @@ from regimes.problems import tug_of_war as data
 from regimes.training import train
 
 DIPS = [START | {"g": 0.2, "eta": eta, "seed": seed} for eta in (150, 192) for seed in (0, 1)]
+STUCK = [START | {"activation": "tanh", "eta": eta, "g": g} for eta, g in ((16, 0.1), (512, 0.2))]
 
 
 @pytest.fixture(scope="module")
 def grid():
-    return visit(tug_of_war.explorer(), [*each_alone(tug_of_war), *anywhere(tug_of_war, random.Random(0), 12), *DIPS])
+    return visit(tug_of_war.explorer(), [*each_alone(tug_of_war), *anywhere(tug_of_war, random.Random(0), 6), *DIPS, *STUCK])
 
 
 def axes(tug):

@@ -1,13 +1,16 @@
 """The tests of the course, stage by stage: `python3 course.py test [STAGE ...]`.
 
-A later stage runs also when an earlier one failed; the table at the end says what to look at.
+Every stage runs, also when another failed; the table at the end says what to look at. On two processors or more two stages run
+at once, each with one thread, and what they say is shown when they end; the browser stage, which measures seconds, runs alone.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from regimes.course.doctor import find_chromium
@@ -43,35 +46,48 @@ NO_CHROMIUM = """SKIPPED: there is no Chromium on this machine, so NOTHING was t
 Install Chromium or Chrome (Debian, Ubuntu: sudo apt install chromium), or name its program in the variable CHROMIUM."""
 
 
-def run(commands: list[list[str]]) -> bool:
-    """Run all the commands of one stage, one thread each; whether all of them succeeded."""
+def run(commands: list[list[str]], output=None) -> bool:
+    """Run all the commands of one stage, one thread each, into the file `output`; whether all of them succeeded."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    codes = [subprocess.call([sys.executable, "-m", *command], cwd=ROOT, env=env) for command in commands]
+    send = {"stdout": output, "stderr": subprocess.STDOUT if output else None}
+    codes = [subprocess.call([sys.executable, "-m", *command], cwd=ROOT, env=env, **send) for command in commands]
     return not any(codes)
 
 
-def run_stages(names: list[str], chromium: str | None, ci: bool) -> list[tuple[str, str, float]]:
-    """Run the stages named and return a row (stage, verdict, seconds) for each.
+def run_stage(name: str, chromium: str | None, ci: bool, quiet: bool) -> tuple[str, str, float]:
+    """Run one stage and return (stage, verdict, seconds); `quiet` shows what it says at its end, in one piece.
 
     The browser stage without a Chromium is "SKIPPED", or "FAILED" where `ci` says that nobody would notice.
     """
-    rows = []
-    for name in names:
-        print(f"\n==== {name} ".ljust(100, "="), flush=True)
-        begin = time.monotonic()
-        if name == "browser" and not chromium:
-            print(NO_CHROMIUM, flush=True)
-            verdict = "FAILED" if ci else "SKIPPED"
-        else:
-            verdict = "passed" if run(STAGES[name]) else "FAILED"
-        rows.append((name, verdict, time.monotonic() - begin))
-    return rows
+    begin, title = time.monotonic(), f"\n==== {name} ".ljust(100, "=")
+    if name == "browser" and not chromium:
+        print(f"{title}\n{NO_CHROMIUM}", flush=True)
+        return name, "FAILED" if ci else "SKIPPED", 0.0
+    if quiet:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            passed = run(STAGES[name], output)
+            output.seek(0)
+            print(f"{title}\n{output.read()}", flush=True)
+    else:
+        print(title, flush=True)
+        passed = run(STAGES[name])
+    return name, "passed" if passed else "FAILED", time.monotonic() - begin
 
 
-def table(rows: list[tuple[str, str, float]]) -> str:
-    """The rows as text, with the total time."""
+def run_stages(names: list[str], chromium: str | None, ci: bool, lanes: int) -> list[tuple[str, str, float]]:
+    """Run the stages named, `lanes` at a time, the browser stage alone after the others; a row for each, in their order."""
+    together = [name for name in names if name != "browser"]
+    quiet = lanes > 1 and len(together) > 1
+    if quiet:
+        print(f"{lanes} stages at a time: {', '.join(together)}", flush=True)
+    with ThreadPoolExecutor(lanes) as lane:
+        rows = list(lane.map(lambda name: run_stage(name, chromium, ci, quiet), together))
+    return rows + [run_stage(name, chromium, ci, False) for name in names if name == "browser"]
+
+
+def table(rows: list[tuple[str, str, float]], total: float) -> str:
+    """The rows as text, with the time that all of it took."""
     lines = [f"{name:<12}{verdict:<10}{seconds:7.1f}" for name, verdict, seconds in rows]
-    total = sum(seconds for _, _, seconds in rows)
     return "\n".join(["stage       verdict   seconds", *lines, f"{'all':<22}{total:7.1f}"])
 
 
@@ -83,8 +99,9 @@ def main(arguments: list[str]) -> int:
     if strange := [name for name in wanted if name not in STAGES]:
         parser.error(f"no stage {strange[0]!r}; there are: {', '.join(STAGES)}")
     names = [name for name in STAGES if not wanted or name in wanted]
-    rows = run_stages(names, find_chromium(), ci=bool(os.environ.get("CI")))
-    print("\n" + table(rows))
+    begin, lanes = time.monotonic(), min(2, os.cpu_count() or 1)
+    rows = run_stages(names, find_chromium(), bool(os.environ.get("CI")), lanes)
+    print("\n" + table(rows, time.monotonic() - begin))
     return int(any(verdict == "FAILED" for _, verdict, _ in rows))
 
 

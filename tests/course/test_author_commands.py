@@ -31,7 +31,7 @@ def fake(monkeypatch, tmp_path):
 
 def test_every_stage_runs_and_one_failure_fails_all(fake, capsys):
     assert stages.main([]) == 1
-    assert fake.read_text() == "bad good good good "
+    assert sorted(fake.read_text().split()) == ["bad", "good", "good", "good"]
     table = capsys.readouterr().out.split("stage       verdict")[1]
     assert [re.findall(r"passed|FAILED", line) for line in table.splitlines()[1:4]] == [["FAILED"], ["passed"], ["passed"]]
 
@@ -39,6 +39,20 @@ def test_every_stage_runs_and_one_failure_fails_all(fake, capsys):
 def test_only_the_stages_named_run_in_their_order(fake):
     assert stages.main(["browser", "unit"]) == 0
     assert fake.read_text() == "good good "
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_two_stages_at_a_time_and_the_browser_alone_at_the_end(fake, capfd, monkeypatch, lanes):
+    monkeypatch.setattr(stages.os, "cpu_count", lambda: lanes)
+    wait = "import pathlib, time\nwhile 'bad' not in pathlib.Path('log').read_text(): time.sleep(0.01)\nprint('waited')"
+    (fake.parent / "slow.py").write_text(wait)
+    fake.write_text("")
+    order = {"lint": [["slow"]], "unit": [["bad"]]} if lanes == 2 else {"unit": [["bad"]], "lint": [["slow"]]}
+    monkeypatch.setattr(stages, "STAGES", {"browser": [["good"]], **order})
+    assert stages.main([]) == 1  # lint ends only because unit runs beside it, or before it
+    assert fake.read_text() == "bad good "
+    told = capfd.readouterr().out
+    assert ("stages at a time" in told) == (lanes == 2) and told.index("waited") < told.index("==== browser")
 
 
 def test_an_unknown_stage_is_refused_with_the_list(fake, capsys):

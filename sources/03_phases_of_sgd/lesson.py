@@ -121,7 +121,7 @@ apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
 show(*draw.learning(runs, ds, apart))
 _ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0))
 run, paths = runs[160]
-ratio = run.loss / np.stack([path.risk for path in paths], 1)
+ratio = run.loss.numpy() / np.stack([path.risk for path in paths], 1)
 _ = ledger.claim("on-the-line", ratio[1:], 1)
 guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicted")
 
@@ -218,6 +218,7 @@ guess(my_guess, f"slopes {span(slope(p, sums), '.2f')}: more noise")
 
 # %% [markdown]
 # Same physics, opposite headline: a sum of $p$ units with learning rate $\gamma$ is a mean with $\eta = \gamma p$ and labels $p$ times smaller. Ask for $\eta$ before you compare widths.
+# (The formula is for unit vectors. Where many students share one unit of the teacher, the noise slowly pulls them apart, and the plateau sinks below it: look at $\kappa = 1$ in the widget.)
 #
 # **What breaks.** From $\eta = \pi\sqrt3 = 5.44$ on the formula has no solution; the ODE loses its stable solution earlier, at a critical step that can be computed
 # (`critical_eta`: 4.06 for one unit, 4.61 for two). We start a hundredth off the solution, without label noise, on both sides of it.

@@ -130,7 +130,7 @@ def _risk(ax: Axes):
     ax.set(xlabel="natural time", ylabel="risk R", xscale="log", yscale="log", ylim=(LOW, HIGH))
     (both,) = ax.plot([], [], color=BLUE, marker="o", markersize=4, markevery=12, label="ODE at this d")
     (limit,) = ax.plot([], [], "--", color="black", linewidth=1.4, label="limit ODE, d → ∞")
-    (noise,) = ax.plot([], [], ":", color=ORANGE, linewidth=1.6, label="noise plateau")
+    (noise,) = ax.plot([], [], ":", color=ORANGE, linewidth=1.6, label="noise plateau, unit vectors")
     ax.axhline(unspecialised_plateau(K), color=GREY, linestyle="-.", linewidth=1)
     ax.legend(handles=[both, limit, noise, Line2D([], [], color=GREY, linestyle="-.", label="unspecialised")], **BELOW, ncols=2)
     words = ax.text(0.5, 0.6, "", transform=ax.transAxes, ha="center", fontsize=10)
@@ -193,7 +193,7 @@ def sentence(here: Point) -> str:
     if here.eta > 5.4:
         told += " The step is beyond the largest that any solution survives, 5.44."
     elif level:
-        told += f" The noise plateau is at {level:.2g}."
+        told += f" The noise plateau of unit vectors is at {level:.2g}."
     specialised = "have specialised" if m > 3 * abs(n) and m > 0.3 else "have not specialised"
     return f"{begin} {told} The students {specialised}: m = {m:.2f}, n = {n:.2f}.".replace("-", "−")
 

@@ -137,7 +137,7 @@ def integrate(
 
     Raises:
         ValueError: for shapes that do not fit, overlaps that no units have, a step or a noise below zero, or a symmetric start.
-        RuntimeError: if the integrator gives up, with its message.
+        RuntimeError: if the integrator gives up, with its message, or is led to overlaps that no units have.
     """
     Q, M, time = np.asarray(Q), np.asarray(M), np.asarray(time)
     p, k = M.shape
@@ -184,18 +184,25 @@ def follow(moves: Field, shakes: Field, start: ndarray, time: ndarray, *, eta: f
     def jacobian(_, y):
         return ((moves(y + h * eye) - moves(y - h * eye)) / (2 * h)).T
 
-    solution = solve_ivp(
-        lambda _, y: parts[keep](y),
-        (0.0, max(float(time[-1]), 1e-300)),
-        start,
-        t_eval=time,
-        method="LSODA",
-        rtol=rtol,
-        atol=1e-3 * rtol,
-        jac=None if keep == "noise" else jacobian,
-    )
+    with np.errstate(invalid="ignore"):  # reported below
+        solution = solve_ivp(
+            lambda _, y: parts[keep](y),
+            (0.0, max(float(time[-1]), 1e-300)),
+            start,
+            t_eval=time,
+            method="LSODA",
+            rtol=rtol,
+            atol=1e-3 * rtol,
+            jac=None if keep == "noise" else jacobian,
+        )
     if not solution.success:
         raise RuntimeError(f"the integrator stopped before t = {time[-1]:g}: {solution.message}")
+    lost = ~np.isfinite(solution.y).all(0)
+    if lost.any():
+        raise RuntimeError(
+            f"rounding led to overlaps that no units have, before t = {solution.t[lost][0]:g}: at such a start (units that are "
+            "equal, say) noise pulls them apart. Use a smaller rtol, or start from units that differ"
+        )
     return solution.y.T
 
 

@@ -267,7 +267,7 @@ images = even_odd(200, seed=seeds(3))
 runs = {
     "squared, η = 1": on_digits(squared, 1.0, 800, 50),
     "squared, η = 2": on_digits(squared, 2.0, 1500, 50),
-    "logistic, η = 4": on_digits(logistic, 4.0, 300, 2),
+    "logistic, η = 6": on_digits(logistic, 6.0, 300, 2),
 }
 show(*draw.digits(runs))
 

@@ -15,6 +15,8 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from regimes.explore import (
+    chebyshev_fit,
+    degree_four,
     digit_steps,
     exact_steps,
     flow,
@@ -51,6 +53,10 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     },
     "lessons/07_exact_gauss_newton.ipynb": {
         exact_steps: [("method", "ArrowRight"), ("step", "ArrowLeft"), ("data", "ArrowRight"), ("halves", "ArrowRight")],
+    },
+    "lessons/08_edge_of_stability.ipynb": {
+        degree_four: [("eta", "ArrowRight"), ("number", "ArrowRight"), ("product", "ArrowLeft")],
+        chebyshev_fit: [("eta", "ArrowRight"), ("degree", "ArrowLeft"), ("seed", "ArrowRight")],
     },
     "lessons/09_large_steps.ipynb": {
         two_points: [("eta", "ArrowRight"), ("gamma", "ArrowLeft")],

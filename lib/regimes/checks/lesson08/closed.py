@@ -92,7 +92,7 @@ CLOSED_STEP = Function(
         ),
         Mistake(
             "chain rule",
-            "g = p^2 - 1 lacks a factor p. The derivative by x of (x^2 y^2 - 1)^2 / 4 is (x^2 y^2 - 1) x y^2, which is g y.",
+            "The factor g = p^2 - 1 lacks a factor p. The derivative by x of (x^2 y^2 - 1)^2 / 4 is (x^2 y^2 - 1) x y^2, which is g y.",
             lambda p, q, eta: _step(p, q, eta, g=lambda p: p * p - 1),
         ),
         Mistake(
@@ -107,7 +107,7 @@ CLOSED_STEP = Function(
         ),
         Mistake(
             "p overwritten",
-            "q' is computed with the new p. Both numbers move at once: keep the old p until q' is done.",
+            "The second number is computed with the new p. Both numbers move at once: keep the old p until q' is done.",
             lambda p, q, eta: _step(p, q, eta, seen_first=True),
         ),
         Mistake(

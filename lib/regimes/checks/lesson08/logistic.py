@@ -77,7 +77,7 @@ LOGISTIC = Function(
         ),
         Mistake(
             "log1p alone",
-            "log1p keeps the small losses, but e^1000 still overflows at q = -1000. Take the larger exponent out: the loss is -q plus something small.",
+            "The function log1p keeps the small losses, but e^1000 still overflows at q = -1000. Take the larger exponent out: the loss is -q plus something small.",
             _pair(lambda q: torch.log1p(torch.exp(-q))),
         ),
         Mistake(

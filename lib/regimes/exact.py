@@ -67,8 +67,10 @@ def right_inverse(A: Tensor, R: Tensor, solver: str = "cholesky", cutoff: float 
         cutoff: singular values below this fraction of the largest are dropped (``"svd"`` only).
 
     Raises:
-        regimes.linalg.Unsolvable: if the Gram matrix ``A A^T`` is not positive definite at this precision, or not finite.
+        regimes.linalg.Unsolvable: if ``A`` is not finite, or ``A A^T`` not positive definite at this precision.
     """
+    if not torch.isfinite(A).all():
+        raise Unsolvable("the features are not finite: the parameters have grown too large. Use a smaller step")
     if solver == "svd":
         U, s, Vh = torch.linalg.svd(A, full_matrices=False)
         inverse = torch.where(s > max(cutoff, torch.finfo(s.dtype).eps * A.shape[-1]) * s[..., :1], 1 / s, 0.0)
@@ -76,7 +78,7 @@ def right_inverse(A: Tensor, R: Tensor, solver: str = "cholesky", cutoff: float 
     K = A @ A.mT
     jitter = 10 * torch.finfo(K.dtype).eps * K.diagonal(dim1=-2, dim2=-1).sum(-1)
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
-    if failed.any() or not torch.isfinite(K).all():
+    if failed.any():
         raise Unsolvable(
             f"the Gram matrix of the features of {A.shape[-2]} samples is not positive definite in {A.dtype}. Use "
             "solver='svd', a larger width, or a smaller step if the run has blown up"

@@ -19,7 +19,7 @@ class Solve:
     """How a system was solved.
 
     Attributes:
-        route: ``"cholesky"``, ``"cholesky, corrected"`` or ``"eigenvalues"``.
+        route: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``.
         damping: what was added to the diagonal of ``K``; a number a run.
         residual: ``|J delta - r| / |r|`` of the undamped step, a number a run; ``None`` for a damped one.
         rank: how many eigenvalues were kept, a number a run; ``None`` where all were.

@@ -92,8 +92,7 @@ for dtype in (torch.float64, torch.float32):
 show(*draw.inversion(stds, depths, found))
 error, growth = found[torch.float64].unbind(2)
 law = reversible.inversion_error(growth, torch.finfo(torch.float64).eps)
-orders = (error / law).log10().round()  # rounding itself differs from machine to machine
-_ = ledger.claim("inverse-law", orders[(law > 1e-15) & (law < 1)])
+_ = ledger.claim("inverse-law", (error / law).log10().round()[(law > 1e-15) & (law < 1)])
 _ = ledger.claim("inverse-lost", error[3, 4].clamp(max=0.01))
 guess(my_guess, "nothing: the error is at least 1 % of the inputs")
 
@@ -158,8 +157,7 @@ guess(my_guess, "{} % and {} %".format(*percent))
 # **Claim.** *Any* right inverse gives the same error flow $\dot r = -r$, so two of them agree up to $O(\alpha)$ (paper, Theorem 4.3), and $\log L$ falls by $2\log(1-\alpha)$ a step.
 
 # %%
-small, few = ten_digits(64, seed=S), ten_digits(24, seed=S)
-traces = {}
+small, few, traces = ten_digits(64, seed=S), ten_digits(24, seed=S), {}
 for alpha, k in ((0.1, 36), (0.25, 24), (0.5, 12)):
     net = fresh(256)
     traces[alpha] = train(net, small.x, small.y, ExactGaussNewton(net, alpha), k)
@@ -274,13 +272,12 @@ guess(my_guess, f"it changes by {span(100 * other, '+.1f')} % on average: nothin
 my_guess = ...
 
 # %%
-loss, first = CrossEntropy(10), fresh(128, blocks=6)
+loss, first, found = CrossEntropy(10), fresh(128, blocks=6), {}
 measure = metrics.compared_with(first, many.x_test, many.x_test[:, :16])
 measure["train"] = lambda net: metrics.loss_on(net, many.x, many.y, loss=loss)
 measure["right"] = lambda net: metrics.accuracy(net, many.x_test, many.y_test)
 rules = {"exact Gauss-Newton": (0.6, 132), "gradient descent": (0.08, 132)}
 rules |= {"slow Adam": (5e-4, 154), "Adam": (4e-3, 88)}
-found = {}
 for name, (lr, k) in rules.items():
     net, feed = fresh(128, blocks=6), many.batches(64, seed=S + 7)
     rule = exact_runs.optimizer(name.replace("slow ", ""), net, lr, loss=loss)

@@ -191,8 +191,11 @@ def test_features_that_are_not_finite():
     net = reversible()
     with torch.no_grad():
         net.W.mul_(1e200)
-    with pytest.raises(Unsolvable):
-        exact_gauss_newton(net, X, Y)
+    for solver in ("svd", "cholesky"):
+        with pytest.raises(Unsolvable, match="features are not finite|not exact"):
+            exact_gauss_newton(net, X, Y, solver=solver)
+    with pytest.raises(Unsolvable, match="the features are not finite"):
+        right_inverse(torch.tensor([[1.0, math.inf, 2.0]]), torch.ones(1, 2), "svd")
 
 
 @pytest.mark.parametrize(

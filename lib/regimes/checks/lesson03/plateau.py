@@ -177,7 +177,7 @@ PLATEAU = Behaviour(
         ),
         _mistake(
             "half of a",
-            "This is the height for a twice as large. The drift takes out 2 eta R E[g'^2], the noise puts in eta^2 E[g'^2] (2R + Delta) E[g'^2]: "
+            "This is the height for a twice as large. The drift takes out 2 eta R E[g'^2], the noise puts in half of eta^2 E[g'^2]^2 (2R + Delta): "
             "a = eta E[g'^2] / 2.",
             a=lambda eta: 2 * eta / POLE,
             refuse=False,

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import clock, run
+from benchmarks import clock, run, sharpness
 
 
 def test_tiny_run_with_peers(tmp_path, capsys):
@@ -51,3 +51,19 @@ def test_a_peer_that_fails_is_a_row_with_the_reason():
 def test_peak_counts_what_a_call_holds():
     grown = clock.peak(lambda: torch.ones(4_000_000, dtype=torch.float64).sum())
     assert grown is None or 30e6 < grown < 50e6
+
+
+def test_tiny_sharpness_with_peers(tmp_path, capsys):
+    assert sharpness.main(["--tiny", "--peers", "--json", str(tmp_path / "rows.jsonl")]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    errors = {row["method"]: row["error"] for row in rows}
+    assert set(errors) > {sharpness.DENSE, sharpness.LANCZOS, sharpness.MODULE, "torch.func.hessian, eigvalsh"}
+    assert all(error < (1e-2 if "power" in name else 1e-6) for name, error in errors.items()) and len(errors) == 6
+    text = capsys.readouterr().out
+    assert "Correctness first" in text and "### sharpness, float64, 20 samples, 3 inputs, 6 units, 24 parameters" in text
+
+
+def test_wrong_sharpness_stops_the_benchmark(monkeypatch):
+    monkeypatch.setattr(sharpness.Setting, "library", lambda self: {sharpness.DENSE: lambda: 1.001 * self.truth()})
+    with pytest.raises(SystemExit, match="all eigenvalues is off by 1.0e-03; nothing was timed"):
+        sharpness.main(["--tiny"])

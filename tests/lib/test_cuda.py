@@ -7,10 +7,11 @@ from cases import CASES, normal, reversible, runs_of, two_layer, weights
 from regimes.directions import gauss_newton
 from regimes.exact import exact_gauss_newton
 from regimes.flows import RungeKutta4
+from regimes.hessians import hessian
 from regimes.jacobians import jacobian
 from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
 from regimes.losses import logistic
-from regimes.metrics import cka, departure, homogeneity_gap, normalised_margin, phase_switch, smoothed_margin
+from regimes.metrics import cka, departure, homogeneity_gap, normalised_margin, phase_switch, sharpness, smoothed_margin
 from regimes.networks import Reversible, TwoLayer, fix_signs
 from regimes.optimizers import EdgeFraction, ExactGaussNewton, GaussNewton, GradientDescent
 from regimes.problems import parity, teacher_student, ten_digits, tug_of_war
@@ -135,3 +136,16 @@ def test_predictions_without_training_on_the_device():
     for predict in (kernel_regression, lambda *kernels: flow_prediction(*kernels, 3.0)):
         cpu, gpu = (predict(relu_kernel(on.x), relu_kernel(on.x_test, on.x), on.y) for on in (data, there))
         assert close(gpu, cpu)
+
+
+@pytest.mark.parametrize("method", ["dense", "lanczos"])
+@pytest.mark.parametrize("name", NAMES)
+def test_sharpness_on_the_device(name, method):
+    (net, x, y), (gpu, gx, gy) = pair(name)
+    assert close(sharpness(gpu, gx, gy, method=method), sharpness(net, x, y, method=method))
+
+
+@pytest.mark.parametrize("backend", ["closed form", "autograd"])
+def test_hessian_on_the_device(backend):
+    (net, x, y), (gpu, gx, gy) = pair("mean field")
+    assert close(hessian(gpu, gx, gy, backend=backend).dense().detach(), hessian(net, x, y, backend=backend).dense().detach())

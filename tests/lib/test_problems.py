@@ -4,7 +4,7 @@ from cases import relative
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
-from regimes.problems import Problem, digits, teacher_student, wave
+from regimes.problems import Problem, chebyshev, digits, even_odd, teacher_student, wave
 
 SEEDS = torch.arange(3)
 
@@ -151,3 +151,42 @@ def test_wave():
 def test_wave_refuses_fewer_than_two_points(n):
     with pytest.raises(ValueError, match=f"a wave needs at least two points; got {n}"):
         wave(n)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+def test_chebyshev_obeys_its_recurrence(degree):
+    problem, t = chebyshev(degree, 17), torch.linspace(-1, 1, 17, dtype=torch.float64)
+    before, here = torch.ones_like(t), t
+    for _ in range(degree - 1):
+        before, here = here, 2 * t * here - before
+    assert torch.equal(problem.x[:, 0], t) and relative(problem.y, here) < 1e-13
+    assert problem.x_test.shape == (200, 1) and problem.y_test.abs().max().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("degree", "n"), [(0, 20), (3, 1)])
+def test_chebyshev_refuses(degree, n):
+    with pytest.raises(ValueError, match=f"degree of at least one and two points are needed; got degree={degree}, n={n}"):
+        chebyshev(degree, n)
+
+
+def test_even_odd_are_all_images_with_their_labels():
+    problem = even_odd(150, seed=4)
+    images, target = load_digits(return_X_y=True)
+    x, y = torch.cat([problem.x, problem.x_test]), torch.cat([problem.y, problem.y_test])
+    assert problem.x.shape == (150, 64) and len(x) == 1797 and problem.x.mean(0).abs().max() < 1e-13
+    assert problem.x.norm(dim=1).max().item() == pytest.approx(3)
+    for label, parity in ((1, 0), (-1, 1)):
+        ours, theirs = x[y == label], torch.tensor(images[target % 2 == parity])
+        assert len(ours) == len(theirs)
+        ours, theirs = ((t - t.mean(0)).norm(dim=1).sort().values for t in (ours, theirs))
+        assert relative(ours / ours[0], theirs / theirs[0]) < 1e-12
+
+
+def test_even_odd_shuffles_by_seed_with_run_axes():
+    stack = even_odd(40, seed=SEEDS)
+    for i in range(3):
+        one = even_odd(40, seed=i)
+        assert relative(stack.x[i], one.x) < 1e-13 and torch.equal(stack.y[i], one.y)
+    for n in (0, 1797):
+        with pytest.raises(ValueError, match=f"there are 1797 images: n must be from 1 to 1796; got {n}"):
+            even_odd(n)

@@ -26,6 +26,7 @@ from regimes.explore import (
     interpolant,
     lazy_dial,
     particles,
+    phase_diagram,
     tug_of_war,
     two_points,
     width_dial,
@@ -39,6 +40,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     },
     "lessons/02_mean_field_convergence.ipynb": {
         particles: [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowRight")],
+    },
+    "lessons/03_phases_of_sgd.ipynb": {
+        phase_diagram: [("delta", "ArrowLeft"), ("kappa", "ArrowRight"), ("d", "ArrowRight"), ("end", "ArrowLeft")],
     },
     "lessons/04_min_norm_bias.ipynb": {
         hyperbolas: [("u0", "ArrowRight"), ("eta", "ArrowRight")],

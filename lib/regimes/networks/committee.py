@@ -10,11 +10,13 @@ __all__ = ["committee"]
 
 
 def committee(W: Tensor, *, activation: str | Activation = "erf", total: bool = False) -> TwoLayer:
-    r"""A committee machine with the given units: :math:`f(x) = \frac1m \sum_j \phi(w_j \cdot x)`, a `TwoLayer` with frozen ``v = 1``.
+    r"""A committee machine with the given units: a `TwoLayer` with ``v = 1``, frozen.
+
+    .. math:: f(x) = \frac1m \sum_j \phi(w_j \cdot x)
 
     Args:
-        W: the units, ``(..., m, d)``; copied. Rows of length one have fields ``w_j . x`` of variance one for ``x ~ N(0, I)``. In the
-            literature ``w . x / sqrt(d)`` with rows of length ``sqrt(d)`` is the same.
+        W: the units, ``(..., m, d)``; copied. Rows of length one have fields ``w_j . x`` of variance one for ``x ~ N(0, I)``.
+            In the literature ``w . x / sqrt(d)`` with rows of length ``sqrt(d)`` is the same.
         activation: ``"erf"`` means ``erf(z / sqrt 2)``, the convention of Saad and Solla.
         total: the *sum* of the units instead of their mean (``v = m``).
 

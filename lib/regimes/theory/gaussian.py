@@ -51,7 +51,10 @@ def J2(omega: ndarray, i: int, j: int) -> ndarray:
 
 
 def I3(omega: ndarray, j: int, b: int, a: int) -> ndarray:
-    r"""``E[g'(u_j) u_b g(u_a)]``: tilt by ``u_j``, then Stein's lemma, :math:`\tilde E[u_b g] = \tilde\Omega_{ba} \tilde E[g'(u_a)]`."""
+    r"""``E[g'(u_j) u_b g(u_a)]``: tilt by ``u_j``; Stein's lemma does the rest.
+
+    .. math:: \tilde E[u_b\, g(u_a)] = \tilde\Omega_{ba}\, \tilde E[g'(u_a)]
+    """
     tilted, mass = tilt(omega, j)
     return 2 / np.pi * mass * tilted[..., b, a] / np.sqrt(1 + tilted[..., a, a])
 

@@ -1,5 +1,5 @@
-"""The widget of lesson 03 without a browser. Its grid has 78,750 positions: each slider is moved alone from where it starts, and
-60 positions are drawn at random (with a fixed seed), besides the corners of the plane and points where there is no ODE."""
+"""The widget of lesson 03 without a browser. Its grid has 31,500 positions: each slider is moved alone from where it starts,
+and 60 positions are drawn at random (with a fixed seed), besides the corners of the plane and points where there is no ODE."""
 
 import random
 

@@ -24,7 +24,7 @@ class Seen:
     Attributes:
         rates: for each case, the shares with ``p = k`` and ``p = k + 1``; empty if they are not two numbers.
         until: the longest time it asked for with ten teacher units, 0 if it never ran a flow.
-        runs: how many different numbers of student units it asked for.
+        widths: how many different numbers of student units it asked for.
     """
 
     rates: tuple[tuple[float, ...], ...]
@@ -108,13 +108,12 @@ def _told(seen: Seen) -> str:
     )
 
 
-def _same(rule: Callable) -> Callable[[Seen], bool]:
-    return lambda seen: seen.are(rule)
-
-
 def _mistake(name: str, says: str, **options) -> Mistake:
     answer = _rates(**options)
-    return Mistake(name, says, answer, _same(lambda k, seeds: answer(recorded, k, list(seeds))))
+    asked = len({p for k, _ in CASES for p in (options["widths"](k) if "widths" in options else (k, k + 1))})
+    return Mistake(
+        name, says, answer, lambda seen: seen.widths == asked and seen.are(lambda k, seeds: answer(recorded, k, list(seeds)))
+    )
 
 
 def _stopped(seen: Seen, low: float, high: float) -> bool:
@@ -213,10 +212,10 @@ SUCCESS_RATES = Behaviour(
             lambda seen: all(len(rates) == 1 for rates in seen.rates),
         ),
         Mistake(
-            "typed in",
-            "These numbers do not come from the flow: your function never ran one of the two widths. Other starts give other shares.",
+            "a width missing",
+            "Your function never ran one of the two widths. Run p = k and p = k + 1, each with the starts that are given.",
             lambda flow, k, seeds: (0.66, 1.0),
-            lambda seen: seen.widths < 4,
+            lambda seen: all(seen.rates) and seen.widths < 4,
         ),
     ),
 )

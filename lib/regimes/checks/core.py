@@ -235,7 +235,7 @@ def describe(got: Outcome, want: Outcome, rtol: float = 0.0) -> str:
         if a.dtype != b.dtype:
             return f"your function returned {a.dtype}; expected {b.dtype}"
         if a.isnan().any() and not b.isnan().any():
-            return f"{int(a.isnan().sum())} of the {a.numel()} entries are NaN (0/0, or a number outside a function's domain)"
+            return f"of the {a.numel()} entries {int(a.isnan().sum())} are NaN (0/0, or a number outside a function's domain)"
         return f"the values differ by {_distance(a, b):.2g} of the largest entry"
     if isinstance(b, tuple | list) and len(a) != len(b):
         return f"your function returned {len(a)} values; expected {len(b)}"

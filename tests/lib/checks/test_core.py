@@ -72,7 +72,7 @@ ANSWERS = {
     "float32": (lambda x, a: (a * x).float(), "wrong", None, "Your function returned torch.float32; expected torch.float64"),
     "changes its argument": (in_place, "wrong", None, "Your function changes its argument number 1 in place; work on a copy"),
     "a little off": (lambda x, a: a * x * (1 + 1e-5), "wrong", None, "The values differ by 1e-05 of the largest entry"),
-    "not a number": (lambda x, a: a * x * float("nan"), "wrong", None, "3 of the 3 entries are NaN"),
+    "not a number": (lambda x, a: a * x * float("nan"), "wrong", None, "Of the 3 entries 3 are NaN"),
     "rounding": (lambda x, a: a * x * (1 + 1e-9), "passed", None, "Right."),
 }
 

@@ -1,7 +1,8 @@
 """One-pass SGD by the library against a plain NumPy loop of the same steps, and the ODE of its overlaps.
 
-Run it from the root: ``python -m benchmarks.online`` (a minute). Wrong numbers stop it before anything is timed; it fails when the
-batch misses its ratio to the loop by more than a quarter on two attempts in a row. Absolute times are shown, not judged.
+Run it from the root: ``python -m benchmarks.online`` (a minute). Wrong numbers stop it before anything is timed; it
+fails when the batch misses its ratio to the loop by more than a quarter on two attempts in a row. Absolute times are shown, not
+judged.
 """
 
 import argparse
@@ -106,9 +107,8 @@ def ode(rounds, until):
 def table(rows):
     """Markdown."""
     print(f"\n### one-pass SGD, float64, p = {P}, k = {K}, {rows[0]['inputs']} inputs\n")
-    print(
-        "| method | replicas | CPU us per step and replica | times as fast as the loop | CPU ms | wall ms |\n|---|---|---|---|---|---|"
-    )
+    print("| method | replicas | CPU us per step and replica | times as fast as the loop | CPU ms | wall ms |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         times = f"{1e3 * row['cpu']:.3g} | {1e3 * row['wall']:.3g}"
         print(f"| {row['method']} | {row['replicas']} | {row['each']:.3g} | {row['faster']:.2f} | {times} |")

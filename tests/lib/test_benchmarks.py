@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import clock, run, sharpness
+from benchmarks import clock, online, run, sharpness
 
 
 def test_tiny_run_with_peers(tmp_path, capsys):
@@ -67,3 +67,24 @@ def test_wrong_sharpness_stops_the_benchmark(monkeypatch):
     monkeypatch.setattr(sharpness.Setting, "library", lambda self: {sharpness.DENSE: lambda: 1.001 * self.truth()})
     with pytest.raises(SystemExit, match="all eigenvalues is off by 1.0e-03; nothing was timed"):
         sharpness.main(["--tiny"])
+
+
+def test_tiny_one_pass_sgd(tmp_path, capsys):
+    assert online.main(["--tiny", "--json", str(tmp_path / "rows.jsonl")]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["method"] for row in rows] == [online.LOOP, online.BATCH, online.CHAIN, online.ODE]
+    assert all(row["cpu"] > 0 for row in rows) and rows[0]["faster"] == 1
+    text = capsys.readouterr().out
+    assert "on the same samples" in text and "### one-pass SGD, float64, p = 8, k = 4, 20 inputs" in text
+
+
+def test_wrong_overlaps_stop_the_benchmark(monkeypatch):
+    monkeypatch.setattr(online, "plain", lambda W, V, samples: 1.001 * W)
+    with pytest.raises(SystemExit, match="wrong numbers: the overlaps are off by"):
+        online.main(["--tiny"])
+
+
+def test_target_of_the_batch():
+    missed = {"method": online.BATCH, "inputs": 100, "faster": 3.1}
+    assert list(online.missed([missed])) == ["one_pass, batch, d = 100: 3.10 times as fast as the loop, target 4.0"]
+    assert not list(online.missed([missed | {"faster": 3.3}, missed | {"inputs": 400}, missed | {"method": online.CHAIN}]))

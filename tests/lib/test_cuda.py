@@ -12,9 +12,11 @@ from regimes.jacobians import jacobian
 from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
 from regimes.losses import logistic
 from regimes.metrics import cka, departure, homogeneity_gap, normalised_margin, phase_switch, sharpness, smoothed_margin
-from regimes.networks import Reversible, TwoLayer, fix_signs
+from regimes.networks import Reversible, TwoLayer, committee, fix_signs
+from regimes.online import one_pass
 from regimes.optimizers import EdgeFraction, ExactGaussNewton, GaussNewton, GradientDescent
-from regimes.problems import parity, teacher_student, ten_digits, tug_of_war
+from regimes.population import PopulationGradient
+from regimes.problems import orthonormal_units, parity, teacher_student, ten_digits, tug_of_war, unit_vectors
 from regimes.theory.lazy import flow_prediction, kernel_regression, relu_kernel
 from regimes.training import train
 
@@ -149,3 +151,28 @@ def test_sharpness_on_the_device(name, method):
 def test_hessian_on_the_device(backend):
     (net, x, y), (gpu, gx, gy) = pair("mean field")
     assert close(hessian(gpu, gx, gy, backend=backend).dense().detach(), hessian(net, x, y, backend=backend).dense().detach())
+
+
+# One-pass SGD (lesson 03).
+
+
+def committees(device, activation="erf"):
+    W = unit_vectors(12, 5, seed=torch.arange(3)).to(device)
+    return committee(W, activation=activation), committee(orthonormal_units(12, 3, seed=9).to(device), activation=activation)
+
+
+def test_one_pass_sgd_on_the_device():
+    (net, target), (gpu, there) = committees("cpu"), committees("cuda")
+    cpu, cuda = (one_pass(a, b, 1.0, 150, label_noise=0.1, at=[0, 70, 150]) for a, b in ((net, target), (gpu, there)))
+    assert close(gpu.W.detach(), net.W.detach()) and close(cuda.loss.cuda(), cpu.loss)
+    assert cuda.loss.device.type == cuda.measured["M"].device.type == "cpu"
+
+
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+def test_the_flow_of_the_population_risk_on_the_device(activation):
+    found = []
+    for device in ("cpu", "cuda"):
+        net, target = committees(device, activation)
+        trace = train(net, None, None, RungeKutta4(net, PopulationGradient(target), 0.5), 20)
+        found.append((net.W.detach(), trace.loss.to(device)))
+    assert all(close(b, a) for a, b in zip(*found, strict=True))

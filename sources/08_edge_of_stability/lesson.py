@@ -283,7 +283,7 @@ _ = ledger.claim("beyond-and-falling", (beyond & ~up[::2]).sum(0) / beyond.sum(0
 guess(my_guess, f"below: {span(number[-1] / number[0])} of it")
 
 # %% [markdown]
-# The squared loss has curvature one everywhere: the edge holds the run. The logistic loss flattens where it is small: sharpness rises, touches the edge, and collapses. Lesson 09 makes this a theorem.
+# The squared loss has curvature one everywhere: the edge holds the run. The logistic loss flattens where it is small: sharpness rises, goes beyond the edge, and collapses. Lesson 09 makes this a theorem.
 #
 # **A trap of words.** "Edge of stability" means two things. In Cohen et al. 2021: the sharpness *hovers at* $2/\eta$. In Wu et al. and Cai et al. 2024: the *non-monotone phase*,
 # whatever the sharpness does. On a quadratic they coincide. Here they do not: the logistic runs have a non-monotone phase and never hover; and at most of the recorded steps with $S > 2/\eta$ the loss *falls*.

@@ -25,14 +25,14 @@ def two_certainties(share: Tensor, top: Tensor, eta: float, S: Tensor, imbalance
     for i, (colour, marker) in enumerate(LOOKS[: len(share)]):
         curve(left, k, top[:, i], f"η = {share[i]:g} · 2/S", color=colour, marker=marker, markersize=4)
         predicted(left, k, quadratic_factor(k, 2 * share[i], 1.0), "predicted" if i == 0 else None)
-    left.set(xlabel="step k", ylabel="top component / its start", yscale="log", title="a quadratic")
+    left.set(xlabel="step k", ylabel="top component / its start", yscale="log", title="a quadratic", ylim=(1e-4, 1e7))
     k = torch.arange(len(S))
     curve(right, k, S[:, 0], "sharpness S", color=BLUE, marker="o", markersize=4)
     curve(right, k, imbalance[:, 0], "$u^2 - v^2$", color=ORANGE, marker="s", markersize=4)
     predicted(right, k, wanted[:, 0], "predicted $u^2 - v^2$")
     right.axhline(2 / eta, color=GREY, linestyle=":", linewidth=1.2, label="2/η")
     right.set(xlabel="step k", title=f"the product u v, η = {eta:g}", xlim=(0, 40))
-    legend(left, loc="upper left", fontsize=8)
+    legend(left, loc="upper left", ncols=2, fontsize=8)
     legend(right, fontsize=8)
     end = top[-1].abs()
     return fig, (
@@ -57,9 +57,9 @@ def sharpening(eta: Tensor, loss: Tensor, step: Tensor, S: Tensor) -> tuple[Figu
     axes[0].set(ylabel="loss", yscale="log")
     axes[1].set(ylabel="sharpness S")
     axes[2].set(ylabel=NUMBER)
-    for ax, place in zip(axes, ("upper right", "center right", "center right"), strict=True):
+    for ax, top in zip(axes, (1.0, 0.92, 0.6), strict=True):  # where no curve is
         ax.set(xlabel="step k")
-        legend(ax, loc=place, fontsize=8)
+        legend(ax, loc="upper right", bbox_to_anchor=(1, top), fontsize=8)
     means = late(eta[:, None] * S / 2)
     return fig, (
         f"Median and range of {S.shape[-1]} seeds. Over the last third the mean of ηS/2 is {span(means[0])} at η = {eta[0]:g}, "

@@ -77,11 +77,10 @@ def largest_eigenvalue(H: Hessian, tol: float = 1e-4) -> float:
 
     operator = LinearOperator((H.size, H.size), matvec, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(H.size)
+    options = {"k": 1, "which": "LA", "v0": start, "tol": tol, "return_eigenvectors": False}
     for ncv in (8, 32, H.size):  # more vectors are kept only where the top of the spectrum is crowded
         try:
-            return eigsh(operator, k=1, which="LA", ncv=min(ncv, H.size), v0=start, tol=tol, return_eigenvectors=False)[
-                0
-            ].item()
+            return eigsh(operator, ncv=min(ncv, H.size), **options).item()
         except ArpackNoConvergence:
             continue
     raise ValueError("Lanczos found no largest eigenvalue; use method='dense', or look whether the Hessian is finite")

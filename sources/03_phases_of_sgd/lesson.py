@@ -210,7 +210,7 @@ ode = [integrate(I, I, [0, 400], eta=e, label_noise=noise).risk[-1] for e in gri
 show(*draw.plateaus(etas, torch.stack(sgd), (grid, ode), widths, means, sums, noise))
 closed, p = theory.noise_plateau(grid, noise), np.array(widths)
 _ = ledger.claim("plateau-ode", (ode / closed)[:4], 1)
-_ = ledger.claim("plateau-sgd", torch.stack(sgd).mean(1) / closed[1:4], 1)
+_ = ledger.claim("plateau-sgd", torch.stack(sgd).mean(1).numpy() / closed[1:4], 1)
 falls, rises = (slope(p, theory.noise_plateau(e, noise)) for e in (1 / p, 0.05 * p))
 _ = ledger.claim("means-fall", slope(p, means), falls)
 _ = ledger.claim("sums-rise", slope(p, sums), rises)
@@ -298,7 +298,7 @@ for i, x in enumerate((0, -0.25, -0.375, -0.5)):
     _ = ledger.claim(f"exponent-{i}", narrow[x], theory.fluctuation_exponent(x))
 _ = ledger.claim("kappa-one", broad[-0.25])
 _ = ledger.claim("kappa-one-below", broad[-0.75])
-ends = [(run.loss[-1].mean(), b.risk[-1], a.risk[-1]) for run, b, a in orange.values()]
+ends = [(r.loss[-1].mean().item(), b.risk[-1], a.risk[-1]) for r, b, a in orange.values()]
 _ = ledger.claim("both-terms", [sgd / both for sgd, both, _ in ends])
 _ = ledger.claim("noise-alone", [alone / sgd for sgd, _, alone in ends])
 guess(my_guess, f"they do: exponents {span(broad[-0.25], '.2f')}")

@@ -80,7 +80,7 @@ def i2_i3(C):
 # What remains is Ẽ[u₂ g(u₃)]. Stein's lemma: it is C̃₂₃ Ẽ[g′(u₃)]. And g′(u₃) is a Gaussian again.</details>
 #
 # <details><summary>Hint 3</summary>
-# For C = [[0.5, 0.3, 0.2], [0.3, 0.8, −0.1], [0.2, −0.1, 0.4]] you should find I₂ = 0.1169 and I₃ = −0.0621.</details>
+# For C = [[0.5, 0.3, 0.2], [0.3, 0.8, −0.1], [0.2, −0.1, 0.4]] you should find I₂ = 0.117 and I₃ = −0.0621.</details>
 
 # %% check="i2_i3"
 check("03/i2_i3", i2_i3)
@@ -130,8 +130,8 @@ def drift(omega, c, p):
 # one number for each j.</details>
 #
 # <details><summary>Hint 3</summary>
-# By hand: one student and one teacher unit of length one with overlap 0.5, c = [−1, 1], p = 1. Then dQ = [[−0.2032]] and
-# dM = [[0.1958]], to four decimals.</details>
+# By hand: one student and one teacher unit of length one with overlap 0.5, c = [−1, 1], p = 1. Then dQ = [[−0.203]] and
+# dM = [[0.196]], to three decimals.</details>
 
 # %% check="drift"
 check("03/drift", drift)
@@ -266,7 +266,7 @@ def plateau(gamma, p, label_noise):
 # g′(u)² = (2/π) exp(−u²). Its mean over a field of variance one is (2/π)/√3, not 2/π, which is its value at u = 0.</details>
 #
 # <details><summary>Hint 3</summary>
-# With a = η E[g′²]/2 it is R = (Δ/2) a/(1 − a). For γ = 4, p = 4 and Δ = 0.001 this is 1.126e-4.</details>
+# With a = η E[g′²]/2 it is R = (Δ/2) a/(1 − a). For γ = 4, p = 4 and Δ = 0.001 this is 1.13e-4.</details>
 
 # %% check="plateau"
 check("03/plateau", plateau)

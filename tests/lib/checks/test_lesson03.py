@@ -335,6 +335,17 @@ def test_the_plateau_of_the_check_is_that_of_the_library():
         assert sgd_phases.noise_plateau(gamma / p, noise) == pytest.approx(end, rel=0.03)
 
 
+def test_numbers_in_the_hints():
+    I2, I3 = integrals.I2_I3.reference(next(iter(integrals._cases().values()))[0])
+    assert (round(I2.item(), 3), round(I3.item(), 4)) == (0.117, -0.0621)
+    omega = torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+    dQ, dM = moves()(omega, torch.tensor([-1.0, 1.0], dtype=torch.float64), 1)
+    assert (round(dQ.item(), 3), round(dM.item(), 3)) == (-0.203, 0.196)
+    assert f"{height(4.0, 4, 1e-3):.3g}" == "0.000113"
+    times = [sgd_phases.step_to_time(5000, 100, *point) for point in ((0, 0), (0.25, 0.25), (0, -0.25))]
+    assert times == pytest.approx([50, 5, 500])
+
+
 def test_units_of_the_start_have_length_one():
     Q, M = start()
     assert Q.shape == (4, 4) and M.shape == (4, 2)

@@ -411,6 +411,6 @@ check("03/success_rates", success_rates)
 # %% [markdown] discussion="success_rates" tags=["solution"]
 # **Discussion.** Stopped at $t = 1500$, one more unit seems to do harm: of 24 starts one has found the solution with ten units, none with
 # eleven. Given the time it is the other way round: two thirds, and all. The wider student is slower at first and approaches the solution as a power of time, not exponentially; what stops the
-# narrow one is a minimum in which one or two teacher units have no student of their own. "Stuck" is a statement about a limit. A figure with a time axis that is too
+# narrow one is a minimum in which one or two teacher units have no student of their own, and the students left over point away from them. "Stuck" is a statement about a limit. A figure with a time axis that is too
 # short can turn it into its opposite, and nothing in the figure tells. With $k = 6$ nobody is stuck, so one more unit can't help. The effect
 # is the one of Safran and Shamir 2018; Veiga et al. describe the same picture for erf units, where we found slow runs and no stuck ones.

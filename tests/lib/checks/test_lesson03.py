@@ -11,9 +11,14 @@ from regimes.checks.lesson03 import classify, integrals, plateau, success
 from regimes.checks.lesson03.fluctuations import start
 from regimes.checks.lesson03.relu_flows import flow, recorded
 from regimes.checks.lesson03.times import STEP_TO_TIME
+from regimes.flows import RungeKutta4
+from regimes.networks import committee
 from regimes.online import overlap_chain
+from regimes.population import PopulationGradient
+from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory import gaussian, online_sgd, sgd_phases
 from regimes.theory.online_sgd import integrate
+from regimes.training import train
 
 PI2 = 2 / math.pi
 
@@ -322,6 +327,15 @@ def test_what_was_not_recorded_is_told(bad):
 def test_stopping_early_inverts_the_conclusion():
     early = [(recorded(10, p, range(24), 1500).loss[-1] < 1e-6).sum().item() for p in (10, 11)]
     assert early == [1, 0]
+
+
+def test_stuck_students_leave_teacher_units_alone():
+    """Each stuck run has as many teacher units without a student of their own as students that point away from one."""
+    target = committee(orthonormal_units(22, 10, seed=99), activation="relu")
+    net = committee(unit_vectors(22, 10, seed=torch.tensor([6, 7])), activation="relu")
+    train(net, None, None, RungeKutta4(net, PopulationGradient(target), 6.0), 800, every=800)
+    cosines = (net.W / net.W.norm(dim=-1, keepdim=True)) @ target.W.mT
+    assert (cosines.amax(-2) < 0.5).sum(-1).tolist() == [2, 1] == (cosines.amin(-1) < -0.8).sum(-1).tolist()
 
 
 def test_labels_and_times_are_those_of_the_library():

@@ -128,7 +128,7 @@ PLATEAU = Behaviour(
     passed=lambda seen: right(seen) and seen.refuses,
     praise=lambda seen: (
         "Over the plateau of the ODE your heights are "
-        + ", ".join(f"{ratio:.3f} (eta = {gamma / p:g})" for ratio, (gamma, p, _) in zip(seen.off, SETTINGS, strict=True))
+        + ", ".join(f"{ratio:.2f} (eta = {gamma / p:g})" for ratio, (gamma, p, _) in zip(seen.off, SETTINGS, strict=True))
         + "."
     ),
     otherwise=lambda seen: (

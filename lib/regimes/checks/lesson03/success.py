@@ -137,8 +137,8 @@ SUCCESS_RATES = Behaviour(
     mistakes=(
         Mistake(
             "the inverted conclusion",
-            "Slow is not stuck. You stop the flows so early that the wider student looks worse: with ten teacher units it is slower at first, "
-            "because its units have more to sort out among themselves. Plot the risks, and run until they stop changing.",
+            "Slow is not stuck. You stop the flows so early that the wider student looks worse: with ten teacher units it is slower at first. "
+            "Plot the risks, and run until they stop changing.",
             _rates(1500.0),
             lambda seen: _stopped(seen, 0, 2999),
         ),

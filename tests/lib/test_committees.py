@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from regimes.networks import committee
-from regimes.problems import orthonormal_units, unit_vectors
+from regimes.problems import evenly_spread, orthonormal_units, student_and_teacher, unit_vectors
 
 W = torch.tensor([[[0.3, -0.5, 0.2]] * 2, [[1.1, 0.4, -0.7], [0.2, 0.2, 0.9]]], dtype=torch.float64)
 X = torch.tensor([[0.5, 1.0, -2.0], [0.1, 0.3, 0.7], [-1.0, 0.4, 0.6], [2.0, 0.0, 1.0]], dtype=torch.float64)
@@ -57,3 +57,24 @@ def test_sizes(d, p):
 def test_no_more_orthonormal_directions_than_inputs():
     with pytest.raises(ValueError, match="at most d = 3 orthonormal directions; got k = 4"):
         orthonormal_units(3, 4)
+
+
+@pytest.mark.parametrize("p", [1, 4])
+def test_directions_spread_evenly_over_a_right_angle(p):
+    W = evenly_spread(p)
+    angles = torch.atan2(W[:, 1], W[:, 0])
+    torch.testing.assert_close(W.norm(dim=-1), torch.ones(p, dtype=torch.float64))
+    edges = torch.cat([-angles[:1], angles, math.pi - angles[-1:]])  # with their mirror images at both axes
+    torch.testing.assert_close(edges.diff(), torch.full((p + 1,), math.pi / 2 / p, dtype=torch.float64))
+    with pytest.raises(ValueError, match="at least one direction"):
+        evenly_spread(0)
+
+
+def test_a_student_and_a_teacher_have_nothing_in_common():
+    seed = torch.tensor([3, 4, 5])
+    student, teacher = student_and_teacher(400, 5, 2, seed=seed, activation="relu")
+    assert student.runs == teacher.runs == (3,) and str(student.activation) == str(teacher.activation) == "relu"
+    one, target = student_and_teacher(400, 5, 2, seed=4)
+    assert torch.equal(student.W[1], one.W) and torch.equal(teacher.W[1], target.W)
+    assert (student.W @ teacher.W.mT).abs().max() < 0.25  # 30 numbers of standard deviation 0.05
+    torch.testing.assert_close(target.W @ target.W.mT, torch.eye(2, dtype=torch.float64))

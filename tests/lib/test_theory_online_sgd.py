@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 
 from regimes.theory.online_sgd import coefficients, covariance, drift, integrate, noise, risk, second_moment
 from regimes.theory.sgd_phases import start_risk, unspecialised_plateau
-from regimes.theory.symmetric_committee import integrate_symmetric
+from regimes.theory.symmetric_committee import escape_time, integrate_symmetric, natural_path
 
 
 def pairs(p):
@@ -170,6 +170,13 @@ def test_an_integrator_that_gives_up_says_when(monkeypatch):
         integrate(*start(2, 2), [0.0, 7.0], eta=1.0)
 
 
+def test_overlaps_lost_to_rounding_are_told(monkeypatch):
+    lost = SimpleNamespace(success=True, t=np.array([0.0, 2.0, 7.0]), y=np.array([[1.0, np.nan, np.nan]] * 7))
+    monkeypatch.setattr("regimes.theory.online_sgd.solve_ivp", lambda *args, **options: lost)
+    with pytest.raises(RuntimeError, match="overlaps that no units have, before t = 2"):
+        integrate(*start(2, 2), [0.0, 2.0, 7.0], eta=1.0)
+
+
 def spread(K, k, q, c, e, m, n):
     """The full overlaps of equal groups."""
     group = np.repeat(np.arange(k), K)
@@ -209,6 +216,32 @@ def test_group_sizes_interpolate():
     assert (np.abs(high - low) < 1e-3 * low)[1:].all()
     wide, wider = (integrate_symmetric(2, K, time, **options).risk for K in (1e6, 1e9))
     np.testing.assert_allclose(wide, wider, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kappa", "delta"), [(0.0, 0.0), (0.25, 0.25), (0.5, -0.75)])
+def test_a_point_of_the_phase_diagram_in_its_natural_time(kappa, delta):
+    d, time = 1e4, np.array([0.0, 1.0, 30.0])
+    path = natural_path(kappa, delta, d, time, k=3, students=2.0, label_noise=0.01, rtol=1e-8)
+    eta = d ** -(kappa + delta)
+    steps = [t * d ** (1 + kappa + delta) if kappa + delta >= 0 else t * d ** (1 + 2 * (kappa + delta)) for t in time]
+    same = integrate_symmetric(
+        3, 2 * d**kappa, eta / d * np.array(steps), eta=eta, label_noise=0.01, start=(1, 0, 0, 0.01, 0), rtol=1e-8
+    )
+    np.testing.assert_allclose(path.risk, same.risk, rtol=1e-6)
+    assert (path.time == time).all() and path.m[0] - path.n[0] == d**-0.5
+
+
+def test_time_of_escape_is_where_the_flow_leaves_the_plateau():
+    p, k, d = 4, 2, 1e3
+    time = escape_time(d, p, k)
+    five = (1.0, 0.0, 0.0, d**-0.5, 0.0)
+    path = integrate(*spread(p // k, k, *five), np.array([0.0, 0.99 * time, 1.01 * time]), eta=1.0, keep="drift", rtol=1e-9)
+    assert path.risk[2] < unspecialised_plateau(k) / 2 < path.risk[1]
+    assert escape_time(1e5, p, k) - escape_time(1e4, p, k) == pytest.approx(
+        escape_time(1e6, p, k) - escape_time(1e5, p, k), rel=0.1
+    )
+    with pytest.raises(ValueError, match="got p=5, k=2"):
+        escape_time(d, 5, 2)
 
 
 @pytest.mark.parametrize(

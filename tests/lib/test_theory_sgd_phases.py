@@ -112,6 +112,13 @@ def test_noise_plateau_in_numbers():
     assert noise_plateau(1e-5, 1.0) == pytest.approx(0.091888e-5, rel=1e-4)
 
 
+def test_noise_plateau_of_many_steps():
+    etas = np.array([0.1, 1.0, 3.0])
+    np.testing.assert_allclose(noise_plateau(etas, 0.2), [noise_plateau(float(e), 0.2) for e in etas], rtol=1e-15)
+    with pytest.raises(ValueError, match="has no noise plateau"):
+        noise_plateau(np.array([1.0, 6.0]), 0.2)
+
+
 @pytest.mark.parametrize("eta", [math.pi * math.sqrt(3), 6.0, -0.1, math.nan])
 def test_noise_plateau_refuses(eta):
     with pytest.raises(ValueError, match="has no noise plateau"):

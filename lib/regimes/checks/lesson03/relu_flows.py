@@ -48,7 +48,7 @@ def _file() -> dict[str, list[list[float]]]:
 
 
 def recorded(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
-    """The same from the file: 24 starts, up to t = 15000, and what nothing happens after held for longer times.
+    """The same from the file: 24 starts, up to t = 15000, held at the last value for longer times.
 
     Raises:
         ValueError: for units, starts or times that were not recorded.
@@ -60,7 +60,7 @@ def recorded(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
             f"{seeds=}, {until=}"
         )
     risks = torch.tensor(_file()[f"{k}, {p}"], dtype=torch.float64)[:, seeds]
-    records = 1 + max(1, int(until / (DT * EVERY)))
+    records = 1 + max(1, int(min(until / (DT * EVERY), 1000)))
     held = risks[torch.arange(records).clamp(max=len(risks) - 1)]
     step = EVERY * torch.arange(records)
     return Trace(step, DT * step.double(), held)

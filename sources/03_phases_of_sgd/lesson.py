@@ -120,13 +120,12 @@ starts = [(unit_vectors(4, 8, seed=s), s) for s in S[:3]]
 apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
 show(*draw.learning(runs, ds, apart))
 _ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0))
-run, paths = runs[160]
-ratio = run.loss.numpy() / np.stack([path.risk for path in paths], 1)
+ratio = runs[160][0].loss.numpy() / np.stack([path.risk for path in runs[160][1]], 1)
 _ = ledger.claim("on-the-line", ratio[1:], 1)
 guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicted")
 
 # %% [markdown]
-# The ODE of each run starts from the run's *own* overlaps. Starting it from typical ones adds an error of order $d^{-1/2}$, as large as the effect (exercise 5).
+# The ODE of each run starts from the run's *own* overlaps. Starting it from typical ones adds an error of order $d^{-1/2}$, as large as the effect (exercise 6).
 #
 # ## 2. First plateau: the units cannot decide
 #
@@ -175,10 +174,11 @@ guess(
 # A logarithm is slow: so much for "high dimension makes it impossible". The asymptotic slope is approached slowly, from above (the students are still
 # merging while the difference grows): from $10^6$ to $10^8$ inputs the ODE needs up to 20 % more time than $\frac{1}{2\lambda}\log 100$. And if the start knows no
 # difference at all, $M = 0$, the ODE never escapes; `integrate` refuses such a start and says why.
-## ## 3. Second plateau: the noise of the labels
+#
+# ## 3. Second plateau: the noise of the labels
 #
 # Near a solution with unit vectors SGD is linear regression with noise. Every step removes a part $\propto\eta$ of the risk and adds $\propto\eta^2(2R + \Delta)$. In
-# balance (derived; exercise 4)
+# balance (derived; exercise 5)
 #
 # $$R_\infty = \frac\Delta2\,\frac{a}{1-a}, \qquad a = \frac{\eta}{\pi\sqrt3} = 0.184\,\frac{\gamma}{p}.$$
 #
@@ -202,9 +202,8 @@ for p in widths:
 means, sums = (torch.stack(r).reshape(3, 30, 4, 4).mean((1, 3)) for r in (means, sums))
 
 # %%
-etas, grid = [0.2, 0.5, 1.0], np.array([0.05, 0.2, 0.5, 1, 2, 3, 4, 4.5])
-I, at = np.eye(4), np.linspace(15000, 35000, 41).round()
-options = dict(label_noise=noise, runs=16, seed=first, at=at)
+etas, grid, I = [0.2, 0.5, 1.0], np.array([0.05, 0.2, 0.5, 1, 2, 3, 4, 4.5]), np.eye(4)
+options |= {"runs": 16, "at": np.linspace(15000, 35000, 41).round()}
 sgd = [overlap_chain(I, I, 100, e, 35000, **options).loss.mean(0) for e in etas]
 ode = [integrate(I, I, [0, 400], eta=e, label_noise=noise).risk[-1] for e in grid]
 show(*draw.plateaus(etas, torch.stack(sgd), (grid, ode), widths, means, sums, noise))

@@ -112,14 +112,18 @@ def natural_path(
 def escape_time(d: float, p: int, k: int) -> float:
     """When gradient flow from such a start leaves the unspecialised plateau: the risk is half of the plateau's.
 
-    For ``p`` a multiple of ``k``.
+    Raises:
+        ValueError: for ``p`` that is no multiple of ``k``, or a plateau that is not left within ``200 k log(d)``.
     """
     if p % k:
         raise ValueError(f"equal groups need as many students for each teacher unit; got {p=}, {k=}")
     level = (1 / (6 * k) - np.arcsin(1 / (2 * k)) / np.pi) / 2
     time = np.linspace(0, 200 * k * np.log(d), 40_001)
     path = integrate_symmetric(k, p / k, time, eta=0.0, start=(1, 0, 0, d**-0.5, 0), keep="drift", rtol=1e-9)
-    return float(time[np.argmax(path.risk < level)])
+    left = path.risk < level
+    if not left.any():
+        raise ValueError(f"for {d=:g}, {p=}, {k=} the plateau is not left by t = {time[-1]:.3g}, which is as far as this looks")
+    return float(time[left.argmax()])
 
 
 def _classes(k: int, students: float) -> tuple[ndarray, ndarray, ndarray]:

@@ -361,10 +361,10 @@ show(*strip(phase_diagram, "Three phases.", (11.4, 4.3), columns=1))
 #
 # 1. two points on one dash-dotted line with different widths: what do they share?
 # 2. the smallest $\delta$ at $\kappa = 1$ at which the students specialise by natural time 1000, at $d = 10^2$ and at $10^6$,
-# 3. a point where the limit ODE and the ODE at this $d$ agree, and one where they do not.
+# 3. a point where the limit ODE and the ODE at this $d$ agree, and one where they do not, even at $d = 10^6$.
 #
-# <details><summary>What we found</summary>1. η, hence the noise plateau and the natural time. 2. The line κ + δ = 0 is no wall at finite d: at d = 100 they specialise at δ = −1.125 too, at d = 10⁶ they do not.
-# 3. They agree far from the plateau line at large d, and nowhere near it in bad learning.</details>
+# <details><summary>What we found</summary>1. η, hence the natural time, and the noise plateau as long as units keep their length. 2. −5/4 and −1: at finite d the line κ + δ = 0 is no wall; it
+# becomes one as d grows. 3. At κ = 0 they agree at δ = 1, and at δ = −1/8 they are far apart.</details>
 
 # %% tags=["widget"] id="widget"
 phase_diagram.explorer().show()

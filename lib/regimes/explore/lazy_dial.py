@@ -161,7 +161,7 @@ def _gained(ax: Axes):
 
 def _heat(ax: Axes, title: str, matrix):
     """A matrix in units of its largest entry off the diagonal, blue for negative and red for positive."""
-    ax.set(title=title, xlabel="red: positive, blue: negative", xticks=[], yticks=[])
+    ax.set(title=title, xlabel="red +, blue −", xticks=[], yticks=[])
     ax.grid(False)
     picture = ax.imshow(torch.zeros(N, N).numpy(), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
 

@@ -158,17 +158,17 @@ four_regimes.explorer().show()
 #
 # | lesson | question | paper |
 # |---|---|---|
-# | **01 Gradient descent and Gauss-Newton** | why does one crawl where the other does not? | Arbel et al. 2023 |
-# | **02 Mean-field convergence** | what is a very wide network? | Arbel et al. 2023 |
-# | 03 Phases of SGD | how do step, width and dimension interplay? | Veiga et al. 2022 |
-# | **04 Min-norm bias** | which of all the fits is chosen? | Min et al. 2021 |
-# | **05 Hidden learning** | can features be good while the loss is poor? | Arbel et al. 2023 |
-# | 06 Lazy regime | when is a network a kernel machine? | Buffelli et al. 2024 |
-# | 07 Exact Gauss-Newton | why does the perfect step generalise poorly? | Buffelli et al. 2024 |
-# | 08 Edge of stability | what happens beyond the stability limit? | Cai et al. 2024 |
-# | 09 Large steps | can unstable steps be the faster ones? | Cai et al. 2024 |
+# | [01 Gradient descent and Gauss-Newton](01_gradient_descent_and_gauss_newton.ipynb) | why does one crawl where the other does not? | Arbel et al. 2023 |
+# | [02 Mean-field convergence](02_mean_field_convergence.ipynb) | what is a very wide network? | Arbel et al. 2023 |
+# | [03 Phases of SGD](03_phases_of_sgd.ipynb) | how do step, width and dimension interplay? | Veiga et al. 2022 |
+# | [04 Min-norm bias](04_min_norm_bias.ipynb) | which of all the fits is chosen? | Min et al. 2021 |
+# | [05 Hidden learning](05_hidden_learning.ipynb) | can features be good while the loss is poor? | Arbel et al. 2023 |
+# | [06 Lazy regime](06_lazy_regime.ipynb) | when is a network a kernel machine? | Buffelli et al. 2024 |
+# | [07 Exact Gauss-Newton](07_exact_gauss_newton.ipynb) | why does the perfect step generalise poorly? | Buffelli et al. 2024 |
+# | [08 Edge of stability](08_edge_of_stability.ipynb) | what happens beyond the stability limit? | Cai et al. 2024 |
+# | [09 Large steps](09_large_steps.ipynb) | can unstable steps be the faster ones? | Cai et al. 2024 |
 #
-# Lessons in bold can be opened now; the others are being written. The papers:
+# Each lesson says at its top which others it needs. The papers:
 #
 # - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904.
 # - H. Min, S. Tarmoun, R. Vidal, E. Mallada: *On the explicit role of initialization on the convergence and implicit bias of

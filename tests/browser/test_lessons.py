@@ -94,6 +94,7 @@ def move_all(notebook: Notebook, module: ModuleType, moves: list[tuple[str, str]
     """Move the sliders of one widget; the seconds each move took."""
     name = module.__name__.rpartition(".")[2]
     cell, twin = notebook.cell(f"{name}.explorer().show()"), module.explorer()
+    twin.png()  # as the notebook did: the places of the panels are those of the first picture
     notebook.select(cell)
     cell.screenshot(path=ARTIFACTS / f"{notebook.name}_{name}_before.png")
     seconds = [move(notebook, cell, twin, *step) for step in moves]

@@ -46,7 +46,8 @@ def one_pass(
         teacher: the teacher, with the same runs or none.
         eta: learning rate over width: a step moves ``W`` by ``eta / d`` times the error, the slope and the sample.
         label_noise: the variance ``Delta`` of the noise on the labels.
-        seed: of the samples; an integer, or one a run: run ``i`` of a stack sees what a single network with its seed would see.
+        seed: of the samples, one a run: run ``i`` of a stack sees what a single network with its seed would see. An integer
+            gives the runs that seed and the ones after it.
         at: after how many steps to record; the start and the end unless given.
 
     Returns:

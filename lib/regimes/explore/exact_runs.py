@@ -17,9 +17,9 @@ from regimes.metrics import accuracy, batch_changes, cka, loss_on
 from regimes.networks import Reversible
 from regimes.optimizers import DirectionOptimizer, ExactGaussNewton, GaussNewton, GradientDescent, TorchOptimizer
 from regimes.problems import Images, ten_digits
-from regimes.training import train
+from regimes.training import progress, train
 
-__all__ = ["DATA", "GRID", "LONG", "METHODS", "STEPS", "long_run", "long_runs", "measure", "optimizer", "stored"]
+__all__ = ["DATA", "GRID", "LONG", "METHODS", "STEPS", "long_run", "long_runs", "measure", "optimizer", "step_size", "stored"]
 
 METHODS = ("exact Gauss-Newton", "min-norm Gauss-Newton", "Adam", "gradient descent")
 STEPS = {  # small, middle, large, of each method
@@ -54,8 +54,13 @@ def optimizer(method: str, net: nn.Module, step: float, *, loss: Loss = squared)
     }[method]()
 
 
-def measure(method: str, step: str, batch: int, data: str, halves: str, *, n: int = 1024, epochs: int = 10) -> dict:
-    """One run of the grid: three blocks of width 256, squared loss, one seed.
+def step_size(method: str, step: str | float) -> float:
+    """The number behind ``"small"``, ``"middle"`` or ``"large"`` for a method; a number is itself."""
+    return STEPS[method][GRID["step"].index(step)] if isinstance(step, str) else step
+
+
+def measure(method: str, step: str | float, batch: int, data: str, halves: str, *, n: int = 1024, epochs: int = 10) -> dict:
+    """One run: three blocks of width 256, squared loss, one seed. Those of the grid are stored; any step and batch will do.
 
     Returns:
         ``train`` and ``test``, the training loss and the test accuracy at the start and after each epoch (shorter if the run
@@ -63,11 +68,11 @@ def measure(method: str, step: str, batch: int, data: str, halves: str, *, n: in
         epoch; ``cka`` of each block's states with those of the start, on test images.
     """
     problem, net = ten_digits(n, halves=halves, **DATA[data]), Reversible(64, 10, 256, blocks=3, seed=100)
-    mover = optimizer(method, net, STEPS[method][GRID["step"].index(step)])
+    mover = optimizer(method, net, step_size(method, step))
     start = [z.detach() for z in net.states(problem.x_test)]
     feed, told = problem.batches(batch, seed=7, shift=data == "shifted"), {"train": [], "test": []}
     try:
-        for epoch in range(epochs + 1):
+        for epoch in progress(range(epochs + 1), "epochs"):
             told["train"].append(loss_on(net, problem.x, problem.y).item())
             told["test"].append(accuracy(net, *_test(problem)).item())
             if epoch < epochs:

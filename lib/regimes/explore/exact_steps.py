@@ -6,17 +6,19 @@ from dataclasses import dataclass
 import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.explore.exact_runs import DATA, GRID, METHODS, STEPS, key, stored
+from regimes.explore.exact_runs import DATA, GRID, METHODS, key, measure, step_size, stored
 from regimes.explore.live import Choice, Explorer, side_by_side
-from regimes.figures.base import BLUE, GREY, ORANGE
+from regimes.figures.base import BLUE, GREY, ORANGE, new_figure, style
 from regimes.theory.gauss_newton import step_loss
 
-__all__ = ["CHOICES", "FRAMES", "Run", "compute", "draw", "explorer", "sentence"]
+__all__ = ["CHOICES", "FRAMES", "Run", "compute", "draw", "explorer", "live", "sentence"]
 
 LOSSES = (0.05, 20.0)  # the part of the loss axis that is drawn
 EPOCHS = 10
+SIZE = (11.2, 3.4)
 RED = "#B00020"
 
 CHOICES = {
@@ -36,7 +38,7 @@ FRAMES = {
 
 @dataclass(frozen=True)
 class Run:
-    """A stored run, or as much of it as there was before it diverged.
+    """A run, or as much of it as there was before it diverged.
 
     Attributes:
         method, lr, batch, data, halves: its settings.
@@ -69,8 +71,39 @@ class Run:
 
 def compute(method: str, step: str, batch: int, data: str, halves: str) -> Run:
     """Look the run up: 1024 images, three blocks of width 256, squared loss, ten epochs, one seed."""
-    run = stored()["grid"][key(method=method, step=step, batch=batch, data=data, halves=halves)]
-    lr = STEPS[method][GRID["step"].index(step)]
+    settings = {"method": method, "step": step, "batch": batch, "data": data, "halves": halves}
+    return _run(stored()["grid"][key(**settings)], **settings)
+
+
+def live(**settings) -> tuple[Figure, str]:
+    """The picture of a run that is not stored, and what it shows; it trains for seconds.
+
+    Args:
+        settings: those of `compute` that differ from where the sliders start; ``step`` and ``batch`` may be any numbers here.
+
+    Raises:
+        ValueError: for a setting the widget does not have, a value it does not know, or a batch that is no whole number from
+            2 to 256 (a step is exact only with fewer samples than features).
+    """
+    if strange := settings.keys() - START.keys():
+        raise ValueError(f"no setting {', '.join(sorted(strange))}; there are {', '.join(START)}")
+    settings = START | settings
+    for name in ("method", "data", "halves"):
+        if settings[name] not in GRID[name]:
+            raise ValueError(f"{name} is one of {', '.join(GRID[name])}; got {settings[name]!r}")
+    if isinstance(settings["step"], str) and settings["step"] not in GRID["step"]:
+        raise ValueError(f"step is a positive number, or one of {', '.join(GRID['step'])}; got {settings['step']!r}")
+    if settings["batch"] not in range(2, 257):
+        raise ValueError(f"batch is a whole number from 2 to 256; got {settings['batch']}")
+    figure = new_figure(SIZE)
+    with style():
+        update = draw(figure)[1]
+    return figure, update(_run(measure(**settings), **settings))
+
+
+def _run(run: dict, method: str, step: str | float, batch: int, data: str, halves: str) -> Run:
+    """What was measured as a `Run`."""
+    lr = step_size(method, step)
     whole = run["own"] is not None
     change, cka = (torch.tensor([run["own"], run["other"]]), torch.tensor(run["cka"])) if whole else (None, None)
     return Run(method, lr, batch, data, halves, torch.tensor(run["train"]), torch.tensor(run["test"]), change, cka)
@@ -173,4 +206,4 @@ def _signed(value: Tensor, form: str) -> str:
 
 def explorer() -> Explorer:
     """The widget of lesson 07."""
-    return Explorer(compute, draw, CHOICES, size=(11.2, 3.4), columns=2)
+    return Explorer(compute, draw, CHOICES, size=SIZE, columns=2)

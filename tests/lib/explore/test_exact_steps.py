@@ -69,6 +69,34 @@ def test_a_sample_of_the_long_runs_still_agrees(name):
     assert again.mT[:, : epochs + 1].numpy() == pytest.approx(long_runs()["shifted"][name][:, : epochs + 1].numpy(), rel=2e-3)
 
 
+def test_a_live_run_is_drawn_like_a_stored_one():
+    """A setting of the grid, given by its numbers, comes out as it is stored; and one that no slider offers."""
+    settings = {"method": "gradient descent", "batch": 128, "data": "clean"}
+    figure, says = exact_steps.live(**settings, step=STEPS["gradient descent"][1])
+    run = compute(**START | settings)
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), run.train, rtol=2e-3)
+    assert says.partition(":")[0] == sentence(run).partition(":")[0]
+    other = exact_steps.live(**settings | {"batch": 200}, step=3e-3)[1]
+    assert "step = 0.003, batches of 200" in other and "after 10 epochs" in other
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"speed": 1}, "no setting speed"),
+        ({"method": "SGD"}, "method is one of exact Gauss-Newton"),
+        ({"data": "noisy"}, "data is one of clean"),
+        ({"step": "tiny"}, "step is a positive number, or one of small"),
+        ({"step": -0.1}, "positive"),
+        ({"batch": 500}, "batch is a whole number from 2 to 256; got 500"),
+        ({"batch": 3.5}, "batch is a whole number"),
+    ],
+)
+def test_a_live_run_refuses_what_it_cannot_do(settings, says):
+    with pytest.raises(ValueError, match=says):
+        exact_steps.live(**settings)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("method", exact_runs.METHODS)
 def test_the_whole_grid_still_agrees(method):

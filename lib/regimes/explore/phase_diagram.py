@@ -26,7 +26,7 @@ CHOICES = {
     "kappa": Choice("width p ∝ d^κ, κ", tuple(np.arange(0, 1.51, 0.25).tolist()), 0.0, "{:g}".format),
     "delta": Choice("learning rate γ ∝ d^−δ, δ", tuple(np.arange(-2, 1.01, 0.125).tolist()), 0.0, "{:g}".format),
     "d": Choice("inputs, d", tuple(10**n for n in range(2, 7)), 10**3, lambda d: POWERS[round(math.log10(d)) - 2]),
-    "students": Choice("students a teacher unit at κ = 0", (1, 2, 4), 2),
+    "students": Choice("p/k at κ = 0", (1, 2, 4), 2),
     "label_noise": Choice("label noise, Δ", (0.0, 1e-4, 1e-3, 1e-2), 1e-3, "{:g}".format),
     "end": Choice("natural time, up to", (100.0, 1000.0, 10000.0), 1000.0, "{:g}".format),
 }

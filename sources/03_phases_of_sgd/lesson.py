@@ -96,12 +96,11 @@ for d in (40, 160):
 
 # %% [markdown]
 # These are networks. From here on we mostly use a shortcut: $(Q, M)$ is itself a Markov chain, so `overlap_chain` draws the fields of a sample from
-# the overlaps and needs no vectors of length $d$. It has the same law (tested), and its steps cost the same at every $d$.
+# the overlaps and needs no vectors of length $d$. It has the same law (tested), and its steps cost the same at every $d$. We measure how far it goes from its ODE, from $W = AW^*$ with one $A$ for all $d$.
 
 
 # %%
-def distance(A, d, total, seed, end=10.0):
-    """Of SGD from its ODE: the largest of any overlap, mean of 16 runs from W = A W*."""
+def distance(A, d, total, seed, end=10.0):  # largest of any overlap, mean of 16 runs
     eta, power = d**-total, 1 + (total if total >= 0 else 2 * total)
     steps = max(5, round(end * d**power))
     options = dict(runs=16, seed=int(seed), at=np.linspace(0, steps, 21).round())
@@ -110,8 +109,7 @@ def distance(A, d, total, seed, end=10.0):
     return overlap_distance(run, path.Q, path.M).mean()
 
 
-def slope(x, y):
-    """Of log y against log x, for each column of y."""
+def slope(x, y):  # of log y against log x, for each column of y
     return np.polyfit(np.log(x), np.log(np.asarray(y)), 1)[0]
 
 
@@ -145,8 +143,7 @@ my_guess = ...
 
 
 # %%
-def from_random(d, seed):
-    """When the risk falls below half the plateau, from random units."""
+def from_random(d, seed):  # when the risk falls below half the plateau
     QM, t = overlaps(*student_and_teacher(d, 2, 2, seed=seed)), np.linspace(0, 1000, 4001)
     path = integrate(*QM, t, eta=0.0, keep="drift")
     return t[np.argmax(path.risk < theory.unspecialised_plateau(2) / 2)]

@@ -169,7 +169,7 @@ guess(
 
 # %% [markdown]
 # A logarithm is slow: so much for "high dimension makes it impossible". The asymptotic slope is approached slowly, from above (the students are still
-# merging while the difference grows): from $10^6$ to $10^8$ inputs the ODE needs up to 20 % more time than $\frac{1}{2\lambda}\log 100$. And if the start knows no
+# merging while the difference grows): even from $10^6$ to $10^8$ inputs the ODE needs more time than $\frac{1}{2\lambda}\log 100$, by a few per cent (the ledger has the number). And if the start knows no
 # difference at all, $M = 0$, the ODE never escapes; `integrate` refuses such a start and says why.
 #
 # ## 3. Second plateau: the noise of the labels

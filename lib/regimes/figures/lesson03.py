@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from torch import Tensor
 
 from regimes.figures.base import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, panels, predicted, span
@@ -22,7 +23,7 @@ RISK = "risk R"
 def _ticks(axis: Axis, values: Sequence[float]) -> None:
     """Ticks of a logarithmic axis, written as plain numbers, and no others."""
     axis.set_ticks(values, [f"{v:g}" for v in values], minor=False)
-    axis.minorticks_off()
+    axis.set_minor_locator(NullLocator())
 
 
 def learning(runs: Mapping[int, tuple[Trace, Sequence[Path]]], ds: Sequence[int], apart: Tensor) -> tuple[Figure, str]:

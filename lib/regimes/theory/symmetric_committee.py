@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from regimes.theory.online_sgd import Alike, drift, follow, noise, risk
+from regimes.theory.sgd_phases import unspecialised_plateau
 
 __all__ = ["SymmetricPath", "escape_time", "integrate_symmetric", "natural_path"]
 
@@ -117,10 +118,9 @@ def escape_time(d: float, p: int, k: int) -> float:
     """
     if p % k:
         raise ValueError(f"equal groups need as many students for each teacher unit; got {p=}, {k=}")
-    level = (1 / (6 * k) - np.arcsin(1 / (2 * k)) / np.pi) / 2
     time = np.linspace(0, 200 * k * np.log(d), 40_001)
     path = integrate_symmetric(k, p / k, time, eta=0.0, start=(1, 0, 0, d**-0.5, 0), keep="drift", rtol=1e-9)
-    left = path.risk < level
+    left = path.risk < unspecialised_plateau(k) / 2
     if not left.any():
         raise ValueError(f"for {d=:g}, {p=}, {k=} the plateau is not left by t = {time[-1]:.3g}, which is as far as this looks")
     return float(time[left.argmax()])

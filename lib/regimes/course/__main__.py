@@ -5,18 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from regimes.course import Unusable
-
-HERE = Path(__file__).resolve()
-FOLDERS = ("lessons", "exercises")
-
-
-def course_folder(file: Path = HERE) -> Path:
-    """The folder that holds lib/, lessons/ and exercises/; raises Unusable outside a copy of the course."""
-    root = file.parents[3]
-    if missing := [name for name in FOLDERS if not (root / name).is_dir()]:
-        raise Unusable(f"{root} is not a complete copy of the course: no {' and no '.join(missing)} in it")
-    return root
+from regimes.course import Unusable, course_folder
 
 
 def lab(chosen: argparse.Namespace) -> int:
@@ -55,7 +44,7 @@ def doctor(chosen: argparse.Namespace) -> int:
     """Look at the machine; 1 if something the course needs is off."""
     from regimes.course.doctor import examine
 
-    findings = examine(HERE.parents[3])
+    findings = examine(Path(__file__).resolve().parents[3])
     print(*findings, sep="\n")
     off = [finding.name for finding in findings if finding.needed and not finding.ok]
     print(f"\nOff: {', '.join(off)}." if off else "\nAll that the course needs is in order.")

@@ -17,7 +17,12 @@ SETUP = """\
 from importlib.util import find_spec
 
 if find_spec("regimes") is None:
-    raise RuntimeError("This kernel is not the course's. Close JupyterLab and start it with: python3 course.py lab")"""
+    raise RuntimeError(
+        "This notebook runs in a Python without the course. Open it with python3 course.py lab; or, "
+        "where you chose Jupyter yourself (VS Code, JupyterHub, Binder, Colab), choose the kernel of "
+        "the course's folder .venv, or run %pip install -e FOLDER with the folder that holds course.py, "
+        "and restart the kernel."
+    )"""
 
 
 @dataclass

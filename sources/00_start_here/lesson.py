@@ -24,7 +24,7 @@
 # - move from one to another with scaling, width and step,
 # - read a lesson, solve its exercises and have them checked.
 #
-# If the first cell says that this kernel is not the course's, close JupyterLab and start it with `python3 course.py lab`.
+# The pages you open by `python3 course.py lab` are your own copies, in the folder `work/lessons`: run, change and annotate them.
 
 # %%
 from regimes.course.page import guess, show

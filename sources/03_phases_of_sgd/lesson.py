@@ -24,7 +24,7 @@
 # - test a published phase boundary and a published curve by measurement,
 # - tell a network that is slow from one that is stuck.
 #
-# **Needs** lessons 01 and 02. **Paper:** Veiga, Stephan, Loureiro, Krzakala, Zdeborová 2022 (*Phase diagram of Stochastic Gradient
+# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). **Paper:** Veiga, Stephan, Loureiro, Krzakala, Zdeborová 2022 (*Phase diagram of Stochastic Gradient
 # Descent in high-dimensional two-layer neural networks*). We had its abstract, its introduction, its figures and its published code, not its proofs.
 #
 # **Recap.** Answer before you unfold.

@@ -24,7 +24,7 @@
 # - predict the distance to the min-norm solution from width and size of the start,
 # - tell what an optimizer preserves, and what Gauss-Newton's full steps give up.
 #
-# **Needs** lesson 01, the singular value decomposition. **Paper:** Min, Tarmoun, Vidal, Mallada 2021 (*On the explicit role of initialization on
+# **Needs** lesson [01](01_gradient_descent_and_gauss_newton.ipynb), the singular value decomposition. **Paper:** Min, Tarmoun, Vidal, Mallada 2021 (*On the explicit role of initialization on
 # the convergence and implicit bias of overparametrized linear networks*; v2 is the arXiv text of 2022). Its letters $D, h, m$ are our $d, m, q$.
 #
 # **Recap.** Answer before you unfold.

@@ -24,7 +24,7 @@
 # - explain hidden learning by shrinkage, and test the explanation,
 # - read a claim about implicit bias critically.
 #
-# **Needs** lessons 01 and 02. **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking Gauss-Newton for learning over-parameterized
+# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking Gauss-Newton for learning over-parameterized
 # models*). We had its three abstracts and its published code; settings follow the code at a smaller size.
 #
 # **Recap.** Answer before you unfold.

@@ -24,7 +24,7 @@
 # - turn a network from rich to lazy without changing its size,
 # - say which scaling makes a wide network lazy, and which does not.
 #
-# **Needs** lessons 01 and 02. **Papers:** Jacot, Gabriel, Hongler 2018 (*Neural tangent kernel*); Chizat, Oyallon, Bach 2019 (*On lazy training
+# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). **Papers:** Jacot, Gabriel, Hongler 2018 (*Neural tangent kernel*); Chizat, Oyallon, Bach 2019 (*On lazy training
 # in differentiable programming*). They are the ground for lesson 07, where Buffelli et al. 2024 ask whether Gauss-Newton makes deep networks lazy.
 #
 # **Recap.** Answer before you unfold.

@@ -24,7 +24,7 @@
 # - tell a step that learns from a step that only fits its batch,
 # - compare how lazy optimizers are, at matched training loss.
 #
-# **Needs** lessons 01, 04 and 06. **Paper:** Buffelli, McGowan, Xu, Cioba, Shiu, Hennequin, Bernacchia 2024 (*Exact, tractable Gauss-Newton optimization
+# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb), [04](04_min_norm_bias.ipynb) and [06](06_lazy_regime.ipynb). **Paper:** Buffelli, McGowan, Xu, Cioba, Shiu, Hennequin, Bernacchia 2024 (*Exact, tractable Gauss-Newton optimization
 # in deep reversible architectures reveal poor generalization*). It trains on MNIST and CIFAR-10; we use scikit-learn's digits.
 #
 # **Recap.** Answer before you unfold.

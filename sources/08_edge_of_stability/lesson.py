@@ -24,7 +24,7 @@
 # - say what the loss has to do with it,
 # - say whether Gauss-Newton has an edge.
 #
-# **Needs** lesson 01. **Papers:** Cohen, Kaur, Li, Kolter, Talwalkar 2021 (*Gradient descent on neural networks typically occurs at the
+# **Needs** lesson [01](01_gradient_descent_and_gauss_newton.ipynb). **Papers:** Cohen, Kaur, Li, Kolter, Talwalkar 2021 (*Gradient descent on neural networks typically occurs at the
 # edge of stability*; we had its published code) and Cai, Wu, Mei, Lindsey, Bartlett 2024 (lesson 09; we had its abstract, introduction and captions). Formulas below are
 # derived here.
 #

@@ -24,7 +24,7 @@
 # - tell a margin that nearly grows from one that grows,
 # - choose a step for a number of steps, and say what it buys.
 #
-# **Needs** lesson 08. **Papers:** Cai, Wu, Mei, Lindsey, Bartlett 2024 (*Large stepsize gradient descent for non-homogeneous two-layer
+# **Needs** lesson [08](08_edge_of_stability.ipynb). **Papers:** Cai, Wu, Mei, Lindsey, Bartlett 2024 (*Large stepsize gradient descent for non-homogeneous two-layer
 # networks*), of which we had the abstract, the introduction and all captions; Wu, Bartlett, Telgarsky, Yu 2024 for logistic regression, in full.
 # What we test beyond that is derived here.
 #

@@ -18,11 +18,11 @@ FAILED = "[data-mime-type='application/vnd.jupyter.error']"
 PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
 
 
-def wait_until(done: Callable[[], object], what: str) -> None:
-    """Ask ``done()`` until it says yes; what: named in the error when it never does."""
-    end = time.monotonic() + PATIENCE / 1000
+def wait_until(done: Callable[[], object], what: str, patience: int = PATIENCE) -> None:
+    """Ask ``done()`` until it says yes; what: named in the error when it never does, within ``patience`` ms."""
+    end = time.monotonic() + patience / 1000
     while not done():
-        assert time.monotonic() < end, f"waited {PATIENCE / 1000:.0f} s for {what}"
+        assert time.monotonic() < end, f"waited {patience / 1000:.0f} s for {what}"
         time.sleep(0.1)
 
 

@@ -16,10 +16,15 @@ def lab(chosen: argparse.Namespace) -> int:
 
 
 def start(chosen: argparse.Namespace) -> int:
-    """Copy exercises to work/, or list them."""
+    """Copy exercises to work/, or list them; the lessons they link to come along."""
+    from regimes.course.handout import hand_out_lessons
     from regimes.course.start import listing, start
 
     root = course_folder()
+    for line in hand_out_lessons(root):
+        print(line)
+    if not chosen.number:
+        print("Your copies of the lessons are in work/lessons.")
     print(start(chosen.number, root, chosen.again) if chosen.number else listing(root))
     return 0
 

@@ -1,9 +1,9 @@
 """Copy exercises to work/, where a learner's answers live; nothing there is ever overwritten."""
 
-import datetime
 from pathlib import Path
 
 from regimes.course import Unusable
+from regimes.course.handout import copied, keep, write
 
 
 def exercises(root: Path) -> dict[str, Path]:
@@ -27,20 +27,9 @@ def start(number: str, root: Path, again: bool = False) -> str:
         return f"{shown} is there already and stays as it is.\n{next_steps(shown)}\n" + (
             f"For a fresh copy that keeps yours under another name: python3 course.py start {number} --again"
         )
-    target.parent.mkdir(exist_ok=True)
     kept = keep(target) if target.exists() else None
-    with target.open("xb") as copy:  # x: never an existing file, whatever happens in between
-        copy.write(source.read_bytes())
+    write(copied(source, root, target), target)
     return (f"Your work is kept as work/{kept.name}.\n" if kept else "") + f"Copied {shown}.\n{next_steps(shown)}"
-
-
-def keep(path: Path) -> Path:
-    """Move `path` to a dated name that no file has yet; return the new path."""
-    day = datetime.date.today().isoformat()
-    number = 1
-    while (kept := path.with_name(f"{path.stem}.kept-{day}-{number}{path.suffix}")).exists():
-        number += 1
-    return path.rename(kept)
 
 
 def next_steps(shown: str) -> str:

@@ -1,6 +1,5 @@
-"""Where JupyterLab serves, and whether a browser opens."""
+"""Where JupyterLab serves, and whether a browser opens. That it does stands in tests/browser/door."""
 
-import os
 import socket
 
 import pytest
@@ -47,35 +46,15 @@ def test_whether_a_browser_would_be_seen(environ, platform, shown):
     assert room.has_display(environ, platform) is shown
 
 
-@pytest.fixture
-def launched(monkeypatch, tmp_path):
-    """A course folder, and what JupyterLab would be launched with."""
-    seen = []
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JUPYTER_TOKEN", "")
-    monkeypatch.setattr("jupyterlab.labapp.LabApp.launch_instance", lambda argv: seen.append(argv))
-    (tmp_path / "lessons").mkdir()
-    (tmp_path / room.WELCOME).write_text("{}")
-    return seen
-
-
-def test_a_busy_port_is_said_and_the_address_is_printed(launched, tmp_path, busy, capsys):
-    assert room.lab(tmp_path, busy, browser=False) == 0
-    shown = capsys.readouterr().out
-    port = room.free_port(busy)
-    assert f"Port {busy} is busy: using {port}." in shown
-    assert f"http://127.0.0.1:{port}/lab/tree/{room.WELCOME}?token={os.environ['JUPYTER_TOKEN']}" in shown
-    assert f"--port={port}" in launched[0] and "--no-browser" in launched[0]
-    assert not any(os.environ["JUPYTER_TOKEN"] in word for word in launched[0])
-
-
-def test_root_and_browser_options():
-    assert "--allow-root" in room.options(9000, True, True) and "--no-browser" not in room.options(9000, True, True)
-    assert "--allow-root" not in room.options(9000, False, False)
+def test_root_and_browser_options(tmp_path):
+    by_root, plain = (room.options(tmp_path, 9000, browser=yes, root_user=yes) for yes in (True, False))
+    assert "--allow-root" in by_root and "--no-browser" not in by_root
+    assert "--allow-root" not in plain and "--no-browser" in plain
 
 
 def test_an_incomplete_course_is_refused(tmp_path):
-    with pytest.raises(Unusable, match="00_start_here.ipynb is missing"):
+    (tmp_path / "lessons").mkdir()
+    with pytest.raises(Unusable, match="lesson 00 is missing"):
         room.lab(tmp_path)
 
 

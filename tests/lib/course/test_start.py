@@ -1,6 +1,8 @@
 """Exercises reach work/ and nothing there is ever overwritten."""
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from regimes.course import Unusable
 from regimes.course.start import exercises, listing, start
@@ -10,12 +12,20 @@ from regimes.course.start import exercises, listing, start
 def root(tmp_path):
     (tmp_path / "exercises").mkdir()
     for name in ("01_descent", "02_lazy_regime"):
-        (tmp_path / f"exercises/{name}.ipynb").write_text(f"fresh {name}")
+        cells = [new_markdown_cell(f"[lesson](../lessons/{name}.ipynb)"), new_code_cell(f"fresh {name}")]
+        nbformat.write(new_notebook(cells=cells), tmp_path / f"exercises/{name}.ipynb")
+        (tmp_path / "lessons").mkdir(exist_ok=True)
+        (tmp_path / f"lessons/{name}.ipynb").write_text("")
     return tmp_path
 
 
 def work(root):
-    return {path.name: path.read_text() for path in (root / "work").iterdir()}
+    """What the files in work/ say: of a fresh copy its code."""
+
+    def text(path):
+        return nbformat.read(path, 4).cells[1].source if path.read_text().startswith("{") else path.read_text()
+
+    return {path.name: text(path) for path in (root / "work").iterdir()}
 
 
 @pytest.mark.parametrize("number", ["01", "1"])
@@ -23,6 +33,8 @@ def test_the_first_start_copies_and_names_the_next_commands(root, number):
     says = start(number, root)
     assert work(root) == {"01_descent.ipynb": "fresh 01_descent"}
     assert "Copied work/01_descent.ipynb" in says and "course.py check work/01_descent.ipynb" in says
+    link = nbformat.read(root / "work/01_descent.ipynb", 4).cells[0].source
+    assert link == "[lesson](lessons/01_descent.ipynb)"  # to the learner's copy
 
 
 def test_a_second_start_changes_nothing_and_offers_again(root):

@@ -75,7 +75,8 @@ def environment(extra=LEARNER):
         need_packages(extra)
         return sys.executable
     version = health()
-    if version and STAMP.exists() and STAMP.read_text() in (stamp(version, extra), stamp(version, AUTHOR)):
+    whole = STAMP.exists() and shared_path().exists() >= SHARED.exists()  # not killed in the middle of `install_around`
+    if version and whole and STAMP.read_text() in (stamp(version, extra), stamp(version, AUTHOR)):
         if any(word.startswith(("--torch-index", "--cuda")) for word in sys.argv):
             print("Note: .venv is complete. To change its torch, delete the folder .venv and run this again.")
         return PYTHON
@@ -249,9 +250,11 @@ def install_around(folder, pins, extra):
     SHARED.write_text(folder, "utf-8")
     shared_path().unlink(missing_ok=True)
     others = [one for one in requirements(extra) if not re.match(r"torch\b", one)]
-    pip("install", "--compile", "-c", str(pins), *others)
-    pip("install", "--no-deps", "-e", ".")
-    shared_path().write_text(folder + "\n", "utf-8")
+    try:
+        pip("install", "--compile", "-c", str(pins), *others)
+        pip("install", "--no-deps", "-e", ".")
+    finally:  # also when pip fails or somebody stops us: what was here before works on
+        shared_path().write_text(folder + "\n", "utf-8")
 
 
 def refuse_cuda(pin):

@@ -228,6 +228,23 @@ def test_pip_does_not_see_what_lies_beside_a_shared_torch(course, monkeypatch, t
     assert course.shared_path().read_text().strip() == str(tmp_path)
 
 
+def test_an_update_that_fails_or_is_killed_does_not_cost_the_shared_torch(course, pip_calls, monkeypatch, tmp_path):
+    course.site_packages().mkdir(parents=True)
+    monkeypatch.setattr(course, "settle_torch", lambda: ("", str(tmp_path)))
+    course.environment()
+    done = len(pip_calls)
+    course.environment()
+    assert len(pip_calls) == done
+    with monkeypatch.context() as broken, pytest.raises(SystemExit):
+        broken.setattr(course, "pip", lambda *words: course.stop("no network"))
+        course.environment("dev")
+    course.environment()
+    assert len(pip_calls) == done and course.shared_path().exists()
+    course.shared_path().unlink()  # as a kill leaves it
+    course.environment()
+    assert len(pip_calls) > done and course.shared_path().exists()
+
+
 def test_the_shared_torch_is_found_again_but_not_a_later_one(course, monkeypatch, tmp_path):
     info = tmp_path / "elsewhere/torch-2.9.1.dist-info"
     info.mkdir(parents=True)

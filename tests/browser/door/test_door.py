@@ -57,7 +57,8 @@ def test_an_exercise_is_started_solved_wrongly_then_rightly(lab, clone, home, pa
     notebook = Notebook(page, lab, f"work/{FIRST}")
     answer, check = notebook.cell("def gn_direction"), notebook.cell('check("01/gn_direction"')
     notebook.menu("Edit", "Clear Outputs of All Cells")
-    notebook.replace_line(notebook.cells.first, "from importlib.util import find_spec", "import sys; print(sys.executable)")
+    where = "from importlib.util import find_spec; import sys; print(sys.executable)"
+    notebook.replace_line(notebook.cells.first, "from importlib.util import find_spec", where)
     notebook.run(notebook.cells.first)
     expect(notebook.cells.first).to_contain_text(str(clone / ".venv"))
     notebook.select(answer)
@@ -87,7 +88,7 @@ def test_an_update_goes_through_whatever_a_learner_has_done_and_the_notes_stay(l
     original = Notebook(page, lab, f"lessons/{FIRST}")  # whoever opens the course's own file can run it and not save it
     original.run(original.cells.first)
     page.keyboard.press("Control+s")
-    expect(page.get_by_text("read-only").first).to_be_visible()
+    expect(page.get_by_text("notebook is read-only", exact=True)).to_be_visible()
     assert git(clone, "status", "--porcelain") == ""
 
     for path in [*upstream.glob("lessons/*.ipynb"), *upstream.glob("exercises/*.ipynb")]:

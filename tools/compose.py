@@ -8,7 +8,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from tools.rules import problems
+from tools.rules import UNCOMPARED, problems
 from tools.source import Problem, Source, SourceError, read
 
 KINDS = ("lessons", "exercises", "solutions")
@@ -96,10 +96,10 @@ def _ids(source: Source):
 
 
 def _metadata(cell) -> dict:
-    """The author's metadata; and for code, whether nbval compares the outputs: always, but for widgets."""
+    """The author's metadata; and for code, whether nbval compares the outputs: not those of widgets or of what is personal."""
     kept = {key: value for key, value in cell.meta.items() if key != "id"}
     if cell.kind == "code":
-        kept["tags"] = [*cell.tags, "nbval-ignore-output" if "widget" in cell.tags else COMPARED]
+        kept["tags"] = [*cell.tags, COMPARED if UNCOMPARED.isdisjoint(cell.tags) else "nbval-ignore-output"]
     return kept
 
 

@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONHASHSEED": "0",
     "TQDM_DISABLE": "1",
+    "REGIMES_PROGRESS": os.devnull,  # what the author has solved is not stored
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDERS = "Run this cell to see its sliders."

@@ -7,7 +7,8 @@ from collections import defaultdict
 from tools.source import BEGIN, END, REGION, Problem, Source
 
 MAX_LINES = 20
-TAGS = {"solution", "widget"}
+UNCOMPARED = {"widget", "personal"}  # what such a cell shows differs from time to time, or from learner to learner
+TAGS = {"solution", *UNCOMPARED}
 PARTS = ("exercise", "hints", "check", "discussion")
 KEYS = {*PARTS, "stars", "minutes", "concept", "tags", "id"}
 ABSOLUTE = re.compile(r"(?<![\w.:/*)\]}<+,~-])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\+Users\\")

@@ -28,6 +28,7 @@
 
 # %%
 from regimes.course.page import guess, show
+from regimes.course.progress import progress
 from regimes.explore import filmstrip, four_regimes
 from regimes.figures import lesson00 as draw
 from regimes.metrics import spectrum
@@ -148,6 +149,7 @@ four_regimes.explorer().show()
 # - `python3 course.py start 01` copies the exercises of lesson 01 to the folder `work`, which is yours: nothing is ever overwritten there.
 # - In the notebook, each exercise has hints to unfold and a check that answers at once.
 # - `python3 course.py check work/01_gradient_descent_and_gauss_newton.ipynb` runs all the checks of a notebook and prints your score.
+# - `python3 course.py progress` lists which exercises you have passed, which mistakes were recognised, and what is next.
 #
 # The solved notebooks are in the folder `solutions`.
 #
@@ -168,7 +170,13 @@ four_regimes.explorer().show()
 # | [08 Edge of stability](08_edge_of_stability.ipynb) | what happens beyond the stability limit? | Cai et al. 2024 |
 # | [09 Large steps](09_large_steps.ipynb) | can unstable steps be the faster ones? | Cai et al. 2024 |
 #
-# Each lesson says at its top which others it needs. The papers:
+# Each lesson says at its top which others it needs. How far you are:
+
+# %% tags=["personal"]
+progress()
+
+# %% [markdown]
+# The papers:
 #
 # - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904.
 # - H. Min, S. Tarmoun, R. Vidal, E. Mallada: *On the explicit role of initialization on the convergence and implicit bias of

@@ -66,6 +66,12 @@ def test_a_widget_cell_is_readable_without_a_front_end_and_not_compared(built):
     assert cell.outputs[0].data == {"text/plain": SLIDERS}
 
 
+def test_what_is_personal_is_not_compared(course, lesson_text):
+    root = course(lesson=lesson_text.replace('tags=["widget"]', 'tags=["personal"]'))
+    cells = compose(sources(root)[0], "lessons").node.cells
+    assert [cell.metadata.tags for cell in cells if cell.id == "slider"] == [["personal", "nbval-ignore-output"]]
+
+
 def test_nbval_compares_the_outputs_of_all_other_code(built):
     for path in ALL:
         code = [cell for cell in load(built, path).cells if cell.cell_type == "code" and cell.id != "slider"]

@@ -2,6 +2,7 @@
 
 from regimes.checks import lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09
 from regimes.checks.core import Behaviour, Exercise, Function, Mistake, Result
+from regimes.course.progress import record
 
 __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
 
@@ -16,6 +17,8 @@ class WrongAnswer(AssertionError):
 def check(key: str, answer, *, strict: bool = False) -> Result:
     """Check an answer and say what is wrong with it. Never raises in a notebook, whatever the answer does.
 
+    In the folder ``work`` each verdict is kept, for ``python3 course.py progress``.
+
     Args:
         key: ``"01/gn_direction"``, as printed in the exercise.
         answer: the learner's function itself, not its value.
@@ -28,6 +31,7 @@ def check(key: str, answer, *, strict: bool = False) -> Result:
     if key not in EXERCISES:
         raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
     result = EXERCISES[key].examine(answer)
+    record(key, result.status, result.mistake)
     if strict and result.status != "passed":
         raise WrongAnswer(f"{key}: {result.diagnosis}")
     return result

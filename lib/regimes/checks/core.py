@@ -12,12 +12,14 @@ from html import escape
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 
 __all__ = ["Behaviour", "Exercise", "Function", "Mistake", "Outcome", "Result"]
 
 MIME = "application/vnd.regimes.check+json"
 SIGNS = {"passed": "✓", "wrong": "✗", "not attempted": "○"}
+ERRSTATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's own, whatever the notebook set
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Outcome:
             value = function(*given)
         except NotImplementedError:
             raise
-        except Exception as error:
-            return cls(raised=f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            return cls(raised=said(error))
         changed = [i for i, (a, b) in enumerate(zip(given, args, strict=True)) if not same(a, b, 0.0)]
         return cls(value=value, changed=changed[0] if changed else None)
 
@@ -100,20 +102,21 @@ class Exercise:
 
     def examine(self, answer: Any) -> Result:
         """The learner's answer, judged. Never raises."""
-        if not callable(answer):
-            name = self.key.split("/")[1]
-            got = f"{type(answer).__name__} {answer!r:.60}"
-            return self._wrong(
-                f"this check wants the function itself, check({self.key!r}, {name}), not its value; it got {got}"
-            )
         try:
-            return self._judge(answer)
+            if callable(answer):
+                with np.errstate(**ERRSTATE):
+                    return self._judge(answer)
+            name, got = self.key.split("/")[1], f"{type(answer).__name__} {printed(answer, repr, 60)}"
+            wants = f"this check wants the function itself, check({self.key!r}, {name}), not its value"
+            return self._wrong(f"{wants}; it got {got}")
         except NotImplementedError:
             return Result(
                 self.key, "not attempted", "Replace the line that raises NotImplementedError, run the cell, check again."
             )
-        except Exception as error:
-            return self._wrong(f"the check could not follow what your answer did ({type(error).__name__}: {error})")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: an answer must not end the notebook
+            return self._wrong(f"the check could not follow what your answer did ({said(error)})")
 
     def _judge(self, answer: Callable) -> Result:
         raise NotImplementedError
@@ -185,14 +188,27 @@ class Behaviour(Exercise):
             seen = self.observe(answer)
         except NotImplementedError:
             raise
-        except Exception as error:
-            return self._wrong(f"your function raised {type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:
+            return self._wrong(f"your function raised {said(error)}")
         if self.passed(seen):
             return Result(self.key, "passed", self.praise(seen))
         for mistake in self.mistakes:
             if mistake.seen(seen):
                 return self._wrong(mistake.says, mistake.name)
         return self._wrong(self.otherwise(seen))
+
+
+def said(error: BaseException) -> str:
+    """The kind of an error and its message, if it can be printed."""
+    return f"{type(error).__name__}: {printed(error, str, 500)}"
+
+
+def printed(value: Any, form: Callable[[Any], str], most: int) -> str:
+    """``repr(value)`` or ``str(value)``, its first characters, whatever the learner's object makes of it."""
+    try:
+        return form(value)[:most]
+    except (Exception, SystemExit) as error:
+        return f"(its {form.__name__} raises {type(error).__name__})"
 
 
 def random(seed: int, *shape: int) -> torch.Tensor:

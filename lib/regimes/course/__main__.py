@@ -1,7 +1,8 @@
-"""`python3 course.py lab | start | check | paper | doctor` arrive here: `python -m regimes.course COMMAND`."""
+"""`python3 course.py lab | start | check | progress | paper | doctor` arrive here: `python -m regimes.course COMMAND`."""
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def check(chosen: argparse.Namespace) -> int:
     return int(report.passed < len(report.outcomes))
 
 
+def progress(chosen: argparse.Namespace) -> int:
+    """Say which exercises passed, and what is next."""
+    from regimes.course.progress import collect
+
+    found = collect(course_folder())
+    print(json.dumps(found.as_dict(), indent=2) if chosen.json else found)
+    return 0
+
+
 def paper(chosen: argparse.Namespace) -> int:
     """Run a lesson at the size of its paper; 1 if it did not come to its end."""
     from regimes.course.paper import paper
@@ -71,8 +81,11 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     one = commands.add_parser("check", help="run all checks of an exercise notebook", allow_abbrev=False)
     one.add_argument("path", type=Path, metavar="PATH", help="the notebook, for example work/01_....ipynb")
     one.add_argument("--json", action="store_true", help="results for a program to read")
-    one.add_argument("--seconds", type=int, default=120, metavar="S", help="limit for each cell (120)")
+    one.add_argument("--seconds", type=seconds, default=120, metavar="S", help="limit for each cell (120)")
     one.set_defaults(run=check)
+    one = commands.add_parser("progress", help="which exercises passed, and what is next", allow_abbrev=False)
+    one.add_argument("--json", action="store_true", help="results for a program to read")
+    one.set_defaults(run=progress)
     one = commands.add_parser("paper", help="run a lesson at the size of its paper", allow_abbrev=False)
     one.add_argument("number", metavar="NN", help="number of the lesson")
     one.add_argument("--again", action="store_true", help="run it anew; the result that is there is kept under another name")
@@ -84,30 +97,41 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def port(text: str) -> int:
     """A port number that a user may serve on."""
-    if not (text.isdigit() and 1024 <= int(text) <= 65535):
+    if not (text.isdecimal() and 1024 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port: choose a number from 1024 to 65535")
     return int(text)
 
 
 def count(text: str) -> int:
     """A number of processes."""
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of processes: choose 1 or more")
+    return int(text)
+
+
+def seconds(text: str) -> int:
+    """A limit of time."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a limit: choose a whole number of seconds, 1 or more")
     return int(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 2 for input that cannot be used."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal without a mark shows "?" in its place
     chosen = parse(arguments)
     try:
         return chosen.run(chosen)
-    except Unusable as error:
+    except (Unusable, OSError) as error:
         print(f"course.py: {error}", file=sys.stderr)
         return 2
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of being stopped end what was started
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        print("course.py: stopped; your files are as they were.", file=sys.stderr)
         sys.exit(130)

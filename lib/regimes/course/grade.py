@@ -2,50 +2,39 @@
 
 import dataclasses
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
-import nbformat
-from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpecManager
-from nbclient import NotebookClient
-from nbclient.exceptions import DeadKernelError
-from nbformat import NotebookNode
-from tqdm import tqdm
-
 from regimes.course import Unusable
+from regimes.course.notebook import called, code_cells, contents, load, original
+from regimes.course.progress import STATUSES, record_run
+from regimes.course.start import exercises
 
 MIME = "application/vnd.regimes.check+json"
-DEAD = "DeadKernel"
 ADVICE = {
     "SyntaxError": "Python cannot read this cell.",
     "IndentationError": "Python cannot read this cell: look at the spaces at the start of its lines.",
     "NameError": "A name is used before it has a value: was a cell above changed, moved or deleted?",
     "ModuleNotFoundError": "That package is not part of the course; its notebooks need none beyond those they import.",
     "NotImplementedError": "It calls a function that is still a stub.",
-    "KeyboardInterrupt": "It took longer than the limit and was stopped: is there a loop without an end?",
+    "SystemExit": "It asks Python to end (exit, quit or sys.exit): take that out; a function ends with return.",
     "StdinNotImplementedError": "A notebook that is checked cannot ask questions: put the answer in the cell.",
-    DEAD: "Python itself ended, most often because memory ran out; the cells below did not run.",
 }
-
-
-class ThisPython(KernelSpecManager):
-    """Knows one kernel, `python3`, and it is the Python that runs this: no other one can slip in."""
-
-    @property
-    def kernel_dirs(self):
-        """No folder is searched, so what remains is the kernel of this Python."""
-        return []
-
-    @kernel_dirs.setter
-    def kernel_dirs(self, value):
-        pass
-
-
-class ThisKernel(AsyncKernelManager):
-    """Starts the kernel of the Python that runs this."""
-
-    def __init__(self, **options):
-        super().__init__(kernel_spec_manager=ThisPython(), **options)
+STOPPED = {  # why a cell was ended: what is said of it, and what to do
+    "time": (
+        "Stopped after {seconds} s, the limit for a cell.",
+        "Is there a loop without an end? For more time: --seconds {more}",
+    ),
+    "flood": ("Stopped: it showed more than 10 MB.", "Is there a loop without an end that prints?"),
+    "dead": ("Python itself ended.", "Most often memory ran out."),
+}
+SET_UP = "It came with the course, and the cells below need it: the machine is slow or busy. For more time: --seconds {more}"
+NO_CELL = "The check cell is missing. It is in a fresh copy: python3 course.py start {} --again (yours is kept beside it)."
+FAILED = "An error kept its check from running: see below."
+UNREACHED = "Python ended before this check: see below."
+UNSEEN = (
+    "Its check ran, but the result was not shown: check(...) must be the last line of its cell, in no loop and not assigned."
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trouble:
-    """A cell that raised an error: its first line, the error, and what to look at."""
+    """A cell that raised an error or was stopped: its first line, what happened, and what to look at."""
 
     cell: str
     error: str
@@ -69,7 +58,7 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Report:
-    """All the outcomes of a notebook, in the order of its exercises, and the cells that raised."""
+    """All the outcomes of a notebook, in the order of its exercises, and the cells that went wrong."""
 
     notebook: str
     outcomes: tuple[Outcome, ...]
@@ -89,7 +78,7 @@ class Report:
         for outcome in self.outcomes:
             lines.append(f"  {outcome.status:<15}{outcome.key}")
             lines += [" " * 17 + line for line in outcome.diagnosis.splitlines() if outcome.status != "passed"]
-        lines += ["", "Cells that raised an error:"] if self.troubles else []
+        lines += ["", "Cells that went wrong:"] if self.troubles else []
         lines += [f"  {trouble.cell}\n      {trouble.error}\n      {trouble.advice}" for trouble in self.troubles]
         return "\n".join(line.rstrip() for line in lines)
 
@@ -102,89 +91,88 @@ def grade(path: Path, root: Path, seconds: int = 120, progress: bool = True) -> 
     progress: show a bar, if stderr is a terminal.
     Raises Unusable when there is no such file, it is not a notebook, or it has no checks.
     """
-    notebook = read(path)
-    wanted = expected(path, root)
-    for cell in code_cells(notebook):
-        cell.outputs = []  # an old "passed" must not count if its cell is never reached
-    dead = run(notebook, path.parent, seconds, progress)
-    found = verdicts(notebook)
-    keys = list(dict.fromkeys([*wanted, *found]))
+    notebook = load(path, root)
+    own = original(notebook, path, root)
+    owed = [exercise.key for exercise in contents(own, root)] if own else []
+    known = {exercise.key for course in exercises(root).values() for exercise in contents(course, root)}
+    asked = [key for cell in code_cells(notebook) for key in called(cell) if key in known]
+    if not owed and not any("check(" in cell["source"] for cell in code_cells(notebook)):
+        raise no_checks(path, root)
+    cells, stopped = execute(notebook, path.parent, seconds, progress)
+    found, strange = verdicts(cells, known)
+    keys = list(dict.fromkeys([*owed, *asked, *found]))
     if not keys:
-        raise Unusable(f"{path} has no checks. Exercise notebooks come from: python3 course.py start NN")
-    silent = "Its check gave no answer: the check cell is missing, or an error kept it from running."
-    outcomes = tuple(found.get(key) or Outcome(key, "not attempted", silent) for key in keys)
-    return Report(str(path), outcomes, tuple(troubles(notebook)) + dead)
+        raise no_checks(path, root)
+    outcomes = tuple(found.get(key) or Outcome(key, "not attempted", silence(key, cells, stopped)) for key in keys)
+    record_run(path.parent, outcomes)
+    return Report(str(path), outcomes, (*troubles(cells, stopped, seconds, set_up(own, root)), *strange))
 
 
-def read(path: Path) -> NotebookNode:
-    """The notebook at `path`; raises Unusable."""
-    if not path.is_file():
-        raise Unusable(f"there is no file {path}. Exercises come to work/ by: python3 course.py start NN")
-    try:
-        notebook = nbformat.reads(path.read_text("utf-8"), as_version=4)
-        nbformat.validate(notebook)
-    except Exception as error:  # nbformat raises half a dozen types for what is not a notebook
-        reason = str(error).splitlines()[0][:200]
-        raise Unusable(f"{path} is not a Jupyter notebook ({type(error).__name__}: {reason})") from error
-    return notebook
+def no_checks(path: Path, root: Path) -> Unusable:
+    """What to say of a notebook that has nothing to check, a lesson for example."""
+    number = path.name[:2] if path.name[:2] in exercises(root) else "NN"
+    return Unusable(f"{path} has no checks. Exercise notebooks come from: python3 course.py start {number}")
 
 
-def expected(path: Path, root: Path) -> list[str]:
-    """The keys of the checks that this notebook was handed out with; [] if it is not one of the course's.
+def execute(notebook: dict, folder: Path, seconds: int, progress: bool) -> tuple[list, dict[int, str]]:
+    """The code cells with what they show now, and why some were stopped, by index. What was stored does not count."""
+    from nbformat.v4 import new_code_cell, new_notebook  # as the next, slow to import: not before the input is known as good
 
-    A renamed copy counts: `01_name_anna.ipynb` was `01_name.ipynb`.
-    """
-    originals = (root / "exercises").glob("*.ipynb")
-    return [key for original in originals if path.stem.startswith(original.stem) for key in verdicts(read(original))]
+    from regimes.course.watched import run
 
-
-def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
-    """The code cells."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [new_code_cell(cell["source"], metadata=cell["metadata"]) for cell in code_cells(notebook)]
+    return cells, run(new_notebook(cells=cells), folder, seconds, progress)
 
 
-def verdicts(notebook: NotebookNode) -> dict[str, Outcome]:
-    """What the checks said in the outputs that the notebook holds, by key; of several answers the last one."""
-    outputs = (output for cell in code_cells(notebook) for output in cell.outputs)
-    said = [output.data[MIME] for output in outputs if MIME in output.get("data", {})]
-    return {one["key"]: Outcome(**{name: one.get(name) for name in Outcome.__dataclass_fields__}) for one in said}
+def verdicts(cells: list, known: set[str]) -> tuple[dict[str, Outcome], list[Trouble]]:
+    """What the checks said, by key (of several answers the last one), and what looks like a result and cannot count."""
+    found, strange = {}, []
+    shown = [(cell, out.data[MIME]) for cell in cells for out in cell.outputs if MIME in out.get("data", {})]
+    for cell, record in shown:
+        fields = {name: record.get(name) for name in Outcome.__dataclass_fields__} if isinstance(record, dict) else {}
+        texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+        good = texts.get("key") in known and texts.get("status") in STATUSES and "diagnosis" in texts
+        if good and (fields["mistake"] is None or "mistake" in texts):
+            found[fields["key"]] = Outcome(**fields)
+        else:
+            what = f"It shows a result that no check of the course wrote: {record!r:.100}"
+            strange.append(Trouble(first_line(cell), what, "Such a result does not count; only check(...) gives one."))
+    return found, strange
 
 
-def run(notebook: NotebookNode, folder: Path, seconds: int, progress: bool) -> tuple[Trouble, ...]:
-    """Run all the cells in a kernel of this Python; errors stay in the outputs. Returns how the kernel died, if it did."""
-    bar = tqdm(total=len(code_cells(notebook)), desc="checking", unit="cell", leave=False, disable=not progress or None)
-    at = []
-    client = NotebookClient(
-        notebook,
-        kernel_name="python3",
-        kernel_manager_class=ThisKernel,
-        resources={"metadata": {"path": str(folder)}},
-        timeout=seconds,
-        interrupt_on_timeout=True,
-        extra_arguments=["--log-level=ERROR"],
-        allow_errors=True,
-        store_widget_state=False,
-        record_timing=False,
-        on_cell_start=lambda cell, cell_index: at.append(cell),
-        on_cell_executed=lambda cell, cell_index, execute_reply: bar.update(),
-    )
-    try:
-        with bar:
-            client.execute()
-    except DeadKernelError:
-        return (Trouble(first_line(at[-1]), DEAD, ADVICE[DEAD]),)
-    return ()
+def silence(key: str, cells: list, stopped: dict[int, str]) -> str:
+    """Why the check of an exercise said nothing."""
+    asking = [(index, cell) for index, cell in enumerate(cells) if key in called(cell)]
+    if not asking:
+        return NO_CELL.format(key[:2])
+    if all(cell.execution_count is None for _, cell in asking):
+        return UNREACHED
+    failed = any(index in stopped or any(out.output_type == "error" for out in cell.outputs) for index, cell in asking)
+    return FAILED if failed else UNSEEN
 
 
-def first_line(cell: NotebookNode) -> str:
+def set_up(own: Path | None, root: Path) -> set[str]:
+    """The cells that a notebook of the course has before its first exercise."""
+    cells = code_cells(load(own, root)) if own else []
+    return {cell["source"] for cell in takewhile(lambda cell: "exercise" not in cell["metadata"], cells)}
+
+
+def first_line(cell) -> str:
     """What a learner finds a cell by."""
     return next((line.strip() for line in cell.source.splitlines() if line.strip()), "(an empty cell)")[:100]
 
 
-def troubles(notebook: NotebookNode) -> list[Trouble]:
-    """The cells that raised an error."""
-    raised = [(cell, out) for cell in code_cells(notebook) for out in cell.outputs if out.output_type == "error"]
-    return [
-        Trouble(first_line(cell), f"{out.ename}: {out.evalue}".splitlines()[0], ADVICE.get(out.ename, ""))
-        for cell, out in raised
-    ]
+def troubles(cells: list, stopped: dict[int, str], seconds: int, given: set[str]) -> list[Trouble]:
+    """The cells that raised an error or were stopped. given: the course's own set-up."""
+    found = []
+    for index, cell in enumerate(cells):
+        if index in stopped:
+            error, advice = STOPPED[stopped[index]]
+            advice = SET_UP if stopped[index] == "time" and cell.source in given else advice
+            below = "" if any(later.execution_count for later in cells[index + 1 :]) else " No cell below it ran."
+            found.append(Trouble(first_line(cell), error.format(seconds=seconds), advice.format(more=3 * seconds) + below))
+            continue
+        raised = [out for out in cell.outputs if out.output_type == "error"]
+        texts = [(out.ename, f"{out.ename}: {out.evalue}".splitlines()[0]) for out in raised]
+        found += [Trouble(first_line(cell), text, ADVICE.get(name, "")) for name, text in texts]
+    return found

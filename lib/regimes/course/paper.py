@@ -1,4 +1,7 @@
-"""Run a lesson at the size of its paper: the same cells under `REGIMES_SCALE=paper`, for minutes or hours."""
+"""Run a lesson at the size of its paper: the same cells under `REGIMES_SCALE=paper`, for minutes or hours.
+
+What is slow to import is imported where it is used, so that a request that cannot be met is answered at once.
+"""
 
 import logging
 import os
@@ -6,15 +9,9 @@ import subprocess
 import time
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbformat import NotebookNode
-
 from regimes.course import Unusable
-from regimes.course.grade import ThisKernel, code_cells, read
+from regimes.course.notebook import code_cells, load
 from regimes.course.start import keep
-from regimes.ledger import MIME
 
 ENVIRONMENT = {"REGIMES_SCALE": "paper", "TQDM_DISABLE": "1"}
 WORKERS = "--IPKernelApp.exec_lines=import joblib; joblib.parallel_config(n_jobs={})"  # what a sweep goes by
@@ -23,7 +20,9 @@ WORKERS = "--IPKernelApp.exec_lines=import joblib; joblib.parallel_config(n_jobs
 def lessons(root: Path) -> dict[str, Path]:
     """The lessons that have two sizes, by number: those that call `at_scale`."""
     paths = sorted((root / "lessons").glob("[0-9][0-9]_*.ipynb"))
-    return {path.name[:2]: path for path in paths if any("at_scale(" in cell.source for cell in code_cells(read(path)))}
+    return {
+        path.name[:2]: path for path in paths if any("at_scale(" in cell["source"] for cell in code_cells(load(path, root)))
+    }
 
 
 def paper(number: str, root: Path, again: bool = False, jobs: int = 1) -> bool:
@@ -44,7 +43,11 @@ def paper(number: str, root: Path, again: bool = False, jobs: int = 1) -> bool:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         print(f"The earlier result is kept as work/paper/{keep(target).name}.")
-    notebook, began = read(source), time.monotonic()
+    import nbformat
+
+    from regimes.ledger import MIME
+
+    notebook, began = nbformat.read(source, 4), time.monotonic()
     stopped = run(notebook, target, jobs)
     outputs = (output for cell in code_cells(notebook) for output in cell.outputs)
     says = [output.data["text/plain"] for output in outputs if MIME in output.get("data", {})]
@@ -53,8 +56,13 @@ def paper(number: str, root: Path, again: bool = False, jobs: int = 1) -> bool:
     return not stopped
 
 
-def run(notebook: NotebookNode, target: Path, jobs: int) -> str:
+def run(notebook: dict, target: Path, jobs: int) -> str:
     """Run all cells but the widgets, without a limit of time, and save after each. Returns what stopped it, "" if nothing."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    from regimes.course.kernel import ThisKernel
+
     cells = [cell for cell in code_cells(notebook) if "widget" not in cell.metadata.get("tags", [])]
     for cell in cells:
         cell.outputs, cell.execution_count = [], None  # what is stored was run at another size
@@ -81,8 +89,10 @@ def run(notebook: NotebookNode, target: Path, jobs: int) -> str:
     return ""
 
 
-def save(notebook: NotebookNode, target: Path) -> None:
+def save(notebook: dict, target: Path) -> None:
     """Write the notebook in one move: whoever stops us never finds half a file."""
+    import nbformat
+
     draft = target.with_suffix(".draft")
     nbformat.write(notebook, draft)
     os.replace(draft, target)

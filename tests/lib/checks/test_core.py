@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -64,6 +65,7 @@ ANSWERS = {
     "returns nothing": (lambda x, a: None, "wrong", None, "Your function returned nothing; is a return missing?"),
     "returns a list": (lambda x, a: (a * x).tolist(), "wrong", None, "Your function returned a list; expected a Tensor"),
     "an array": (lambda x, a: (a * x).numpy(), "wrong", None, "Your function returned a ndarray; expected a Tensor"),
+    "ends Python": (lambda x, a: sys.exit(3), "wrong", None, "Your function raised SystemExit: 3"),
     "a number": (lambda x, a: 1.0, "wrong", None, "Your function returned a float; expected a Tensor"),
     "no row axis": (lambda x, a: (a * x)[0], "wrong", None, "Your function returned shape (3,); expected (1, 3)"),
     "one axis more": (lambda x, a: (a * x)[None], "wrong", None, "Your function returned shape (1, 1, 3); expected (1, 3)"),
@@ -82,6 +84,40 @@ def test_an_answer_is_judged(answer, status, mistake, says):
     result = check(KEY, answer)
     assert (result.key, result.status, result.mistake) == (KEY, status, mistake)
     assert says in result.diagnosis and result.diagnosis[0].isupper()
+
+
+class Hostile:
+    def __repr__(self):
+        raise SystemExit
+
+    def __eq__(self, other):
+        raise ValueError(self)
+
+
+class Bottomless(BaseException):
+    def __str__(self):
+        raise OSError
+
+
+def falls(x, a):
+    raise Bottomless
+
+
+@pytest.mark.parametrize("answer", [Hostile(), lambda x, a: Hostile(), lambda x, a: [Hostile()], falls], ids=range(4))
+@pytest.mark.parametrize("exercise", ["a function", "a behaviour"])
+def test_no_object_brings_a_check_to_its_knees(exercise, answer):
+    seen = replace(DEED, observe=lambda f: f(1, 2), passed=lambda seen: seen == 3)
+    result = (TOY if exercise == "a function" else seen).examine(answer)
+    assert result.status == "wrong" and len(result.diagnosis) > 20
+
+
+def test_what_the_notebook_does_to_numpy_does_not_judge_an_answer():
+    def reference(x):
+        return np.exp(-x)
+
+    toy = replace(TOY, reference=reference, cases=lambda: {"a large x": (np.float64(1e3),)}, mistakes=())
+    with np.errstate(all="raise"):
+        assert toy.examine(lambda x: np.exp(-x)).status == "passed"
 
 
 @pytest.mark.parametrize("value", [None, 3, "scale", torch.ones(2), [scale]], ids=str)
@@ -250,5 +286,8 @@ def test_examining_twice_gives_the_same(key):
 
 
 def test_an_interrupt_is_not_taken_for_an_answer():
-    with pytest.raises(SystemExit):
-        check(KEY, lambda x, a: sys.exit(1))
+    def interrupted(x, a):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(KEY, interrupted)

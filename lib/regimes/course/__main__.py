@@ -22,11 +22,8 @@ def start(chosen: argparse.Namespace) -> int:
     from regimes.course.start import listing, start
 
     root = course_folder()
-    for line in hand_out_lessons(root):
-        print(line)
-    if not chosen.number:
-        print("Your copies of the lessons are in work/lessons.")
-    print(start(chosen.number, root, chosen.again) if chosen.number else listing(root))
+    said = start(chosen.number, root, chosen.again) if chosen.number else listing(root)
+    print(*hand_out_lessons(root), "Your copies of the lessons are in work/lessons.", said, sep="\n")
     return 0
 
 

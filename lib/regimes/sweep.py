@@ -4,24 +4,33 @@ On a CPU a stack is fast while its arrays stay in the cache: a stack of small ne
 large networks is slower than a loop. On an accelerator the whole grid is one stack.
 """
 
+import copy
+import os
+import traceback
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
-from regimes.linalg import Unsolvable
-from regimes.training import Diverged, progress
+from regimes.linalg import Singular, Unsolvable
+from regimes.store import Store, Untold, fingerprint, library
+from regimes.training import Diverged, Trace, progress
 
 __all__ = ["Sweep", "stack_size", "sweep"]
 
 CACHE = 400_000  # bytes of one n x m array of a stack that still pay, measured
 
+EXPECTED = {kind.__name__: kind for kind in (Diverged, Singular, Unsolvable)}  # ends of a run that belong to its settings
+
 Run = Callable[..., Mapping[str, Tensor]]
+Row = dict[str, Tensor] | Exception
 
 
 @dataclass(frozen=True)
@@ -30,13 +39,15 @@ class Sweep:
 
     Attributes:
         grid: the values of each setting.
-        measured: for each name ``(*grid, ...)``; NaN where a run diverged.
+        measured: for each name ``(*grid, ...)``; NaN where a run diverged or failed.
         diverged: ``(*grid)``, the step at which a run diverged (0: its first step could not be computed), -1 where it did not.
+        errors: what else runs raised, by their settings in the order of the grid: ``{(0.1, 3): ZeroDivisionError(...)}``.
     """
 
     grid: dict[str, Tensor]
     measured: dict[str, Tensor]
     diverged: Tensor
+    errors: dict[tuple, Exception] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.measured:
@@ -53,63 +64,190 @@ def stack_size(n: int, m: int, device: torch.device | str = "cpu") -> int | None
     return max(1, CACHE // (8 * n * m)) if torch.device(device).type == "cpu" else None
 
 
-def sweep(run: Run, grid: Mapping[str, Sequence[float]], *, stack: int | None = None, jobs: int | None = None) -> Sweep:
+def sweep(
+    run: Run,
+    grid: Mapping[str, Sequence[float]],
+    *,
+    stack: int | None = None,
+    jobs: int | None = None,
+    store: str | Path | None = None,
+) -> Sweep:
     """Call ``run`` on every combination of the values in ``grid``, many at a time.
 
-    ``run(**settings)`` gets for each setting a tensor of shape ``(b,)``, one entry a run, and returns tensors ``(b, ...)`` by
-    name. So it is written once: ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step and
-    the damping of an optimizer may be such tensors too. A run that diverges, or whose first step cannot be computed, is taken
-    out of its stack and reported; the others of the stack are run again without it.
+    ``run(**settings)`` gets for each setting a tensor of shape ``(b,)``, one entry a run, and returns by name what has a row a
+    run: tensors ``(b, ...)``, arrays or lists; from a stack of one run a plain number will do. So it is written once:
+    ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step and the damping of an optimizer
+    may be such tensors too. A run that raises an error is taken out of its stack, and the others are run again without it. A
+    divergence, or a first step that cannot be computed, is a result; of other errors there is one warning with their number.
+
+    With a ``store`` a sweep that was killed goes on where it was: each worker keeps a stack as soon as it is done, and a later
+    call with the same work loads it, so that a kill costs each worker at most the stack it was at. The same work is: the same
+    ``run``, that is its code and all that it reads by name, as `regimes.store.fingerprint` tells (and it tells what it does
+    not see); the same settings in the stack; the same version of the library. Different work may share one folder. Stacks
+    with an error that is no divergence are not kept: the next call tries them again.
 
     Args:
         run: the function.
         grid: the values of each setting.
         stack: how many runs to hand over at once, all of them if ``None``: see `stack_size`.
         jobs: stacks in parallel, by joblib; ``joblib.parallel_config`` chooses the workers (processes, Dask, Ray).
+        store: a folder that all workers see; the environment variable ``REGIMES_STORE`` if ``None``, and none without it.
 
     A progress bar shows itself if this takes longer than two seconds.
 
     Raises:
-        ValueError: for an empty grid, a stack below one, or results without one row a run.
-        regimes.training.Diverged, regimes.linalg.Unsolvable: if every run ended so.
+        ValueError: for an empty grid or one of other things than numbers, a stack below one, results without one row a run,
+            or a ``run`` of which cannot be told what it depends on (only if a ``store`` is given).
+        Exception: if every run failed, what the first one raised.
     """
-    grid = {name: torch.as_tensor(np.atleast_1d(values)) for name, values in grid.items()}  # float64, as NumPy takes numbers
+    grid = {name: _axis(name, values) for name, values in grid.items()}
     cells = list(product(*(range(len(values)) for values in grid.values())))
     if not grid or not cells or (stack is not None and stack < 1):
         raise ValueError(f"a sweep needs a grid with values and stacks of at least one run; got {dict(grid)}, {stack=}")
     settings = [{name: values[i] for (name, values), i in zip(grid.items(), cell, strict=True)} for cell in cells]
     size = stack or len(cells)
     stacks = [settings[i : i + size] for i in range(0, len(settings), size)]
-    work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_run_stack)(run, stack) for stack in stacks)
-    rows = [row for done in progress(work, "sweep", len(stacks)) for row in done]
-    return _collect(grid, rows)
+    places = _places(run, stacks, store)
+    done = [place and _loaded(*place) for place in places]
+    todo = [i for i, rows in enumerate(done) if rows is None]
+    if todo:
+        work = Parallel(n_jobs=jobs, return_as="generator")(delayed(_run_and_keep)(run, stacks[i], places[i]) for i in todo)
+        found = f" ({len(stacks) - len(todo)} of {len(stacks)} stacks from the store)" if len(todo) < len(stacks) else ""
+        for i, rows in zip(todo, progress(work, f"sweep{found}", len(todo)), strict=True):
+            done[i] = rows
+    return _collect(grid, settings, [row for rows in done for row in rows])
 
 
-def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[dict[str, Tensor] | Exception]:
+def _axis(name: str, values: Sequence[float]) -> Tensor:
+    """The values as a tensor: float64, as NumPy takes numbers, unless they have a type already."""
+    try:
+        return torch.as_tensor(np.atleast_1d(values))
+    except (TypeError, ValueError) as error:
+        advice = "For things that have names, sweep over their places in a list, range(len(names)), and look them up in run()"
+        raise ValueError(f"the values of {name!r} in the grid must be numbers; got {values!r}. {advice}") from error
+
+
+def _places(run: Run, stacks: list, store: str | Path | None) -> list[tuple[Store, str] | None]:
+    """For each stack where it is kept."""
+    folder = store or os.environ.get("REGIMES_STORE")
+    if not folder:
+        return [None] * len(stacks)
+    try:
+        work = fingerprint(run, library())
+    except Untold as error:
+        if not store:  # the variable offers to keep what can be kept
+            return [None] * len(stacks)
+        advice = "Build it in run(), or make it a setting"
+        raise ValueError(f"a sweep with a store must know what run() depends on; {error}. {advice}") from error
+    return [(Store(Path(folder).resolve()), fingerprint(work, stack)) for stack in stacks]
+
+
+def _loaded(store: Store, key: str) -> list[Row] | None:
+    """The rows of a stack that is done."""
+    rows = store.load(key)
+    return rows and [row if kind == "row" else _stop(kind, **row) for kind, row in rows]
+
+
+def _stop(kind: str, args: tuple, state: dict) -> Exception:
+    """The divergence that was kept."""
+    stop = EXPECTED[kind].__new__(EXPECTED[kind], *args)
+    vars(stop).update(state | {"trace": Trace(**state["trace"])} if "trace" in state else state)
+    return stop
+
+
+def _run_and_keep(run: Run, stack: list[dict[str, Tensor]], place: tuple[Store, str] | None) -> list[Row]:
+    """Run a stack; the worker keeps it, as results reach the parent in order and would wait there for a slower stack."""
+    rows = _run_stack(run, stack)
+    kinds = [type(row).__name__ if isinstance(row, Exception) else "row" for row in rows]
+    if place and all(type(row) in (dict, *EXPECTED.values()) for row in rows):
+        store, key = place
+        store.save(key, [(kind, row if kind == "row" else _as_values(row)) for kind, row in zip(kinds, rows, strict=True)])
+    return rows
+
+
+def _as_values(stop: Exception) -> dict:
+    """What makes a divergence, without the class."""
+    return {"args": stop.args, "state": {k: vars(v) if isinstance(v, Trace) else v for k, v in vars(stop).items()}}
+
+
+def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[Row]:
     """For each run of the stack what it measured, or what stopped it."""
     columns = {name: torch.stack([settings[name] for settings in stack]) for name in stack[0]}
     try:
         measured = run(**columns)
-    except (Diverged, Unsolvable) as stop:
+    except Exception as stop:
+        traceback.clear_frames(stop.__traceback__)  # they hold the networks of the runs that are over
         if len(stack) == 1:
-            return [stop]
-        half = ceil(len(stack) / 2)
-        return _run_stack(run, stack[:half]) + _run_stack(run, stack[half:])
-    for name, value in measured.items():
-        if value.shape[:1] != (len(stack),):
-            raise ValueError(f"run() must return a row a run, {len(stack)} rows; {name!r} has shape {tuple(value.shape)}")
-    return [{name: value[i].detach().cpu() for name, value in measured.items()} for i in range(len(stack))]
+            return [_portable(stop)]
+    else:
+        return _rows(measured, len(stack))
+    half = ceil(len(stack) / 2)
+    return _run_stack(run, stack[:half]) + _run_stack(run, stack[half:])
 
 
-def _collect(grid: dict[str, Tensor], rows: list) -> Sweep:
+def _portable(stop: Exception) -> Exception:
+    """The error; where its class cannot make it again from its arguments, as another process must, one with its words."""
+    try:
+        copy.copy(stop)
+    except Exception:  # whatever a foreign class raises there
+        return RuntimeError(f"{type(stop).__name__}: {stop}").with_traceback(stop.__traceback__)
+    return stop
+
+
+def _rows(measured: Mapping, count: int) -> list[Row]:
+    """What each run of a stack measured."""
+    if not isinstance(measured, Mapping):
+        raise ValueError(
+            f"run() must return what it measured by name, in a dictionary; it returned a {type(measured).__name__}"
+        )
+    columns = {name: _column(name, value, count) for name, value in measured.items()}
+    return [{name: column[i].detach().cpu().clone() for name, column in columns.items()} for i in range(count)]
+
+
+def _column(name: str, value, count: int) -> Tensor:
+    """A measurement of a stack as a tensor with a row a run."""
+    if not isinstance(value, Tensor):
+        try:
+            value = torch.as_tensor(np.asarray(value))
+        except (TypeError, ValueError, RuntimeError) as error:
+            kind = type(value).__name__
+            raise ValueError(f"run() must return tensors, arrays or lists of numbers; {name!r} is a {kind}: {error}") from error
+    if value.ndim == 0 and count == 1:
+        value = value[None]
+    if value.shape[:1] != (count,):
+        raise ValueError(f"run() must return a row a run, {count} rows; {name!r} has shape {tuple(value.shape)}")
+    return value
+
+
+def _collect(grid: dict[str, Tensor], settings: list[dict[str, Tensor]], rows: list[Row]) -> Sweep:
     """The rows as tensors with an axis a setting."""
     shape = tuple(len(values) for values in grid.values())
+    errors = {
+        tuple(value.item() for value in setting.values()): row
+        for setting, row in zip(settings, rows, strict=True)
+        if isinstance(row, Exception) and not isinstance(row, tuple(EXPECTED.values()))
+    }
     pattern = next((row for row in rows if not isinstance(row, Exception)), None)
     if pattern is None:
-        raise rows[0]
+        raise next(iter(errors.values()), rows[0])
+    if errors:
+        _warn(errors, grid, len(rows))
+    shapes = [{name: tuple(value.shape) for name, value in row.items()} for row in rows if not isinstance(row, Exception)]
+    if other := next((shape for shape in shapes if shape != shapes[0]), None):
+        raise ValueError(f"run() must measure the same in all runs; the shapes are {shapes[0]} in one and {other} in another")
     gone = {name: torch.full_like(value, torch.nan, dtype=torch.float64) for name, value in pattern.items()}
     whole = [gone if isinstance(row, Exception) else row for row in rows]
     measured = {name: torch.stack([row[name] for row in whole]) for name in pattern}
     measured = {name: value.reshape(*shape, *value.shape[1:]) for name, value in measured.items()}
-    steps = torch.tensor([getattr(row, "step", 0) if isinstance(row, Exception) else -1 for row in rows])
-    return Sweep(grid, measured, steps.reshape(shape))
+    steps = torch.tensor([getattr(row, "step", 0) if isinstance(row, tuple(EXPECTED.values())) else -1 for row in rows])
+    return Sweep(grid, measured, steps.reshape(shape), errors)
+
+
+def _warn(errors: dict[tuple, Exception], grid: dict[str, Tensor], count: int) -> None:
+    """Say once that runs failed; from here on their errors hold no frames, and so no networks."""
+    (first, error), *_ = errors.items()
+    where = ", ".join(f"{name}={value:g}" for name, value in zip(grid, first, strict=True))
+    says = f"{len(errors)} of {count} runs failed and are NaN in the result, whose `errors` names them. "
+    warnings.warn(f"{says}The first, {where}, raised {type(error).__name__}: {error}", RuntimeWarning, stacklevel=4)
+    for error in errors.values():
+        error.with_traceback(None)

@@ -114,7 +114,7 @@ for method, optimizer in methods.items():
 
 # %%
 start = TwoLayer(3, 60, runs=(3,), scaling="ntk", output_std=1.0, seed=seeds(3) + 50)
-cases = (start.units(index) for index in (units.repeat(2), units))
+cases = start.units(units.repeat(2)), start.units(units)
 ntk = relative(*(outputs(net, data, methods["gradient descent"], 50) for net in cases))
 guess(my_guess, f"{span(ntk)} by gradient descent")
 

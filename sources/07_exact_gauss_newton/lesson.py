@@ -235,12 +235,18 @@ guess(my_guess, f"{span(100 * exact['test'][:, -1], '.0f')} %")
 my_guess = ...
 
 # %%
-many, changes = ten_digits(1437, seed=S), {}
-for name, lr in {"exact Gauss-Newton": 0.5, "Adam": 1e-3}.items():
+many = ten_digits(1437, seed=S)
+
+
+def after_training(name, lr):
     net, feed = fresh(512), many.batches(64, seed=S + 7, shift=True)
     rule = exact_runs.optimizer(name, net, lr)
     train(net, many.x, many.y, rule, 44, every=44, batches=feed)
-    changes[name] = metrics.batch_changes(rule, feed, 22)
+    return metrics.batch_changes(rule, feed, 22)
+
+
+rates = {"exact Gauss-Newton": 0.5, "Adam": 1e-3}
+changes = {name: after_training(name, lr) for name, lr in rates.items()}
 stored = exact_runs.long_runs()
 show(*draw.batches(changes, stored))
 
@@ -272,17 +278,22 @@ guess(my_guess, f"it changes by {span(100 * other, '+.1f')} % on average: nothin
 my_guess = ...
 
 # %%
-loss, first, found = CrossEntropy(10), fresh(128, blocks=6), {}
+loss, first = CrossEntropy(10), fresh(128, blocks=6)
 measure = metrics.compared_with(first, many.x_test, many.x_test[:, :16])
 measure["train"] = lambda net: metrics.loss_on(net, many.x, many.y, loss=loss)
 measure["right"] = lambda net: metrics.accuracy(net, many.x_test, many.y_test)
 rules = {"exact Gauss-Newton": (0.6, 132), "gradient descent": (0.08, 132)}
 rules |= {"slow Adam": (5e-4, 154), "Adam": (4e-3, 88)}
-for name, (lr, k) in rules.items():
+
+
+def at_same_loss(name, lr, k):
     net, feed = fresh(128, blocks=6), many.batches(64, seed=S + 7)
     rule = exact_runs.optimizer(name.replace("slow ", ""), net, lr, loss=loss)
     trace = train(net, many.x, many.y, rule, k, every=22, measure=measure, batches=feed)
-    found[name] = trace.first_below(0.05, "train")
+    return trace.first_below(0.05, "train")
+
+
+found = {name: at_same_loss(name, *rule) for name, rule in rules.items()}
 start = measure["participation"](first)
 show(*draw.lazy(found, start))
 

@@ -10,7 +10,7 @@ import regimes
 
 HOUSE = Path(regimes.__file__).parent
 FLOORS = {
-    1: ["networks", "jacobians", "losses", "problems", "linalg"],
+    1: ["networks", "jacobians", "losses", "problems", "linalg", "store"],
     2: ["directions", "exact", "hessians", "kernels", "linear", "population"],
     3: ["optimizers", "flows", "metrics"],
     4: ["online", "sweep", "training"],

@@ -1,8 +1,18 @@
 """Many runs at once are the same runs one by one, in the place that their settings say."""
 
+import hashlib
+import importlib
+import io
+import json
+import os
+import subprocess
+import sys
 import threading
+from functools import partial
+from pathlib import Path
 
 import joblib
+import numpy as np
 import pytest
 import torch
 from cases import D, relative, two_layer
@@ -10,6 +20,7 @@ from cases import D, relative, two_layer
 from regimes.linalg import Singular
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
+from regimes.store import Store, fingerprint
 from regimes.sweep import CACHE, Sweep, stack_size, sweep
 from regimes.training import Diverged, Trace, train
 
@@ -144,9 +155,228 @@ def test_when_all_diverge_the_first_one_is_raised():
     assert caught.value.step == 5
 
 
-def test_another_error_is_not_taken_for_a_divergence():
-    with pytest.raises(ZeroDivisionError):
-        sweep(lambda a: {"a": 1 / 0 if (a == 2).any() else a}, {"a": [1, 2, 3]})
+# ---- runs that fail otherwise
+
+
+class Awkward(Exception):
+    """Cannot be made again from its message, as many exceptions of other libraries."""
+
+    def __init__(self, what, where):
+        super().__init__(f"{what} at {where}")
+
+
+def failing(a, b):
+    """Fails in one way at a = 2, in another at a = 5, and diverges at a = 3."""
+    if (a == 2).any():
+        raise ZeroDivisionError("two")
+    if (a == 5).any():
+        raise Awkward("five", "home")
+    return stopping(torch.where(a == 3, -7, a) + 0 * b)
+
+
+@pytest.mark.parametrize(("stack", "jobs"), [(1, None), (4, None), (None, None), (3, 2)])
+def test_a_run_that_fails_is_a_row_with_its_error_and_said_once(stack, jobs):
+    grid = {"a": [1, 2, 3, 4, 5], "b": [0.5, 0.25]}
+    with pytest.warns(
+        RuntimeWarning, match=r"^4 of 10 runs failed .* first, a=2, b=0.5, raised ZeroDivisionError: two$"
+    ) as said:
+        result = sweep(failing, grid, stack=stack, jobs=jobs)
+    assert len(said) == 1 and "test_sweep" in said[0].filename
+    assert {place: str(error) for place, error in result.errors.items()} == {
+        (2, 0.5): "two", (2, 0.25): "two", (5, 0.5): "Awkward: five at home", (5, 0.25): "Awkward: five at home",
+    }  # fmt: skip
+    assert isinstance(result.errors[2, 0.5], ZeroDivisionError) and result.errors[2, 0.5].__traceback__ is None
+    assert result["a"].isnan().all(1).tolist() == [False, True, True, False, True]
+    assert result["a"][[0, 3]].tolist() == [[1, 1], [4, 4]] and result.diverged[:, 0].tolist() == [-1, -1, 7, -1, -1]
+
+
+def test_an_error_of_every_run_is_raised_as_it_was():
+    with pytest.raises(NameError, match="a_typo") as caught:
+        sweep(lambda a: {"a": a_typo}, {"a": [1, 2, 3]})  # noqa: F821
+    assert caught.traceback[-1].path.name == "test_sweep.py"  # it leads to the line
+
+
+def test_an_interrupt_ends_the_sweep():
+    def interrupted(a):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(interrupted, {"a": [1, 2]})
+
+
+def test_arrays_lists_and_the_number_of_a_single_run_will_do():
+    def run(a):
+        return {"array": a.numpy() ** 2, "list": [[x, 1] for x in a.tolist()], "tensors": [(x * 2).numpy() for x in a]}
+
+    result = sweep(run, {"a": [0.1, 2.0]})
+    assert result["array"].tolist() == [0.1**2, 4] and result["list"].tolist() == [[0.1, 1], [2, 1]]
+    assert result["tensors"].tolist() == [0.2, 4] and result["list"].dtype == torch.float64
+    assert sweep(lambda a: {"a": a.item(), "b": a.sum()}, {"a": [0.1, 2.0]}, stack=1)["a"].tolist() == [0.1, 2.0]
+
+
+# ---- kept in a store
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """`logged(run)` notes its calls in a file; `logged.calls()` says how many there were since the last time."""
+    path = tmp_path / "calls"
+
+    def logged(run):
+        def noting(**settings):
+            with path.open("a") as file:
+                file.write("called\n")
+            return run(**settings)
+
+        return noting
+
+    def calls():
+        count = len(path.read_text().splitlines()) if path.exists() else 0
+        path.unlink(missing_ok=True)
+        return count
+
+    logged.calls = calls
+    return logged
+
+
+def same(one, other):
+    """Whether two sweeps hold the same, bit by bit."""
+    pairs = [(one[name], other[name]) for name in one.measured] + [(one.diverged, other.diverged)]
+    return all(torch.equal(a.nan_to_num(-9), b.nan_to_num(-9)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_what_is_in_the_store_is_not_run_again(tmp_path, logged, jobs):
+    grid, store = {"a": [-3, 1, -7, 2, 5]}, tmp_path / "new/store"
+    first = sweep(logged(stopping), grid, stack=1, jobs=jobs, store=store)
+    assert logged.calls() == 5 and same(first, sweep(stopping, grid, stack=1))
+    assert same(first, sweep(logged(stopping), grid, stack=1, store=store)) and logged.calls() == 0
+    longer = {"a": [*grid["a"], 6]}
+    assert same(sweep(logged(stopping), longer, stack=1, store=store), sweep(stopping, longer, stack=1)) and logged.calls() == 1
+    assert {path.suffix for path in store.iterdir()} == {".pt"}
+
+
+def test_the_environment_names_a_store_too(tmp_path, logged, monkeypatch):
+    monkeypatch.setenv("REGIMES_STORE", str(tmp_path / "store"))
+    for expected in (1, 0):
+        sweep(logged(stopping), {"a": [1, 2]})
+        assert logged.calls() == expected
+    once = iter([1, 2])
+    assert sweep(lambda a: {"a": a * next(once)}, {"a": [1]})["a"] == 1  # of this it cannot be told what it is: it just runs
+    with pytest.raises(ValueError, match=r"must know what run\(\) depends on; it depends on <generator"):
+        rows = (row for row in [1, 2])
+        sweep(lambda a: {"a": a * next(rows)}, {"a": [1]}, store=tmp_path)
+
+
+def test_the_progress_bar_says_what_was_found(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("regimes.sweep.progress", lambda work, what, total: said.append((what, total)) or work)
+    sweep(stopping, {"a": [1, 2]}, stack=1, store=tmp_path)
+    sweep(stopping, {"a": [1, 2, 3, 4, 5]}, stack=1, store=tmp_path)
+    assert said == [("sweep", 2), ("sweep (2 of 5 stacks from the store)", 3)]
+
+
+def test_divergence_is_kept_and_raised_as_it_was(tmp_path, logged):
+    raised = []
+    for expected in (5, 0):
+        with pytest.raises(Diverged) as caught:
+            sweep(logged(stopping), {"a": [-5, -6, -7]}, store=tmp_path)
+        raised.append(caught.value)
+        assert logged.calls() == expected
+    one, other = raised
+    assert str(one) == str(other) and one.step == other.step == 5 and one.runs == other.runs
+    assert torch.equal(one.trace.loss, other.trace.loss)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 3 runs failed")
+def test_a_failure_is_tried_again(tmp_path, logged):
+    for expected in (3, 1):
+        sweep(logged(failing), {"a": [1, 2, 3], "b": [0]}, stack=1, store=tmp_path)
+        assert logged.calls() == expected
+
+
+FACTOR = [2]
+
+
+def scaled(a):
+    return {"a": a * FACTOR[0]}
+
+
+def reads_scaled(a, plus=0):
+    return {"a": scaled(a)["a"] + plus}
+
+
+class Adds:
+    def __init__(self, what):
+        self.what = what
+
+    def __call__(self, a):
+        return {"a": a + self.what}
+
+
+def test_different_work_never_mixes(tmp_path, monkeypatch):
+    """One folder for all; each is what it is without a store, and each is another one than all before."""
+    number, net = torch.tensor(4.0), torch.nn.Linear(1, 1)
+    runs = [scaled, reads_scaled, partial(reads_scaled, plus=3), Adds(5), Adds(np.float64(6)), Adds({7}.pop())]
+    runs += [lambda a: {"a": a * 8}, lambda a: {"a": a * 9}]  # one line, two functions
+    runs += [lambda a: {"a": a * number}, lambda a: {"a": net(a[:, None].float())[:, 0].double()}]
+
+    def all_of_them():
+        return [sweep(run, {"a": [1.0, 2.0]}, store=tmp_path)["a"].tolist() for run in runs]
+
+    def count():
+        return len([*tmp_path.glob("*.pt")])
+
+    assert all_of_them() == [sweep(run, {"a": [1.0, 2.0]})["a"].tolist() for run in runs] and count() == 10
+    assert sweep(scaled, {"a": [1.0, 3.0]}, store=tmp_path)["a"].tolist() == [2, 6] and count() == 11
+    monkeypatch.setitem(globals(), "FACTOR", [10])  # read by a function that is read by two others
+    number.add_(1)
+    with torch.no_grad():
+        net.weight.add_(1)
+    assert all_of_them() == [sweep(run, {"a": [1.0, 2.0]})["a"].tolist() for run in runs] and count() == 11 + 5
+    monkeypatch.setattr("regimes.sweep.library", lambda: "a later version")
+    all_of_them()
+    assert count() == 16 + 10
+
+
+def test_the_fingerprint_is_the_same_in_another_process(tmp_path, monkeypatch):
+    """Sets come in another order there, and code is compiled anew."""
+    (tmp_path / "its_run.py").write_text(
+        "import functools, torch\nfrom regimes.store import fingerprint\nwords = {'a', 'b', 'c'}\n"
+        "@functools.cache\ndef g(x): return x in {'d', 'e', 'f'} or x in words\n"
+        "def run(a): return {'a': torch.tensor([g(x) for x in a]), 'f': (lambda: run)}\n"
+    )
+    there = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import its_run; print(its_run.fingerprint(its_run.run))"
+    told = subprocess.check_output([sys.executable, "-c", there], text=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert told.strip() == fingerprint(importlib.import_module("its_run").run)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b[:-9], lambda b: b[:500] + b"?" + b[501:], lambda b: b"\n" + b])
+def test_a_damaged_entry_is_run_again(tmp_path, logged, damage):
+    whole = sweep(logged(stopping), {"a": [1, -2, 3]}, stack=1, store=tmp_path / "store")
+    broken = sorted((tmp_path / "store").iterdir())[1]
+    broken.write_bytes(damage(broken.read_bytes()))
+    logged.calls()
+    for expected in (1, 0):
+        assert same(sweep(logged(stopping), {"a": [1, -2, 3]}, stack=1, store=tmp_path / "store"), whole)
+        assert logged.calls() == expected
+
+
+def test_what_lies_in_a_store_cannot_run_code(tmp_path):
+    packed = io.BytesIO()
+    torch.save([("row", partial(print))], packed)
+    (tmp_path / "key.pt").write_bytes(hashlib.sha256(packed.getbuffer()).hexdigest().encode() + b"\n" + packed.getvalue())
+    assert Store(tmp_path).load("key") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_twenty_kills_cost_each_worker_a_stack_at_most(tmp_path):
+    """See kills.py; half of the sweeps have one worker, half two."""
+    script = Path(__file__).with_name("kills.py")
+    told = json.loads(subprocess.check_output([sys.executable, script, tmp_path], timeout=300))
+    assert told["killed"] == 20 and told["same"]
+    assert 20 <= told["kept"] < 200 and 0 < told["lost"] <= told["workers"]
 
 
 # ---- in parallel
@@ -166,13 +396,6 @@ def test_two_threads_give_the_same(configured, asked):
         assert torch.equal(result[name], value)
 
 
-def test_two_processes_give_the_same_also_of_runs_that_diverge():
-    settings = {"a": [-3, 1, -7, 2]}
-    result, alone = sweep(stopping, settings, stack=2, jobs=2), sweep(stopping, settings)
-    assert torch.equal(result.diverged, alone.diverged)
-    assert torch.equal(result["a"].nan_to_num(-9), alone["a"].nan_to_num(-9))
-
-
 # ---- what it refuses
 
 
@@ -188,6 +411,33 @@ def test_refuses_a_grid_without_values_and_empty_stacks(grid, stack):
 def test_refuses_results_without_a_row_a_run(rows):
     with pytest.raises(ValueError, match=r"a row a run, 3 rows; 'b' has shape"):
         sweep(lambda a: {"a": a, "b": rows}, {"a": [1, 2, 3]})
+
+
+@pytest.mark.parametrize(
+    ("run", "says"),
+    [
+        (lambda a: a, "must return what it measured by name, in a dictionary; it returned a Tensor"),
+        (lambda a: {"word": "x"}, "arrays or lists of numbers; 'word' is a str"),
+        (lambda a: {"mean": 1.5}, r"a row a run, 3 rows; 'mean' has shape \(\)"),
+        (lambda a: {"none": None}, "'none' is a NoneType"),
+    ],
+)
+def test_refuses_what_is_no_measurement(run, says):
+    with pytest.raises(ValueError, match=says):
+        sweep(run, {"a": [1, 2, 3]})
+
+
+def test_refuses_runs_that_measure_different_things():
+    with pytest.raises(
+        ValueError, match=r"the same in all runs; the shapes are {'b': \(1,\)} in one and {'b': \(2,\)} in another"
+    ):
+        sweep(lambda a: {"b": torch.ones(1, int(a))}, {"a": [1, 2]}, stack=1)
+
+
+@pytest.mark.parametrize("values", [["GD", "GN"], "GD", [None], [[1, 2], [3]]])
+def test_refuses_an_axis_without_numbers(values):
+    with pytest.raises(ValueError, match=r"values of 'rule' in the grid must be numbers; got .* range\(len\(names\)\)"):
+        sweep(digits, {"rule": values})
 
 
 def test_an_unknown_measurement_is_named_with_those_there_are():

@@ -15,7 +15,7 @@ from itertools import product
 
 import torch
 
-from benchmarks import peers
+from benchmarks import peers, widgets
 from benchmarks.clock import Timing, measure
 from regimes import reference
 from regimes.directions import gauss_newton
@@ -185,7 +185,10 @@ def main(arguments=None):
     parser.add_argument("--peers", action="store_true", help="time other routes to the same results as well (minutes)")
     parser.add_argument("--tiny", action="store_true", help="one small size, one round: does it run at all?")
     parser.add_argument("--json", metavar="FILE", help="append a JSON object a row to this file")
+    parser.add_argument("--widgets", action="store_true", help="time the moves of the widgets' sliders instead")
     options = parser.parse_args(arguments)
+    if options.widgets:
+        return widgets.main(["--tiny"] * options.tiny + (["--json", options.json] if options.json else []))
     torch.set_num_threads(1)
     about = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(), "threads": 1}
     print("# Benchmark\n\n" + ", ".join(f"{k} {v}" for k, v in about.items()) + "\n\nCorrectness first:\n")

@@ -25,6 +25,7 @@ ENVIRONMENT = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDERS = "Run this cell to see its sliders."
+EMBEDDED = re.compile(r"(data:image/png;base64,)([\w+/=]+)")
 COLOURS = 128
 REFUSED = {
     "an absolute path": ABSOLUTE,
@@ -94,7 +95,8 @@ def texts(output: NotebookNode) -> list[str]:
     """Every text of an output, images left out."""
     if output.output_type == "stream":
         return [output.text]
-    return [str(value) for mime, value in output.get("data", {}).items() if not mime.startswith("image/")]
+    data = output.get("data", {})
+    return [EMBEDDED.sub(r"\1", str(value)) for mime, value in data.items() if not mime.startswith("image/")]
 
 
 def _normalise(output):
@@ -104,6 +106,8 @@ def _normalise(output):
         data["text/plain"] = SLIDERS
     if "image/png" in data:
         data["image/png"] = quantise(data["image/png"])
+    if "text/html" in data:
+        data["text/html"] = EMBEDDED.sub(lambda found: found[1] + quantise(found[2]), data["text/html"])
 
 
 def quantise(png: str) -> str:

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbformat import NotebookNode
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 from regimes.course.doctor import find_chromium
@@ -75,15 +77,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_notebook(server: Server, browser: Browser) -> Iterator[Callable[[str], Notebook]]:
-    """``open_notebook(path)``: a copy of a notebook of the course, opened. At the end no page may have met an error."""
+    """``open_notebook(path)``: a copy of a notebook of the course, opened; ``open_notebook(path, node)``: another one, written
+    there. At the end no page may have met an error."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     errors: list[Error] = []
     context.on("weberror", lambda error: errors.append(error.error))
 
-    def open_copy(path: str) -> Notebook:
+    def open_copy(path: str, node: NotebookNode | None = None) -> Notebook:
         copy = server.folder / path
         copy.parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / path, copy)
+        if node:
+            nbformat.write(node, copy)
+        else:
+            shutil.copy(ROOT / path, copy)
         return Notebook(context.new_page(), server, path)
 
     yield open_copy

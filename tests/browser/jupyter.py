@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ARTIFACTS = ROOT / "artifacts" / "browser"
 RAN = re.compile(r"\[\d+\]:")  # the number at the left of a cell
 FAILED = "[data-mime-type='application/vnd.jupyter.error']"
-PATIENCE = 60_000  # ms, for whatever a busy machine may take long over
+PATIENCE = 180_000  # ms: only what hangs takes so long, also on a busy machine
 
 
 def wait_until(done: Callable[[], object], what: str, patience: int = PATIENCE) -> None:
@@ -71,9 +71,13 @@ class Notebook:
     def __init__(self, page: Page, server: Server, path: str):
         self.page, self.server, self.path, self.name = page, server, path, Path(path).stem
         page.goto(f"{server.url}/doc/tree/{path}?token={server.token}")
-        self.cells = page.locator(".jp-Notebook .jp-CodeCell")
+        self.cells, self.seen = page.locator(".jp-Notebook .jp-CodeCell"), len(server.log.read_bytes())
         expect(self.cells.first).to_be_visible()
-        wait_until(lambda: server.ready(path), "a kernel")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        """Wait until the kernel is idle."""
+        wait_until(lambda: self.server.ready(self.path), "a kernel")
 
     def menu(self, name: str, item: str) -> None:
         """Choose an item of the menu bar."""
@@ -95,6 +99,18 @@ class Notebook:
             self.page.keyboard.press(key)
         self.page.keyboard.type(code)
 
+    def log(self) -> str:
+        """What the server and its kernels have printed since this notebook was opened."""
+        return self.server.log.read_bytes()[self.seen :].decode(errors="replace")
+
+    def tab_to(self, control: Locator) -> None:
+        """Reach a control with the keyboard alone, from the cell that shows it or from another of its controls."""
+        for key in ["Tab"] * 12 + ["Shift+Tab"] * 24:
+            if control.evaluate("one => one === document.activeElement"):
+                return
+            self.page.keyboard.press(key)
+        raise AssertionError("the Tab key does not reach it")
+
     def run(self, cell: Locator) -> None:
         """Run one cell and wait for it."""
         self.select(cell)
@@ -105,13 +121,15 @@ class Notebook:
         """Run all cells, until the last one has run or one has failed."""
         self.menu("Edit", "Clear Outputs of All Cells")
         self.menu("Run", "Run All Cells")
-        last = self.cells.last.locator(".jp-InputPrompt", has_text=RAN)
-        expect(last.or_(self.page.locator(FAILED))).not_to_have_count(0)
+        for cell in self.cells.all():
+            ran = cell.locator(".jp-InputPrompt", has_text=RAN)
+            expect(ran.or_(self.page.locator(FAILED))).not_to_have_count(0)
 
     def save(self) -> nbformat.NotebookNode:
         """Save the notebook, and read what was saved."""
         file = self.server.folder / self.path
         before = file.stat().st_mtime_ns
         self.page.keyboard.press("Control+s")
-        wait_until(lambda: file.stat().st_mtime_ns > before, "the notebook to be saved")
+        whole = b"}\n"  # it can be seen half written
+        wait_until(lambda: file.stat().st_mtime_ns > before and file.read_bytes().endswith(whole), "the notebook to be saved")
         return nbformat.read(file, 4)

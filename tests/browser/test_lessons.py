@@ -4,8 +4,6 @@ import base64
 import html
 import io
 import re
-import statistics
-import time
 from types import ModuleType
 
 import nbformat
@@ -69,7 +67,6 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     },
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
-SECONDS_A_MOVE = 1.5  # median, from the key to the new picture on the screen, on a busy machine
 
 pytestmark = pytest.mark.browser
 
@@ -81,59 +78,44 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
 
     notebook.run_all()
     assert kinds(notebook.save()) == stored, "running the lesson shows something else than what is stored"
-    expect(notebook.page.locator(".widget-hprogress:visible")).to_have_count(0, timeout=5000)  # no progress bar is left
+    expect(notebook.page.locator(".widget-hprogress:visible")).to_have_count(0)  # no progress bar is left
 
-    seconds = [t for module, moves in LESSONS[path].items() for t in move_all(notebook, module, moves)]
-    print(f"\n{notebook.name}: seconds a move: {', '.join(f'{s:.2f}' for s in seconds)}")
-    assert statistics.median(seconds) < SECONDS_A_MOVE
+    for module, moves in LESSONS[path].items():
+        move_all(notebook, module, moves)
     assert kinds(notebook.save()) == stored, "moving a slider left something behind"
-    assert "Traceback" not in notebook.server.log.read_text()
+    assert "Traceback" not in notebook.log()
 
 
-def move_all(notebook: Notebook, module: ModuleType, moves: list[tuple[str, str]]) -> list[float]:
-    """Move the sliders of one widget; the seconds each move took."""
+def move_all(notebook: Notebook, module: ModuleType, moves: list[tuple[str, str]]) -> None:
+    """Move the sliders of one widget."""
     name = module.__name__.rpartition(".")[2]
     cell, twin = notebook.cell(f"{name}.explorer().show()"), module.explorer()
     twin.png()  # as the notebook did: the places of the panels are those of the first picture
     notebook.select(cell)
     cell.screenshot(path=ARTIFACTS / f"{notebook.name}_{name}_before.png")
-    seconds = [move(notebook, cell, twin, *step) for step in moves]
+    for step in moves:
+        move(notebook, cell, twin, *step)
     cell.screenshot(path=ARTIFACTS / f"{notebook.name}_{name}_after.png")
-    return seconds
 
 
 def pictures_show(notebook: Notebook, count: int) -> None:
-    """All pictures of a notebook that was opened and not run are there, and no widget is missed."""
+    """All pictures of a notebook that was opened and not run are there, in words as well, and no widget is missed."""
     pictures = notebook.page.locator(".jp-OutputArea img")
     expect(pictures).to_have_count(count)
-    assert pictures.evaluate_all("all => all.every(one => one.naturalWidth > 100)")
+    assert pictures.evaluate_all("all => all.every(one => one.naturalWidth > 100 && one.alt.split(' ').length > 4)")
     expect(notebook.page.get_by_text("Error displaying widget")).to_have_count(0)
 
 
-def move(notebook: Notebook, cell: Locator, twin, name: str, key: str) -> float:
-    """Move a slider by one key, as its twin in this process; seconds until sentence and picture are those of the twin."""
+def move(notebook: Notebook, cell: Locator, twin, name: str, key: str) -> None:
+    """Move a slider by one key, as its twin in this process; wait until sentence and picture are those of the twin."""
     twin.sliders[name].index += 1 if key == "ArrowRight" else -1
-    picture, sentence = pixels(twin.png()), plain(twin.readout.value)
-    label = twin.choices[name].label
-    slider = cell.locator(".widget-slider").filter(has_text=label).get_by_role("slider")
-    tab_to(notebook, slider)
-    before, begin = cell.locator("img").get_attribute("src"), time.perf_counter()
+    picture, sentence = pixels(twin.png()), plain(twin.sentence)
+    notebook.tab_to(cell.get_by_role("slider", name=twin.choices[name].label, exact=True))
     notebook.page.keyboard.press(key)
-    changed = "([cell, before]) => cell.querySelector('img').src !== before"
-    notebook.page.wait_for_function(changed, arg=[cell.element_handle(), before])
     expect(cell.get_by_role("status")).to_have_text(sentence)
-    seconds = time.perf_counter() - begin
+    expect(cell.locator(".regimes-old")).to_have_count(0)
+    expect(cell.locator("img")).to_have_attribute("alt", sentence)
     assert np.abs(shown(cell) - picture).mean() < 0.1, f"the picture is not that of {twin.settings()}"
-    return seconds
-
-
-def tab_to(notebook: Notebook, slider: Locator) -> None:
-    """Reach a slider with the keyboard alone, from the cell that shows it or from another of its sliders."""
-    for key in ["Tab"] * 12 + ["Shift+Tab"] * 24:
-        if slider.evaluate("one => one === document.activeElement"):
-            return
-        notebook.page.keyboard.press(key)
-    raise AssertionError("the Tab key does not reach the slider")
 
 
 def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:

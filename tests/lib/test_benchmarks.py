@@ -88,3 +88,10 @@ def test_target_of_the_batch():
     missed = {"method": online.BATCH, "inputs": 100, "faster": 3.1}
     assert list(online.missed([missed])) == ["one_pass, batch, d = 100: 3.10 times as fast as the loop, target 4.0"]
     assert not list(online.missed([missed | {"faster": 3.3}, missed | {"inputs": 400}, missed | {"method": online.CHAIN}]))
+
+
+def test_moves_of_a_widget(tmp_path, capsys):
+    assert run.main(["--widgets", "--tiny", "--json", str(tmp_path / "rows.jsonl")]) == 0
+    (row,) = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert row["widget"] == "two_points" and row["moves"] == 6 and 0 < row["median"] <= row["worst"]
+    assert "| two_points |" in capsys.readouterr().out

@@ -11,9 +11,10 @@ import pytest
 from nbformat.v4 import new_output
 from PIL import Image
 
+from regimes.figures.output import picture
 from tools import notebooks
 from tools.compose import COMPARED, SETUP, compose, sources
-from tools.execute import SLIDERS, Refused, _refuse, quantise
+from tools.execute import SLIDERS, Refused, _normalise, _refuse, quantise, texts
 from tools.stages import NBVAL, PYTEST, ROOT
 
 ALL = ["lessons/01_tiny.ipynb", "exercises/01_tiny.ipynb", "solutions/01_tiny.ipynb"]
@@ -103,6 +104,38 @@ def test_figures_have_a_palette_and_stay_sharp(built):
     assert image.mode == "P" and len(png) < 20_000
     levels = image.convert("L").getextrema()
     assert levels[0] < 20 and levels[1] > 250  # black text on white
+
+
+def test_a_picture_in_html_keeps_its_words_gets_a_palette_and_is_no_text():
+    """Among the letters of a picture are, by chance, times and paths."""
+    noise = Image.effect_noise((60, 60), 80).convert("RGB")
+    buffer = io.BytesIO()
+    noise.save(buffer, format="PNG")
+    sent = base64.b64encode(buffer.getvalue()).decode()
+    output = new_output("display_data", picture(buffer.getvalue(), "A loss of 0.1.") | {"image/png": sent})
+    assert "A loss of 0.1." in texts(output)[0] and len(texts(output)[0]) < 120
+    _normalise(output)
+    small = output.data["image/png"]
+    assert output.data["text/html"].count(small) == 1 and 'alt="A loss of 0.1."' in output.data["text/html"]
+    assert len(small) < len(sent)
+
+
+def test_nbval_compares_the_words_of_a_picture_and_not_its_pixels(built, tmp_path):
+    pictures = [
+        f'<img alt="A loss of {loss}." src="data:image/png;base64,{data}">' for loss, data in ((1, "iVB/+w=="), (2, "iVA="))
+    ]
+    cells = [nbformat.v4.new_code_cell(f"from IPython.display import HTML\nHTML({shown!r})") for shown in pictures]
+    for count, (cell, stored) in enumerate(
+        zip(cells, (pictures[0].replace("/+", "xy"), pictures[1].replace("2", "3")), strict=True)
+    ):
+        cell.execution_count, cell.metadata.tags = count + 1, [COMPARED]
+        data = {"text/html": stored, "text/plain": "<IPython.core.display.HTML object>"}
+        cell.outputs = [new_output("execute_result", data, execution_count=count + 1)]
+    path = tmp_path / "pictures.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=load(built, ALL[0]).metadata), path)
+    command = [sys.executable, "-m", *PYTEST, *NBVAL, "-p", "no:cacheprovider", "-c", "pyproject.toml", path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "1 failed, 1 passed" in done.stdout and "A loss of 3." in done.stdout, done.stdout
 
 
 def test_thin_lines_keep_their_colour_among_many_others():

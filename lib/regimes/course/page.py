@@ -9,6 +9,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from regimes.figures.output import picture
+
 __all__ = ["at_scale", "guess", "seeds", "show"]
 
 SCALES = ("course", "paper")
@@ -52,7 +54,7 @@ def show(fig: Figure, says: str) -> None:
         raise ValueError("a figure needs a sentence that says what it shows")
     png = io.BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
-    display({"image/png": png.getvalue(), "text/plain": "figure"}, metadata={"image/png": {"alt": says}}, raw=True)
+    display(picture(png.getvalue(), says), raw=True)
     display(Markdown(says))
 
 

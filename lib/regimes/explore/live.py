@@ -1,19 +1,16 @@
 """Sliders, a picture and a sentence that follow each other.
 
-The picture is an ordinary PNG, sent through a display handle: it stays in the saved notebook, so that it is seen where widgets
-are not (code hosts, exports). Only the moving artists are redrawn at a move, over a background that is kept.
+The picture is an ordinary output, sent through a display handle: it stays in the saved notebook, so that it is seen where
+widgets are not (code hosts, exports). Only the moving artists are redrawn at a move, over a background that is kept.
 """
 
 import io
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import product
 from math import ceil
 from types import ModuleType
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 from matplotlib.artist import Artist
@@ -21,38 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from regimes.explore.panel import Choice, Panel
 from regimes.figures import new_figure, style
+from regimes.figures.output import picture
 
 __all__ = ["Choice", "Explorer", "filmstrip", "side_by_side", "strip"]
 
 Draw = Callable[[Any], tuple[list[Artist], Callable[[Any], str]]]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A slider over a few values.
-
-    Attributes:
-        label: the visible name, with the symbol of the lesson.
-        values: what it offers, in order.
-        start: the value it starts at.
-        shown: how a value is written; ``str`` unless said otherwise.
-    """
-
-    label: str
-    values: tuple
-    start: Any
-    shown: Callable[[Any], str] = str
-
-    def __post_init__(self):
-        if self.start not in self.values:
-            raise ValueError(f"slider {self.label!r} cannot start at {self.start!r}: it offers {self.values}")
-
-    def slider(self) -> widgets.SelectionSlider:
-        """The slider as a widget; arrow keys move it."""
-        options = [(self.shown(value), value) for value in self.values]
-        layout, style = {"width": "30em"}, {"description_width": "13em"}
-        return widgets.SelectionSlider(description=self.label, options=options, value=self.start, layout=layout, style=style)
 
 
 def side_by_side(panels: Mapping[Callable, Axes], sentence: Callable[[Any], str]) -> tuple[list[Artist], Callable[[Any], str]]:
@@ -88,15 +60,14 @@ class Explorer:
     def __init__(
         self, compute: Callable, draw: Draw, choices: Mapping[str, Choice], size: tuple[float, float], *, columns: int = 1
     ):
-        self.compute, self.choices, self.columns = compute, choices, columns
+        self.compute, self.choices = compute, choices
         self.figure = new_figure(size)
         with style():
             self.moving, self.update = draw(self.figure)
-        self.sliders = {name: choice.slider() for name, choice in choices.items()}
-        self.readout = widgets.HTML(layout={"min_height": "5em"})  # two lines, so that the picture does not jump
+        self.panel = Panel(choices, columns)
+        self.sliders = self.panel.sliders
         self.background, self.handle, self.sentence = None, None, ""
-        for slider in self.sliders.values():
-            slider.observe(lambda _: self._move(), "value")
+        self.panel.observe(lambda _: self._move(), "ask")
 
     def settings(self) -> dict[str, Any]:
         """Where the sliders stand."""
@@ -107,29 +78,26 @@ class Explorer:
         return [dict(zip(self.choices, values, strict=True)) for values in product(*(c.values for c in self.choices.values()))]
 
     def png(self) -> bytes:
-        """The picture and, as a side effect, the readout, for the sliders as they stand."""
+        """The picture for the sliders as they stand, and, as a side effect, ``sentence``: what it shows."""
         self.sentence = self.update(self.compute(**self.settings()))
-        self.readout.value = f'<p role="status" aria-live="polite">{self.sentence}</p>'
         return self._render()
 
     def show(self) -> None:
         """Show the widget in a notebook."""
-        bundle = self._bundle()
-        display(widgets.VBox([*self._rows(), self.readout]))
+        bundle = picture(self.png(), self.sentence)
+        self.panel.reply(self.sentence)
+        display(self.panel)
         self.handle = display(bundle, raw=True, display_id=True)
 
-    def _rows(self):
-        sliders, k = list(self.sliders.values()), self.columns
-        return sliders if k == 1 else [widgets.HBox(sliders[i : i + k]) for i in range(0, len(sliders), k)]
-
     def _move(self):
-        bundle = self._bundle()
+        try:
+            bundle = picture(self.png(), self.sentence)
+        except Exception as error:  # the kernel says it only in its log, where no reader looks
+            self.panel.reply(self.sentence, f"This position cannot be shown. {type(error).__name__}: {error}")
+            raise
         if self.handle:
             self.handle.update(bundle, raw=True)
-
-    def _bundle(self):
-        png = self.png()
-        return {"image/png": png, "text/plain": re.sub("<[^>]+>", "", self.sentence)}
+        self.panel.reply(self.sentence)  # after the picture: the panel must not call an old one new
 
     def _render(self) -> bytes:
         canvas = self.figure.canvas

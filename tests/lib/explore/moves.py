@@ -1,33 +1,39 @@
-"""What the tests of all widgets share: every position of the sliders, visited once without a browser, and what must hold
-for each widget. A ``module`` is the one that defines a widget."""
+"""What the tests of all widgets share: positions of the sliders, visited once, and how pictures compare. A ``module`` is one
+that defines a widget; its test file ``test_<name>.py`` says in ``POSITIONS`` where it is visited, if not everywhere."""
 
-import statistics
-import time
-from types import SimpleNamespace
+import random
+from functools import cache
+from importlib import import_module
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from regimes.explore import filmstrip
+from benchmarks.widgets import widgets
 from regimes.figures import new_figure
 
+WIDGETS = [module for _, module in widgets()]
 
-def visit(widget, positions=None):
-    """For every slider position (or those given): its settings, result, readout, picture, and the move's processor time."""
-    moves = []
-    for settings in widget.grid() if positions is None else positions:
-        begin = time.process_time()
-        result = widget.compute(**settings)
-        told, png = widget.update(result), widget._render()
-        seconds, settings = time.process_time() - begin, {name: settings[name] for name in widget.choices}
-        moves.append(SimpleNamespace(**settings, settings=settings, result=result, told=told, png=png, seconds=seconds))
-    return moves
+
+def name(module: ModuleType) -> str:
+    """The name of a widget."""
+    return module.__name__.rpartition(".")[2]
+
+
+def own_tests(module: ModuleType) -> ModuleType:
+    """The test file of a widget."""
+    return import_module(f"test_{name(module)}")
+
+
+def start(module):
+    """Where the sliders start."""
+    return {name: choice.start for name, choice in module.CHOICES.items()}
 
 
 def each_alone(module):
     """Where the sliders start, and each of them moved alone from there."""
     choices = module.CHOICES.items()
     moved = [{name: value} for name, choice in choices for value in choice.values if value != choice.start]
-    return [module.START, *(module.START | move for move in moved)]
+    return [start(module), *(start(module) | move for move in moved)]
 
 
 def anywhere(module, pick, count):
@@ -35,31 +41,48 @@ def anywhere(module, pick, count):
     return [{name: pick.choice(choice.values) for name, choice in module.CHOICES.items()} for _ in range(count)]
 
 
-def again(widget, move):
-    """Processor time of the same move, measured once more where it was long: another program may have been in the way."""
-    if move.seconds < 1:
-        return move.seconds
-    begin = time.process_time()
-    widget.compute(**move.settings)
-    return time.process_time() - begin
+@cache
+def visit(module):
+    """For every position of the sliders, or those of ``POSITIONS``: its settings, its result and the sentence."""
+    positions = getattr(own_tests(module), "POSITIONS", None) or module.explorer().grid()
+    return [_at(module, settings) for settings in positions]
 
 
-def assert_quick(module, moves, median, worst, first=1):
-    """Bounds in seconds. The worst is looked for from move ``first`` on: move 0 may pay for imports and the background."""
-    middle, slowest = statistics.median(move.seconds for move in moves), max(moves[first:], key=lambda move: move.seconds)
-    told = f"a move: median {middle:.3f} s, worst {slowest.seconds:.3f} s at {slowest.settings}"
-    print(told)
-    assert middle < median and again(module.explorer(), slowest) < worst, told
+def _at(module, settings):
+    result, settings = module.compute(**settings), {name: settings[name] for name in module.CHOICES}
+    return SimpleNamespace(**settings, settings=settings, result=result, told=module.sentence(result))
 
 
-def assert_in_words(choices):
-    """Sliders have distinct visible labels and values in words, and numbers ascend."""
-    labels = [choice.label for choice in choices.values()]
-    assert len(set(labels)) == len(labels) and all(labels), labels
-    for name, choice in choices.items():
-        words = [choice.shown(value) for value in choice.values]
-        assert len(set(words)) == len(words) and all(words), (name, words)
-        assert all(isinstance(value, str) for value in choice.values) or list(choice.values) == sorted(choice.values), name
+@cache
+def drawn(module):
+    """Some of the visited positions with their ``png``: the start, the ends of each slider and some at random."""
+    moves = {tuple(move.settings.values()): move for move in visit(module)}
+    ends = [start(module) | {name: c.values[i]} for name, c in module.CHOICES.items() for i in (0, -1)]
+    wanted = [tuple(settings.values()) for settings in (start(module), *ends)]
+    few = {key: moves[key] for key in wanted if key in moves}
+    few |= {key: moves[key] for key in random.Random(0).sample(list(moves), min(12, len(moves)))}
+    widget = module.explorer()
+    for move in few.values():
+        move.updated, move.png, move.artists = widget.update(move.result), widget._render(), artists(widget.figure.axes)
+    return list(few.values())
+
+
+def artists(axes):
+    """What is drawn and seen, as arrays: a list for each of the axes."""
+    seen = ([artist for artist in ax.get_children() if artist.get_visible()] for ax in axes)
+    return [[np.asarray(array, float) for artist in panel for array in _arrays(artist)] for panel in seen]
+
+
+def _arrays(artist):
+    if hasattr(artist, "get_xydata"):  # a line, also with text as its values
+        return [np.stack([np.asarray(values, float) for values in artist.get_data(orig=False)], 1)]
+    if hasattr(artist, "get_segments"):
+        return artist.get_segments()
+    if hasattr(artist, "get_offsets"):
+        return [artist.get_offsets(), artist.get_sizes() if hasattr(artist, "get_sizes") else []]
+    if hasattr(artist, "get_height"):
+        return [[artist.get_height()]] if hasattr(artist, "get_xy") else []
+    return [artist.get_array()] if hasattr(artist, "get_array") else []
 
 
 def panels(module, result, size):
@@ -67,15 +90,6 @@ def panels(module, result, size):
     figure = new_figure(size)
     module.draw(figure)[1](result)
     return figure.axes
-
-
-def strip(module, **options):
-    """The pictures of the module's filmstrip, each under its title and with its settings, which the sliders offer."""
-    figure, frames = filmstrip(module.compute, module.draw, module.FRAMES, **options), module.FRAMES
-    assert [part.get_suptitle() for part in figure.subfigs] == list(frames)
-    for title, settings in frames.items():
-        assert all(value in module.CHOICES[name].values for name, value in settings.items()), title
-    return list(zip(figure.subfigs, frames.values(), strict=True))
 
 
 def assert_as_a_full_redraw(widget):

@@ -1,48 +1,27 @@
-"""The second widget of lesson 08 without a browser: each slider alone, and 15 positions at random."""
+"""The mathematics of the second widget of lesson 08: each slider alone, and 15 positions at random."""
 
 import random
 
 import numpy as np
 import pytest
 import torch
-from moves import (
-    anywhere,
-    assert_as_a_fresh_widget,
-    assert_as_a_full_redraw,
-    assert_in_words,
-    assert_quick,
-    each_alone,
-    panels,
-    strip,
-    visit,
-)
+from moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
 from regimes.explore import chebyshev_fit
-from regimes.explore.chebyshev_fit import CHOICES, EVERY, FRAMES, START, STEPS, compute, sentence
+from regimes.explore.chebyshev_fit import CHOICES, EVERY, START, STEPS, compute
 from regimes.metrics import sharpness
 from regimes.networks import TwoLayer
 from regimes.problems import chebyshev
 
 SIZE = (10.4, 4.0)
+POSITIONS = [*each_alone(chebyshev_fit), *anywhere(chebyshev_fit, random.Random(0), 15)]
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return visit(chebyshev_fit.explorer(), [*each_alone(chebyshev_fit), *anywhere(chebyshev_fit, random.Random(0), 15)])
-
-
-def test_everything_that_is_drawn_is_finite(grid):
+def test_everything_is_finite(grid):
     for move in grid:
         fit = move.result
         assert torch.isfinite(fit.loss).all() and torch.isfinite(fit.number).all(), move.settings
         assert len(fit.number) == len(fit.step) and (fit.step == EVERY * torch.arange(len(fit.step))).all()
-    for move in grid[::5]:
-        for ax in panels(chebyshev_fit, move.result, SIZE):
-            for line in ax.lines:
-                assert (
-                    np.isfinite(np.asarray(line.get_xdata(), float)).all()
-                    and np.isfinite(np.asarray(line.get_ydata(), float)).all()
-                )
 
 
 def test_it_starts_at_the_sharpness_of_the_network():
@@ -75,7 +54,6 @@ def test_divergence_is_told_at_its_step_with_the_sharpness_then(grid):
 
 def test_every_move_is_told(grid):
     for move in grid:
-        assert move.told == sentence(move.result) and "nan" not in move.told and "inf" not in move.told
         assert move.told.startswith(f"η = {move.eta:g}:")
 
 
@@ -89,22 +67,5 @@ def test_curves_are_data():
     assert (number.lines[0].get_linestyle(), number.lines[0].get_color()) == ("--", "black")
 
 
-def test_pictures(grid):
-    settings = {str(move.settings) for move in grid}
-    assert len({move.png for move in grid}) == len(settings)
-    widget = chebyshev_fit.explorer()
-    widget.png()
-    widget.sliders["eta"].value = 0.4
-    assert_as_a_full_redraw(widget)
+def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():
     assert_as_a_fresh_widget(chebyshev_fit, eta=8.0)
-
-
-def test_quick_and_in_words(grid):
-    assert_quick(chebyshev_fit, grid, median=0.4, worst=1)
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    for part, settings in strip(chebyshev_fit, size=(9, 3.4), columns=1):
-        np.testing.assert_allclose(part.axes[2].lines[1].get_ydata(), compute(**settings).number.clamp(max=10))
-    assert len(FRAMES) == 3

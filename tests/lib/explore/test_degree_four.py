@@ -1,30 +1,18 @@
-"""The first widget of lesson 08 without a browser: every step and start, and from one start every distance from the valley."""
+"""The mathematics of the first widget of lesson 08: every step and start, and from one start every distance from the valley."""
 
 import numpy as np
 import pytest
-from moves import assert_as_a_full_redraw, assert_in_words, assert_quick, panels, strip, visit
+from moves import panels
 
 from regimes.explore import degree_four
-from regimes.explore.degree_four import CHOICES, FRAMES, START, STEPS, compute, sentence
+from regimes.explore.degree_four import START, STEPS, compute
 from regimes.theory.edge_of_stability import degree_four_end, degree_four_number, degree_four_swing
 
 SIZE = (10.4, 4.0)
+POSITIONS = [p for p in degree_four.explorer().grid() if p["product"] == 1.01 or p["number"] == 1.6]
 
 
-@pytest.fixture(scope="module")
-def grid():
-    positions = degree_four.explorer().grid()
-    return visit(degree_four.explorer(), [p for p in positions if p["product"] == 1.01 or p["number"] == 1.6])
-
-
-def test_everything_that_is_drawn_is_finite(grid):
-    for move in grid[::7]:
-        for ax in panels(degree_four, move.result, SIZE):
-            for line in ax.lines:
-                assert (
-                    np.isfinite(np.asarray(line.get_xdata(), float)).all()
-                    and np.isfinite(np.asarray(line.get_ydata(), float)).all()
-                )
+def test_everything_is_finite(grid):
     for move in grid:
         assert np.isfinite(move.result.loss).all() and np.isfinite(move.result.number).all()
 
@@ -97,25 +85,4 @@ def test_what_is_left_is_about_one_over_e():
 
 def test_every_move_is_told(grid):
     for move in grid:
-        assert move.told == sentence(move.result) and "nan" not in move.told and "inf" not in move.told
         assert move.told.startswith(f"η = {move.eta:g}, from ηS/2 = {move.number:g}:")
-
-
-def test_pictures(grid):
-    assert len({move.png for move in grid}) > 0.9 * len(grid)
-    widget = degree_four.explorer()
-    widget.png()
-    for name, value in {"eta": 0.2, "number": 1.9}.items():
-        widget.sliders[name].value = value
-    assert_as_a_full_redraw(widget)
-
-
-def test_quick_and_in_words(grid):
-    assert_quick(degree_four, grid, median=0.3, worst=1)
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    for part, settings in strip(degree_four, size=(9, 3.4), columns=1):
-        np.testing.assert_array_equal(part.axes[0].lines[1].get_ydata(), compute(**settings).number)
-    assert len(FRAMES) == 3

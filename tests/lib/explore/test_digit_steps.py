@@ -1,14 +1,14 @@
-"""The third widget of lesson 09 without a browser: each slider alone, and three positions at random."""
+"""The mathematics of the third widget of lesson 09: each slider alone, and three positions at random."""
 
 import random
 
 import numpy as np
 import pytest
 import torch
-from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
+from moves import anywhere, each_alone, panels
 
 from regimes.explore import digit_steps
-from regimes.explore.digit_steps import CENTRED, CHOICES, EVERY, HIGH, LOW, RAW, START, STEPS, compute, sentence
+from regimes.explore.digit_steps import CENTRED, EVERY, HIGH, LOW, RAW, START, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import normalised_margin
 from regimes.networks import TwoLayer, fix_signs
@@ -16,10 +16,7 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import digits_in_the_ball, separation
 from regimes.training import train
 
-
-@pytest.fixture(scope="module")
-def grid():
-    return visit(digit_steps.explorer(), [*each_alone(digit_steps), *anywhere(digit_steps, random.Random(0), 3)])
+POSITIONS = [*each_alone(digit_steps), *anywhere(digit_steps, random.Random(0), 3)]
 
 
 def test_a_run_is_what_the_library_trains():
@@ -58,7 +55,6 @@ def test_real_data_hardly_oscillate(grid):
 def test_the_readout_has_the_numbers(grid):
     for move in grid:
         digits = move.result
-        assert move.told == sentence(digits) and "nan" not in move.told
         assert (f"last time at step {digits.last}<" if digits.last else "never rises<") in move.told
         assert (f"below 1/η from step {digits.below} on" if digits.below >= 0 else "not below 1/η") in move.told
         assert f"ends at {digits.loss[-1]:.2g}. The margin ends at {digits.margin[-1]:.3f} " in move.told
@@ -82,21 +78,3 @@ def test_a_negative_margin_has_no_prediction():
     digits = compute(RAW, 1, 1)
     assert digits.margin[-1] < 0
     assert not panels(digit_steps, digits, (10.4, 3.9))[0].lines[1].get_visible()
-
-
-def test_the_filmstrip():
-    for figure, settings in strip(digit_steps, size=(9.6, 3.2), columns=1):
-        np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), compute(**settings).loss[1:].clamp(LOW / 10, HIGH * 10))
-
-
-def test_pictures_and_words(grid):
-    widget = digit_steps.explorer()
-    widget.png()
-    widget.sliders["pixels"].value = CENTRED
-    assert_as_a_full_redraw(widget)
-    assert_in_words(CHOICES)
-    assert len({move.png for move in grid}) == len({tuple(move.settings.values()) for move in grid})
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(digit_steps, grid, median=0.4, worst=0.7)

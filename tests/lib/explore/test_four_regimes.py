@@ -1,28 +1,23 @@
-"""The widget of lesson 00 over its whole slider grid, without a browser."""
+"""The mathematics of the widget of lesson 00 over its whole slider grid."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
-from moves import assert_in_words, assert_quick, strip, visit
+from moves import panels
 
 from regimes.explore import four_regimes
-from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, sentence
+from regimes.explore.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute
 from regimes.problems import wave
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return visit(four_regimes.explorer())
+def told_alike(a, b):
+    """Runs that diverge are told as such, without numbers."""
+    return a.told.startswith("<b>Diverged</b>")
 
 
 def show(move):
     return f"{move.scaling}, width {move.width}, step {move.fraction} of the limit"
-
-
-def test_every_position_was_visited(grid):
-    assert len(grid) == np.prod([len(choice.values) for choice in CHOICES.values()]) == 48
 
 
 def test_losses_are_finite_and_the_curve_is_on_the_grid(grid):
@@ -57,7 +52,6 @@ def test_steps_far_beyond_the_limit_diverge_and_say_so(grid):
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
         fit = move.result
-        assert move.told == sentence(fit) and "nan" not in move.told and "inf" not in move.told.replace("infer", "")
         if not move.told.startswith("<b>"):
             assert f"loss is {fit.loss[-1]:.1e}" in move.told and f"{100 * fit.moved:.0f} % of their length" in move.told
             assert f"from {fit.sharpness[0]:.2g} to {fit.sharpness[1]:.2g} (limit 2)" in move.told
@@ -76,14 +70,6 @@ def test_at_half_the_limit_mean_field_training_ends_at_the_edge_of_stability(gri
     assert all(1.8 < end < 2.2 for end in ends.values()), ends
 
 
-def test_the_pictures_differ(grid):
-    assert len({move.png for move in grid}) == len(grid)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(four_regimes, grid, median=0.3, worst=1)
-
-
 def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
     fit = compute("mean_field", 10, 1e6)
     assert len(fit.loss) < STEPS and fit.sharpness[1] == float("inf")
@@ -93,34 +79,13 @@ def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
     assert np.asarray(widget.moving[0].get_ydata()).tolist() == [0, 9, -9]
 
 
-def test_compute_is_pure():
-    state = torch.get_rng_state()
-    first, again = (compute("ntk", 30, 0.5) for _ in range(2))
-    assert torch.equal(first.f, again.f) and first.moved == again.moved
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_moving_each_slider_changes_picture_and_readout():
-    widget = four_regimes.explorer()
-    for name, value in {"scaling": "ntk", "width": 10, "fraction": 0.1}.items():
-        before, told = widget.png(), widget.readout.value
-        widget.sliders[name].value = value
-        assert widget.readout.value != told and widget.png() != before, name
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions_with_target_data_and_fit(grid):
-    fits = {(move.scaling, move.width, move.fraction): move.result for move in grid}
-    assert len(FRAMES) in (3, 4)
-    for part, settings in strip(four_regimes, size=(4, 2.5)):
-        left, right = part.axes
-        target, data, network = left.lines
-        assert [line.get_label() for line in left.lines] == ["target", "data", "network"]
-        np.testing.assert_array_equal(data.get_ydata(), wave().y)
-        fit = fits[settings["scaling"], settings["width"], settings["fraction"]]
-        np.testing.assert_allclose(network.get_ydata(), fit.f)
-        np.testing.assert_allclose(right.lines[0].get_ydata(), fit.loss.clamp(FLOOR / 10, CEILING * 10))
-        assert right.get_yscale() == "log" and right.get_xlim() == (0, STEPS)
+def test_target_data_and_fit_are_drawn(grid):
+    for move in grid:
+        if move.settings in FRAMES.values():
+            left, right = panels(four_regimes, move.result, (8.4, 3.4))
+            target, data, network = left.lines
+            assert [line.get_label() for line in left.lines] == ["target", "data", "network"]
+            np.testing.assert_array_equal(data.get_ydata(), wave().y)
+            np.testing.assert_allclose(network.get_ydata(), move.result.f)
+            np.testing.assert_allclose(right.lines[0].get_ydata(), move.result.loss.clamp(FLOOR / 10, CEILING * 10))
+            assert right.get_yscale() == "log" and right.get_xlim() == (0, STEPS)

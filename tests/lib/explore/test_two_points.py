@@ -1,14 +1,14 @@
-"""The first widget of lesson 09 over its whole slider grid, without a browser."""
+"""The mathematics of the first widget of lesson 09 over its whole slider grid."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
-from moves import assert_as_a_fresh_widget, assert_as_a_full_redraw, assert_in_words, assert_quick, panels, strip, visit
+from moves import assert_as_a_fresh_widget, panels
 
 from regimes.explore import two_points
-from regimes.explore.two_points import CHOICES, HIGH, LOW, SHARP, START, STEPS, compute, sentence
+from regimes.explore.two_points import HIGH, LOW, SHARP, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import sharpness
 from regimes.networks import TwoLayer, fix_signs
@@ -16,11 +16,6 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import two_points as data
 from regimes.theory import large_steps as theory
 from regimes.training import train
-
-
-@pytest.fixture(scope="module")
-def grid():
-    return visit(two_points.explorer())
 
 
 def axes(walk):
@@ -68,7 +63,6 @@ def test_nothing_rises_below_the_first_step_that_does(grid):
 def test_the_readout_has_the_numbers(grid):
     for move in grid:
         walk = move.result
-        assert move.told == sentence(walk) and "nan" not in move.told and "None" not in move.told
         if len(walk.rises):
             assert f"rises {len(walk.rises)} times, for the last time at step {walk.rises[-1]}<" in move.told, move.settings
             flagged = sum(walk.stability[t - 1] > 1 for t in walk.rises)
@@ -103,26 +97,5 @@ def test_a_walk_without_a_rise_has_no_mark_and_all_is_inside_the_axes(grid):
         assert np.abs(move.result.points[:, 1]).max() < right.get_ylim()[1]
 
 
-def test_the_filmstrip():
-    for figure, settings in strip(two_points, size=(9.6, 3.2), columns=1):
-        np.testing.assert_allclose(
-            figure.axes[0].lines[0].get_ydata(), compute(**settings).loss[1:].clip(LOW / 10, HIGH), rtol=1e-12
-        )
-
-
-def test_pictures_and_words():
-    widget = two_points.explorer()
-    widget.png()
-    widget.sliders["eta"].value = 512
-    assert_as_a_full_redraw(widget)
+def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():
     assert_as_a_fresh_widget(two_points, gamma=0.1, eta=8)
-    assert_in_words(CHOICES)
-    assert set(START) == set(CHOICES)
-
-
-def test_every_move_shows_something_else(grid):
-    assert len({move.png for move in grid}) == len(grid) == 88
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(two_points, grid, median=0.15, worst=0.3)

@@ -1,25 +1,26 @@
-"""The third widget of lesson 04 over its whole slider grid, without a browser."""
+"""The mathematics of the third widget of lesson 04 over its whole slider grid."""
 
 import numpy as np
 import pytest
 import torch
-from moves import assert_as_a_fresh_widget, assert_in_words, assert_quick, panels, strip, visit
+from moves import assert_as_a_fresh_widget, panels
 
 from regimes.explore import width_dial
-from regimes.explore.width_dial import CHOICES, DRAWS, FLOW, FRAMES, HIGH, LOW, STEPS, WIDTHS, compute, sentence
+from regimes.explore.width_dial import CHOICES, DRAWS, FLOW, HIGH, LOW, STEPS, WIDTHS, compute
 from regimes.theory.min_norm import conditional_law, exponent, random_init_bound, smallest_width
 
 FULL = "Gauss-Newton, η = 1"
 
 
 @pytest.fixture(scope="module")
-def grid():
-    return visit(width_dial.explorer())
-
-
-@pytest.fixture(scope="module")
 def runs(grid):
     return {(move.alpha, move.method): move.result for move in grid if move.width == WIDTHS[0]}
+
+
+def alike(a, b):
+    """At a large start the step of Gauss-Newton makes no difference that is seen."""
+    near = torch.allclose(a.result.drawn, b.result.drawn, rtol=0.02, atol=0)
+    return (a.alpha, a.width) == (b.alpha, b.width) and FLOW not in (a.method, b.method) and near
 
 
 def show(move):
@@ -28,10 +29,6 @@ def show(move):
 
 def axes(found):
     return panels(width_dial, found, (8.8, 4.2))
-
-
-def test_every_position_was_visited(grid):
-    assert len(grid) == np.prod([len(choice.values) for choice in CHOICES.values()]) == 384
 
 
 def test_everything_is_finite_and_in_the_picture(grid):
@@ -105,13 +102,11 @@ def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
         found, k = move.result, WIDTHS.index(move.width)
         drawn = found.drawn[k]
-        assert move.told == sentence(found) and "nan" not in move.told and "inf" not in move.told, show(move)
         assert move.told.startswith(f"α = {move.alpha:g}, {move.method}: the distance goes like m^"), show(move)
         assert f"At m = {move.width:,} it is {drawn.square().mean().sqrt():.2g} (20 draws, {drawn.min():.2g} to " in move.told
         assert f": {found.law[k]:.2g})" in move.told
         assert ("times the law of the flow" in move.told) == (move.method != FLOW)
         assert ("law of one full step" in move.told) == (move.method == FULL)
-    assert len({move.told for move in grid}) == len(grid)
 
 
 def test_what_the_theorem_does_not_cover_is_told(grid):
@@ -157,38 +152,5 @@ def test_a_fitted_slope_is_that_of_a_power_law():
     torch.testing.assert_close(width_dial._slope(torch.stack([3 * m**-0.7, m**0.2])), torch.tensor([-0.7, 0.2]).double())
 
 
-def test_pictures_differ_wherever_the_draws_do(grid):
-    """At a large start the step of Gauss-Newton makes no difference that is seen."""
-    pictures = {}
-    for move in grid:
-        pictures.setdefault(move.png, []).append(move)
-    assert len(pictures) > 0.9 * len(grid)
-    for first, *others in pictures.values():
-        for other in others:
-            assert (first.alpha, first.width) == (other.alpha, other.width) and FLOW not in (first.method, other.method)
-            torch.testing.assert_close(first.result.drawn, other.result.drawn, rtol=0.02, atol=0)
-
-
 def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():
     assert_as_a_fresh_widget(width_dial, alpha=1.0, method=FULL)
-
-
-def test_a_move_is_quick_enough(grid):
-    assert_quick(width_dial, grid, median=0.1, worst=0.6)
-
-
-def test_compute_is_pure():
-    state = torch.get_rng_state()
-    first = compute(0.5, FLOW, 64)
-    width_dial._drawn.cache_clear()
-    assert torch.equal(first.drawn, compute(0.5, FLOW, 64).drawn) and torch.equal(torch.get_rng_state(), state)
-
-
-def test_sliders_have_distinct_visible_labels_and_values_in_words():
-    assert_in_words(CHOICES)
-
-
-def test_the_filmstrip_shows_slider_positions():
-    assert len(FRAMES) == 3
-    for part, settings in strip(width_dial, size=(8, 3.3), columns=1):
-        np.testing.assert_array_equal(part.axes[0].lines[4].get_ydata(), compute(**settings).flow)

@@ -2,8 +2,20 @@
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
+
+# The same examples in every run, few of them, and no clock: a slow machine is not a failure.
+settings.register_profile(
+    "course",
+    derandomize=True,
+    deadline=None,
+    max_examples=25,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("course")
 
 
 def pytest_configure(config):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from test_figures import is_black, labels
+from test_figures_lessons import shows
 
 from regimes.figures import lesson03
 from regimes.theory.online_sgd import Path
@@ -76,32 +78,7 @@ FIGURES = {f.__name__: f for f in (learning, specialisation, plateaus, trend, co
 
 
 def black(line):
-    return to_hex(line.get_color()) == "#000000" and len(line.get_xdata()) > 0
-
-
-def labels(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
-
-
-def shows(line, x, y):
-    np.testing.assert_allclose(line.get_xdata(), x, rtol=1e-6)
-    np.testing.assert_allclose(line.get_ydata(), y, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_panel_has_names_and_everything_drawn_is_finite(name):
-    figure, says = FIGURES[name]()
-    assert len(says.split()) > 15 and "nan" not in says and "tensor" not in says
-    for ax in figure.axes:
-        assert ax.get_ylabel() or ax.get_xlabel()
-        for line in ax.lines:
-            assert np.isfinite(np.asarray(line.get_ydata(), dtype=float)).all()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_predictions_are_dashed_and_black(name):
-    lines = [line for ax in FIGURES[name]()[0].axes for line in ax.lines if black(line)]
-    assert lines and all(line.get_linestyle() in ("--", ":") for line in lines)
+    return is_black(line) and len(line.get_xdata()) > 0
 
 
 def test_learning_draws_each_run_on_its_ode():

@@ -1,15 +1,11 @@
 """Figures of lessons 02, 04 and 05: what is on the axes, and that each sentence has the numbers of its data."""
 
 import re
-import sys
 from functools import cache
 
-import matplotlib as mpl
 import numpy as np
-import pytest
 import torch
-from matplotlib.colors import to_hex
-from test_figures import is_measured, is_predicted, labels, trace
+from test_figures import is_level, is_marks, is_measured, is_predicted, labels, trace
 
 from regimes.figures import lesson02, lesson04, lesson05
 from regimes.sweep import Sweep
@@ -29,20 +25,6 @@ def runs(*medians):
     return table(*medians)[..., None] * SEEDS
 
 
-def is_level(line):
-    """A constant to compare with: dotted or dash-dotted, coloured, without markers."""
-    return line.get_linestyle() in (":", "-.") and line.get_marker() in ("None", "") and not is_black(line)
-
-
-def is_bound(line):
-    """A prediction of single numbers: black marks."""
-    return is_black(line) and line.get_linestyle() == "None" and line.get_marker() != "None"
-
-
-def is_black(line):
-    return to_hex(line.get_color()) == "#000000"
-
-
 def drawn(ax, kind):
     return [line for line in ax.lines if kind(line)]
 
@@ -54,6 +36,10 @@ def shows(line, x, y):
 
 def legends(figure):
     return [labels(ax) for ax in figure.axes if ax.get_legend()]
+
+
+def named(*makers):
+    return {maker.__name__: maker for maker in makers}
 
 
 # Lesson 02.
@@ -196,64 +182,9 @@ def limits():
     return lesson05.limits(sweeps(NOISES), sweeps(GAINS))
 
 
-OF_02, OF_04 = (width, race, bound, envelope, threshold, peaks), (rates, drift, widths)
-OF_05 = (starts, floors, hidden, shrinkage, steps, limits)
-FIGURES = {f.__name__: f for f in OF_02 + OF_04 + OF_05}
-WITHOUT_THEORY = {"starts", "floors", "limits"}
-
-
-def test_every_figure_of_the_lessons_is_here():
-    for lesson, here, others in ((lesson02, OF_02, set()), (lesson04, OF_04, {"slowest", "table"}), (lesson05, OF_05, set())):
-        assert {f.__name__ for f in here} == set(lesson.__all__) - others
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_with_labels_and_a_sentence_with_a_number(name):
-    figure, says = FIGURES[name]()
-    assert isinstance(figure, mpl.figure.Figure)
-    assert re.search(r"\d", says) and says.rstrip(")").endswith(".") and "tensor" not in says
-    assert not re.search(r"\b(nan|inf)\b", says)
-    for ax in figure.axes:
-        assert ax.get_xlabel() or not ax.get_subplotspec().is_last_row()
-        assert ax.get_ylabel() or not ax.get_subplotspec().is_first_col()
-    assert legends(figure) and min(map(len, legends(figure))) >= 2
-    figure.canvas.draw()  # what cannot be drawn fails here, not in the lesson
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_nothing_is_drawn_that_cannot_be_seen(name):
-    for ax in FIGURES[name]()[0].axes:
-        for line in ax.lines:
-            x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-            assert len(x) and np.isfinite(x).all() and np.isfinite(y).all()
-            assert ax.get_yscale() == "linear" or (y > 0).all()
-        assert all(np.isfinite(path.vertices).all() for band in ax.collections for path in band.get_paths())
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_line_is_a_measurement_or_a_prediction_or_a_level(name):
-    lines = [line for ax in FIGURES[name]()[0].axes for line in ax.lines]
-    kinds = [[kind(line) for kind in (is_measured, is_predicted, is_level, is_bound)] for line in lines]
-    assert all(sum(kind) == 1 for kind in kinds)
-    measured, predicted, _, bounds = map(any, zip(*kinds, strict=True))
-    assert measured and (predicted or bounds) == (name not in WITHOUT_THEORY) and bounds == (name == "rates")
-    assert not any("predicted" in str(line.get_label()) for line in lines if is_measured(line))
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_the_series_of_a_panel_differ_in_colour_and_in_marker(name):
-    for ax in FIGURES[name]()[0].axes:
-        looks = {line.get_label(): (line.get_color(), line.get_marker()) for line in drawn(ax, is_measured)}
-        colours, markers = zip(*looks.values(), strict=True)
-        assert len(set(colours)) == len(set(markers)) == len(looks)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_pyplot_keeps_nothing(name):
-    assert FIGURES[name]()[0].canvas.manager is None
-    assert "matplotlib.pyplot" not in sys.modules or sys.modules["matplotlib.pyplot"].get_fignums() == []
-
-
+OF_02 = named(width, race, bound, envelope, threshold, peaks)
+OF_04 = named(rates, drift, widths)
+OF_05 = named(starts, floors, hidden, shrinkage, steps, limits)
 SAYS = {
     width: ["m = 16 to 64", "mean, from 0.5 to 0.2,", "the whole, from 0.3 to 0.02 (", "of 3 clouds"],
     race: [
@@ -308,16 +239,6 @@ SAYS = {
         "7e+02 at noise 0, 0.6 at noise 0.1, 0.15 at noise 0.3; without noise 5e+03 at m = 25, 1.8e+03 at m = 50.",
     ],
 }
-
-
-@pytest.mark.parametrize("figure", SAYS, ids=lambda f: f.__name__)
-def test_the_sentence_has_the_numbers_of_the_data(figure):
-    says = figure()[1]
-    assert [words for words in SAYS[figure] if words not in says] == []
-
-
-def test_every_sentence_is_compared():
-    assert SAYS.keys() == set(FIGURES.values())
 
 
 def test_width_predicts_two_slopes_at_the_level_of_the_data():
@@ -388,7 +309,7 @@ def test_slowest_is_the_smallest_rate_above_the_rounding_floor():
 def test_rates_stand_beside_their_bounds_and_a_bound_of_zero_is_seen():
     (ax,) = rates()[0].axes
     shows(*drawn(ax, is_measured), np.arange(8), RATE)
-    imbalance, margin = drawn(ax, is_bound)
+    imbalance, margin = drawn(ax, is_marks)
     shows(margin, np.arange(8), MARGIN)
     shows(imbalance, np.arange(8), [*MARGIN[:7], 0.3])
     assert ax.get_ylim()[0] < 0.3 and RATE.max() < ax.get_ylim()[1]

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from cases import CASES, NAMES, WIDE, D, M, N, convolution, frozen, linear, normal, perceptron, relative, runs_of, two_layer
+from cases import CASES, NAMES, WIDE, D, M, N, convolution, frozen, linear, normal, perceptron, relative, two_layer
 from torch import nn
 
 from regimes import reference
 from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, is_feed_forward, jacobian
-from regimes.networks import SCALINGS, TwoLayer, TwoLayerLinear
+from regimes.networks import TwoLayer, TwoLayerLinear
 
 X = normal(N, D, seed=1)
 
@@ -43,42 +43,6 @@ def test_operator_leaves_the_network_and_the_data_alone(name):
     assert torch.equal(x, x_before)
     assert all(torch.equal(p, b) and p.grad is None for p, b in zip(net.parameters(), before, strict=True))
     assert not any(m._forward_hooks for m in net.modules())
-
-
-@pytest.mark.parametrize("own_inputs", [False, True])
-@pytest.mark.parametrize("scaling", SCALINGS)
-def test_a_stack_of_runs(scaling, own_inputs):
-    stack = two_layer(runs=(2, 3), seed=torch.arange(6).reshape(2, 3), scaling=scaling)
-    x = normal(2, 3, N, D, seed=6) if own_inputs else X
-    J, u = jacobian(stack, x), normal(2, 3, N, seed=7)
-    pull, push = J.vjp(u), J.jvp(J.vjp(u))
-    assert J.gram().shape == (2, 3, N, N) and J.dense().shape == (2, 3, N, M * (D + 2))
-    for i, net in enumerate(runs_of(stack)):
-        run = divmod(i, 3)
-        wanted = reference.dense_jacobian(net, x[run] if own_inputs else x)
-        assert relative(J.dense()[run], wanted) < 1e-12
-        assert relative(J.gram()[run], wanted @ wanted.T) < 1e-12
-        assert relative(J.flatten(pull)[run], wanted.T @ u[run]) < 1e-12
-        assert relative(push[run], wanted @ (wanted.T @ u[run])) < 1e-12
-
-
-@pytest.mark.parametrize("names", ["", "U", "V"])
-@pytest.mark.parametrize("own_inputs", [False, True])
-@pytest.mark.parametrize("q", [1, 3])
-def test_a_stack_of_linear_runs(q, own_inputs, names):
-    stack = frozen(linear(q, runs=(2, 3), seed=torch.arange(6).reshape(2, 3)), *names)
-    x = normal(*[2, 3] * own_inputs, N, WIDE, seed=6)
-    J, u = jacobian(stack, x), normal(2, 3, N * q, seed=7)
-    K, dense, pull, push = J.gram(), J.dense(), J.vjp(u), J.jvp(J.vjp(u))
-    assert J.shape == (2, 3, N, q) and J.outputs.shape == (2, 3, N * q) and J.samples == N
-    for i, net in enumerate(runs_of(stack)):
-        run = divmod(i, 3)
-        alone = jacobian(net, x[run] if own_inputs else x, "autograd")
-        assert relative(J.outputs[run], alone.outputs) < 1e-13
-        assert relative(dense[run], alone.dense()) < 1e-12
-        assert relative(K[run], alone.gram()) < 1e-12
-        assert all(relative(a[run], b) < 1e-12 for a, b in zip(pull, alone.vjp(u[run]), strict=True))
-        assert relative(push[run], alone.jvp(alone.vjp(u[run]))) < 1e-12
 
 
 def test_linear_runs_may_share_a_step_or_a_residual():

@@ -107,7 +107,7 @@ def plateaus(
     mean: Tensor,
     total: Tensor,
     noise: float,
-):
+) -> tuple[Figure, str]:
     """Risk that label noise leaves: against the step (left), and against the width at a fixed learning rate (right).
 
     Args:

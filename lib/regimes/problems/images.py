@@ -1,7 +1,6 @@
 """Handwritten digits, which come with scikit-learn."""
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from regimes.problems.problem import Problem
@@ -17,6 +16,8 @@ def load_images() -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if the file is not the one the course was written for.
     """
+    from sklearn.datasets import load_digits  # a quarter of the time that importing the course takes; few lessons need it
+
     images, target = load_digits(return_X_y=True)
     if (images.sum(), target.sum()) != SUMS:
         raise RuntimeError(f"scikit-learn's digits have changed: their sums are not {SUMS} any more. Install another version")

@@ -22,11 +22,6 @@ def direction(J, r, damping):
     return J.T @ solve(J, r, damping)
 
 
-def centre_in_place(J, r, damping):
-    r -= r.mean()
-    return direction(J, r, damping)
-
-
 def filtered(J, r, damping):
     U, s, Vh = torch.linalg.svd(J, full_matrices=False)
     return Vh.T @ ((U.T @ r) / (s + damping))
@@ -77,10 +72,6 @@ def a_copy(net, x, y):
     return run(0.05, 200)(copy.deepcopy(net), x, y)
 
 
-def forgets_to_return(net, x, y):
-    run(0.05, 200)(net, x, y)
-
-
 def full_step_first(net, x, y):
     run(1.0, 1)(net, x, y)
     return run(0.05, 100)(net, x, y)
@@ -90,54 +81,48 @@ def half_the_data(net, x, y):
     return run(0.05, 200)(net, x[:30], y[:30])
 
 
+# What is wrong, the mistake it is recognised as (None: the general diagnosis), the answer.
 WRONG = {
-    "gn_direction": {
-        "multiplied instead of solved": lambda J, r, e: J.T @ ((J @ J.T + e * torch.eye(len(J), dtype=J.dtype)) @ r),
-        "root of the damping": lambda J, r, e: direction(J, r, math.sqrt(e)),
-        "damping subtracted": lambda J, r, e: direction(J, r, -e),
-        "damping relative to the trace": lambda J, r, e: direction(J, r, e * J.square().sum() / len(J)),
-        "singular values not squared": filtered,
-        "diagonal only": lambda J, r, e: J.T @ (r / (J.square().sum(1) + e)),
-        "a column": lambda J, r, e: direction(J, r[:, None], e),
-        "movement of the outputs": lambda J, r, e: J @ direction(J, r, e),
-        "float32": lambda J, r, e: direction(J, r, e).float(),
-        "residual centred in place": centre_in_place,
-        "a little damping always": lambda J, r, e: direction(J, r, max(e, 1e-3)),
-    },
-    "two_layer_gram": {
-        "one added outside": gram(join=lambda PP, DD, XX, m: (PP + DD * XX + 1) / m),
-        "identity for ones": gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + torch.eye(len(XX)))) / m),
-        "1/m on one term": gram(join=lambda PP, DD, XX, m: PP / m + DD * (XX + 1)),
-        "1/n": gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + 1)) / len(XX)),
-        "1/sqrt(m)": gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + 1)) / math.sqrt(m)),
-        "layers multiplied": gram(join=lambda PP, DD, XX, m: PP * DD * (XX + 1) / m),
-        "diagonal": gram(join=lambda PP, DD, XX, m: ((PP + DD * (XX + 1)) / m).diagonal()),
-        "slope 1 - tanh": gram(slope=lambda Z, P: 1 - P),
-        "slope at z": gram(slope=lambda Z, P: 1 - Z**2),
-        "no bias in z": gram_without_bias,
-    },
-    "steps_to": {
-        "rounded to the nearest": counts(rounding=round),
-        "one more": counts(rounding=lambda k: math.ceil(k) + 1),
-        "only the slowest": lambda t, s, lam, eps: (counts()(t, s, lam, eps)[1],) * 2,
-        "one number": lambda t, s, lam, eps: counts()(t, s, lam, eps)[0],
-        "damping squared": counts(rate=lambda lam, eps: lam / (lam + eps**2)),
-        "rate squared": counts(rate=lambda lam, eps: (lam / (lam + eps)) ** 2),
-        "two kinds of logarithm": counts(rounding=lambda k: math.ceil(k / math.log(10))),
-        "time instead of steps": lambda t, s, lam, eps: tuple(math.ceil(k * s) for k in counts()(t, s, lam, eps)),
-        "np.ceil": counts(rounding=np.ceil),
-        "a tensor": lambda *args: torch.tensor(counts()(*args)),
-    },
-    "find_the_bug": {
-        "another network": another_network,
-        "a copy of the network": a_copy,
-        "nothing returned": forgets_to_return,
-        "a full step first": full_step_first,
-        "half of the data": half_the_data,
-        "gradient descent": lambda net, x, y: train(net, x, y, GradientDescent(net, 0.05), 200),
-        "stopped at 1e-3": lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05), 200, until=1e-3),
-        "near the limit": run(1.9, 100),
-    },
+    "gn_direction": [
+        ("multiplied instead of solved", None, lambda J, r, e: J.T @ ((J @ J.T + e * torch.eye(len(J), dtype=J.dtype)) @ r)),
+        ("root of the damping", None, lambda J, r, e: direction(J, r, math.sqrt(e))),
+        ("damping subtracted", None, lambda J, r, e: direction(J, r, -e)),
+        ("damping relative to the trace", None, lambda J, r, e: direction(J, r, e * J.square().sum() / len(J))),
+        ("singular values not squared", None, filtered),
+        ("diagonal only", None, lambda J, r, e: J.T @ (r / (J.square().sum(1) + e))),
+        ("movement of the outputs", None, lambda J, r, e: J @ direction(J, r, e)),
+        ("a little damping always", None, lambda J, r, e: direction(J, r, max(e, 1e-3))),
+    ],
+    "two_layer_gram": [
+        ("one added outside", None, gram(join=lambda PP, DD, XX, m: (PP + DD * XX + 1) / m)),
+        ("identity for ones", None, gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + torch.eye(len(XX)))) / m)),
+        ("1/m on one term", None, gram(join=lambda PP, DD, XX, m: PP / m + DD * (XX + 1))),
+        ("1/n", None, gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + 1)) / len(XX))),
+        ("1/sqrt(m)", None, gram(join=lambda PP, DD, XX, m: (PP + DD * (XX + 1)) / math.sqrt(m))),
+        ("layers multiplied", None, gram(join=lambda PP, DD, XX, m: PP * DD * (XX + 1) / m)),
+        ("diagonal", None, gram(join=lambda PP, DD, XX, m: ((PP + DD * (XX + 1)) / m).diagonal())),
+        ("slope 1 - tanh", None, gram(slope=lambda Z, P: 1 - P)),
+        ("slope at z", None, gram(slope=lambda Z, P: 1 - Z**2)),
+        ("no bias in z", None, gram_without_bias),
+    ],
+    "steps_to": [
+        ("rounded to the nearest", None, counts(rounding=round)),
+        ("one more", None, counts(rounding=lambda k: math.ceil(k) + 1)),
+        ("only the slowest", None, lambda t, s, lam, eps: (counts()(t, s, lam, eps)[1],) * 2),
+        ("damping squared", None, counts(rate=lambda lam, eps: lam / (lam + eps**2))),
+        ("rate squared", None, counts(rate=lambda lam, eps: (lam / (lam + eps)) ** 2)),
+        ("two kinds of logarithm", None, counts(rounding=lambda k: math.ceil(k / math.log(10)))),
+        ("time instead of steps", None, lambda t, s, lam, eps: tuple(math.ceil(k * s) for k in counts()(t, s, lam, eps))),
+    ],
+    "find_the_bug": [
+        ("another network", "another network trained", another_network),
+        ("a copy of the network", "another network trained", a_copy),
+        ("a full step first", "another start", full_step_first),
+        ("half of the data", "another start", half_the_data),
+        ("gradient descent", "small eigenvalues left", lambda net, x, y: train(net, x, y, GradientDescent(net, 0.05), 200)),
+        ("stopped at 1e-3", "stopped early", lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05), 200, until=1e-3)),
+        ("near the limit", "step still large", run(1.9, 100)),
+    ],
 }
 RIGHT = {
     "gn_direction": {
@@ -163,24 +148,6 @@ RIGHT = {
         "until it fits": lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05), 1000, until=1e-8),
     },
 }
-
-
-def table(answers):
-    rows = [(f"01/{key}", name, answer) for key, group in answers.items() for name, answer in group.items()]
-    return pytest.mark.parametrize(("key", "answer"), [pytest.param(k, a, id=f"{k}, {n}") for k, n, a in rows])
-
-
-@table(WRONG)
-def test_an_unlisted_slip_is_rejected(key, answer):
-    result = check(key, answer)
-    assert result.status == "wrong" and len(result.diagnosis) > 20
-    assert "nan" not in result.diagnosis
-
-
-@table(RIGHT)
-def test_an_unlisted_solution_is_accepted(key, answer):
-    result = check(key, answer)
-    assert result.status == "passed", result.diagnosis
 
 
 def test_an_undamped_branch_of_its_own_is_examined_too():

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from answers import assert_accepted, rejected, slips, solutions
 
 from regimes.checks.lesson03 import classify, integrals, plateau, success
 from regimes.checks.lesson03.fluctuations import start
@@ -35,11 +34,6 @@ def i3(C, power=-0.5, sign=-1.0):
     own = 1 + C[:, 0, 0]
     tilted = C + sign * C[:, :, :1] * C[:, :1, :] / own[:, None, None]
     return PI2 * own**power * tilted[:, 1, 2] / (1 + tilted[:, 2, 2]).sqrt()
-
-
-def in_place(C):
-    C.diagonal(dim1=-2, dim2=-1).add_(1)
-    return two()(C)
 
 
 def by_numpy(C):
@@ -149,13 +143,7 @@ WRONG = {
         ("asin forgotten", None, two(I2=lambda C: PI2 * corr(C))),
         ("acos", None, two(I2=lambda C: PI2 * torch.acos(corr(C)))),
         ("atan", None, two(I2=lambda C: PI2 * torch.atan(corr(C)))),
-        ("in place", None, in_place),
         ("sum", None, lambda C: sum(two()(C))),
-        ("stacked", None, lambda C: torch.stack(two()(C))),
-        ("the first only", None, lambda C: tuple(v[:1] for v in two()(C))),
-        ("column", None, lambda C: tuple(v[:, None] for v in two()(C))),
-        ("float32", None, lambda C: tuple(v.float() for v in two()(C))),
-        ("printed", None, lambda C: print(two()(C))),
         ("degrees", None, two(I2=lambda C: torch.rad2deg(torch.asin(corr(C))) * PI2)),
     ],
     "drift": [
@@ -170,19 +158,15 @@ WRONG = {
         ("dM of the students", None, moves(out=lambda A, p: (A[:, :p] + A[:, :p].T, A[:, :p]))),
         ("one column more", None, moves(out=lambda A, p: (A[:, :p] + A[:, :p].T, A[:, p - 1 :]))),
         ("divided by p", None, lambda omega, c, p: tuple(v / p for v in moves()(omega, c, p))),
-        ("in place", None, lambda omega, c, p: moves()(omega.add_(0.1), c, p)),
-        ("float32", None, lambda omega, c, p: tuple(v.float() for v in moves()(omega, c, p))),
     ],
     "classify": [
         ("always", None, lambda kappa, delta: "plateau"),
-        ("capitals", None, lambda *args: label(*args).title()),
         ("numbers", None, lambda kappa, delta: (kappa + delta > 0) - (kappa + delta < 0)),
         ("tolerance of 1e-5", "tolerance too large", classify._label(near=1e-5)),
         ("minus one", "limit of the drift", classify._label(lowest=lambda kappa: -1)),
         ("quarter", None, classify._label(lowest=lambda kappa: -0.25)),
         ("isclose without abs_tol", "equality on the plateau line", with_isclose),
         ("exact, as published", None, lambda k, x: label(k, x) if k + x else "plateau" if k == 0 else "bad learning"),
-        ("printed", None, lambda *args: print(label(*args))),
         (
             "published with a tolerance",
             "published rule",
@@ -200,7 +184,6 @@ WRONG = {
     ],
     "plateau": [
         ("zero", None, lambda gamma, p, noise: 0.0),
-        ("a tuple", None, lambda *args: (height(*args), 1.0)),
         ("a vector", None, lambda *args: torch.full((2,), height(*args))),
         ("squared pole", None, lambda *args: height(*args, shape=lambda a: a / (1 - a) ** 2)),
         ("slope fourth", None, lambda *args: height(*args, a=lambda eta: eta / 3)),
@@ -209,9 +192,6 @@ WRONG = {
         ("minus infinity beyond", "beyond the pole", lambda *args: height(*args, end=-math.inf)),
         ("nan beyond", "beyond the pole", lambda *args: height(*args, end=math.nan)),
         ("text beyond", "beyond the pole", lambda *args: height(*args, end="none")),
-        ("raises at once", None, lambda gamma, p, noise: math.sqrt(-noise)),
-        ("infinite always", None, lambda gamma, p, noise: math.inf),
-        ("nan", None, lambda gamma, p, noise: math.nan),
     ],
     "fluctuations": [
         ("root mean square", None, measure(lambda q, m, _: np.sqrt((np.maximum(q, m).max(0) ** 2).mean()))),
@@ -224,7 +204,6 @@ WRONG = {
         ("half the step in the ODE", None, measure(largest, eta=0.25)),
         ("noise alone", None, measure(largest, keep="noise")),
         ("one step late", None, measure(largest, round_=lambda k: round(k) + 1)),
-        ("E only", None, lambda *args: measure(largest)(*args)[0]),
         ("one d", None, lambda *args: (measure(largest)(*args)[0][0], -0.5)),
         ("E per run", None, lambda *args: (np.ones((3, 4)), -0.5)),
         ("exact numbers", None, lambda *args: ([0.3, 0.2, 0.15], -0.5)),
@@ -239,11 +218,9 @@ WRONG = {
         ("p and p + 2", None, shares(widths=lambda k: (k, k + 2))),
         ("one more twice", "a width missing", shares(widths=lambda k: (k + 1, k + 1))),
         ("first record", "level out of reach", shares(found=lambda r: (r[0] < 1e-6).double().mean().item())),
-        ("three numbers", None, lambda f, k, s: (*shares()(f, k, s), 0.3)),
         ("a percent sign", None, lambda f, k, s: tuple(f"{r:.0%}" for r in shares()(f, k, s))),
         ("typed in", "a width missing", lambda f, k, s: (0.667, 1.0)),
         ("zero time", None, shares(0.0)),
-        ("nothing", None, lambda f, k, s: None),
     ],
 }
 RIGHT = {
@@ -275,17 +252,6 @@ RIGHT = {
         "both": still_falling,
     },
 }
-
-
-@pytest.mark.parametrize(("key", "mistake", "answer"), slips("03", WRONG))
-def test_an_unlisted_slip_is_rejected(key, mistake, answer):
-    result = rejected(key, answer, "nan;")
-    assert result.mistake == mistake, result
-
-
-@pytest.mark.parametrize(("key", "answer"), solutions("03", RIGHT))
-def test_an_unlisted_solution_is_accepted(key, answer):
-    assert_accepted(key, answer)
 
 
 def test_recorded_flows_are_those_that_run():

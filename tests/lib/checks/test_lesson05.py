@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from answers import assert_accepted, rejected, slips, solutions
 
 from regimes.checks import check
 from regimes.checks.lesson05 import explode
@@ -29,11 +28,6 @@ def last_layer(keep=lambda s, c: s**2 > c * s.max() ** 2, inverse=lambda s: 1 / 
 
 def centred(Phi, y, c):
     return last_layer()(Phi - Phi.mean(0), y, c)
-
-
-def in_place(Phi, y, c):
-    Phi /= Phi.shape[1]
-    return torch.linalg.pinv(Phi, rtol=c**0.5) @ y
 
 
 def by_features(Phi, y, c):
@@ -113,17 +107,14 @@ WRONG = {
     "refit_last_layer": [
         ("eigenvalues not inverted", None, last_layer(inverse=lambda s: s)),
         ("divided by eigenvalues", None, last_layer(inverse=lambda s: 1 / s**2)),
-        ("cut-off of the mean", None, last_layer(keep=lambda s, c: s**2 > c * (s**2).mean())),
+        ("cut-off of the mean", "cut-off on singular values", last_layer(keep=lambda s, c: s**2 > c * (s**2).mean())),
         ("cut-off of the sum", None, last_layer(keep=lambda s, c: s**2 > c * (s**2).sum())),
-        ("absolute cut-off on singular values", None, last_layer(keep=lambda s, c: s > c)),
+        ("absolute cut-off on singular values", "absolute cut-off", last_layer(keep=lambda s, c: s > c)),
         ("small ones kept", None, last_layer(keep=lambda s, c: s**2 <= c * s.max() ** 2)),
         ("small ones lifted", None, lambda Phi, y, c: spectral(Phi, y, lambda s: 1 / s.clamp(min=c**0.5 * s.max()))),
         ("features centred", None, centred),
         ("labels centred", None, lambda Phi, y, c: last_layer()(Phi, y - y.mean(), c)),
-        ("features changed in place", None, in_place),
-        ("a column", None, lambda Phi, y, c: last_layer()(Phi, y, c)[:, None]),
-        ("float32", None, lambda Phi, y, c: last_layer()(Phi, y, c).float()),
-        ("a fixed cut-off", None, lambda Phi, y, c: last_layer()(Phi, y, 1e-6)),
+        ("a fixed cut-off", "cut-off squared", lambda Phi, y, c: last_layer()(Phi, y, 1e-6)),
         ("normal equations", None, lambda Phi, y, c: Phi.shape[1] * torch.linalg.solve(Phi.T @ Phi, Phi.T @ y)),
         ("solve with the Gram matrix", None, lambda Phi, y, c: Phi.T @ torch.linalg.solve(Phi @ Phi.T / Phi.shape[1], y)),
         (
@@ -143,12 +134,10 @@ WRONG = {
         ("gain above 1", None, label(hidden=lambda G, F: G > 10 and F > 1, visible=lambda G, F: F > 1)),
         ("gain above gap", None, label(hidden=lambda G, F: F > G)),
         ("the product", None, label(hidden=lambda G, F: G * F > 30)),
-        ("visible first", None, lambda *losses: label(hidden=lambda G, F: False)(*losses)),
-        ("capitals", None, lambda *losses: label()(*losses).title()),
+        ("visible first", "gap to random features", lambda *losses: label(hidden=lambda G, F: False)(*losses)),
         ("gap and gain", None, lambda test, refit, rf: (test / refit, rf / refit)),
         ("refit and rf exchanged", None, lambda test, refit, rf: label()(test, rf, refit)),
         ("always hidden", None, lambda *losses: "hidden learning"),
-        ("printed", None, lambda *losses: print(label()(*losses))),
     ],
     "rescale": [
         ("a constant", None, divided(lambda k, eta: 0.5)),
@@ -159,12 +148,11 @@ WRONG = {
         ("negative", None, divided(lambda k, eta: -share(k, eta))),
         ("shallow copy", "in place", shallow),
         ("the outputs", "no network", lambda net, k, eta: lambda x: net(x) / share(k, eta)),
-        ("nothing returned", "no network", lambda net, k, eta: None),
-        ("fresh hidden weights", None, divided(share, make=another_network)),
-        ("biases moved too", None, divided(share, lambda new: new.W[:, -1].add_(0.1))),
-        ("hidden weights nudged", None, divided(share, lambda new: new.W.add_(1e-6))),
+        ("fresh hidden weights", "all parameters", divided(share, make=another_network)),
+        ("biases moved too", "all parameters", divided(share, lambda new: new.W[:, -1].add_(0.1))),
+        ("hidden weights nudged", "all parameters", divided(share, lambda new: new.W.add_(1e-6))),
         ("a tensor for a parameter", None, plain_tensor),
-        ("twice as wide", None, twice_as_wide),
+        ("twice as wide", "all parameters", twice_as_wide),
         ("itself", "nothing done", lambda net, k, eta: net),
         ("a little off", None, divided(lambda k, eta: share(k, eta) * (1 + 1e-6))),
     ],
@@ -174,7 +162,6 @@ WRONG = {
         ("texts", None, settings("0.05", "1", "1e-4")),
         ("another name", None, lambda: {"std": 0.05, "step": 1.0, "damping": 1e-4}),
         ("one more", None, lambda: {**settings(0.05, 1.0, 1e-4)(), "seed": 3}),
-        ("nothing", None, lambda: None),
         ("not a number", "out of range", settings(math.nan, 1.0, 1e-4)),
         ("no spread", "out of range", settings(0.0, 1.0, 1e-4)),
         ("a step back", "out of range", settings(0.05, -1.0, 1e-4)),
@@ -190,7 +177,7 @@ WRONG = {
         ("hardly any damping", "diverged for good", settings(0.05, 1.0, 1e-10)),
         ("slow, hardly damped", "not converged", settings(0.05, 0.1, 1e-6)),
         ("undamped, smaller steps", "undamped on a singular kernel", settings(0.1, 0.1, 0.0)),
-        ("a huge start", None, settings(1e200, 1.0, 1e-4)),
+        ("a huge start", "damping below the precision", settings(1e200, 1.0, 1e-4)),
     ],
 }
 RIGHT = {
@@ -216,17 +203,6 @@ RIGHT = {
         "a smaller start": settings(0.01, 1.0, 1e-5),
     },
 }
-
-
-@pytest.mark.parametrize(("key", "mistake", "answer"), slips("05", WRONG))
-def test_an_unlisted_slip_is_rejected(key, mistake, answer):
-    result = rejected(key, answer)
-    assert mistake is None or result.mistake == mistake, result
-
-
-@pytest.mark.parametrize(("key", "answer"), solutions("05", RIGHT))
-def test_an_unlisted_solution_is_accepted(key, answer):
-    assert_accepted(key, answer)
 
 
 def test_the_librarys_refit_is_the_exercises():

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from answers import assert_accepted, rejected, slips, solutions
 from scipy.integrate import solve_ivp
 
 from regimes.checks import check
@@ -72,11 +71,6 @@ def by_small_steps(K, K_new, r0, f_new, t):
     return f
 
 
-def in_place(K, K_new, r0, f_new, t):
-    f_new -= K_new @ torch.linalg.solve(K, r0 - torch.linalg.matrix_exp(-K * t / len(r0)) @ r0)
-    return f_new
-
-
 def loss(value):
     return lambda net, start, x, y, alpha: value(net(x), start(x), y, alpha)
 
@@ -108,8 +102,6 @@ WRONG = {
         ("clamped to half a turn", None, limit(angle=lambda cos: torch.arccos(cos.clamp(0, 1)))),
         ("arcsin", None, limit(angle=lambda cos: torch.arcsin(cos.clamp(-1, 1)))),
         ("degrees", None, limit(angle=lambda cos: torch.rad2deg(torch.arccos(cos.clamp(-1, 1))))),
-        ("transposed", None, limit(change=lambda K, X, Z: K.T)),
-        ("float32", None, limit(change=lambda K, X, Z: K.float())),
         ("normalised by d", None, limit(change=lambda K, X, Z: K / X.shape[1])),
         ("minus", None, limit(output=lambda t: t.sin() - (math.pi - t) * t.cos())),
         ("theta in the features", None, limit(output=lambda t: t.sin() + t * t.cos())),
@@ -117,8 +109,6 @@ WRONG = {
         ("erf", None, lazy.erf_kernel),
         ("sampled", None, by_sampling),
         ("lengths squared", None, limit(change=lambda K, X, Z: K * torch.outer(X.norm(dim=1), Z.norm(dim=1)))),
-        ("a list", None, limit(change=lambda K, X, Z: K.tolist())),
-        ("nothing", None, limit(change=lambda K, X, Z: None)),
     ],
     "predict": [
         ("the residual's end", None, lambda K, K_new, r0, f_new, t: torch.linalg.matrix_exp(-K * t / len(r0)) @ r0),
@@ -129,12 +119,9 @@ WRONG = {
         ("kernel twice", None, predicted(lambda lam, s: learned(lam, s) * lam**2)),
         ("inverse squared", None, predicted(lambda lam, s: learned(lam, s) / lam)),
         ("labels for residuals", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new, r0 + 1, f_new, t)),
-        ("in place", None, in_place),
-        ("a column", None, lambda *args: predicted(learned)(*args)[:, None]),
         ("half the time", None, predicted(learned, n=lambda r0: 2 * len(r0))),
         ("transposed", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new.T, r0, f_new, t)),
         ("the start alone", None, lambda K, K_new, r0, f_new, t: f_new.clone()),
-        ("the end in float32", None, lambda *args: predicted(learned)(*args).float()),
     ],
     "scaled_loss": [
         ("plain", None, loss(lambda f, f0, y, alpha: (f - y).square().mean() / 2)),
@@ -146,9 +133,7 @@ WRONG = {
         ("added", None, loss(lambda f, f0, y, alpha: dial(f, -f0, y, alpha))),
         ("plus labels", None, loss(lambda f, f0, y, alpha: dial(f, f0, -y, alpha))),
         ("not averaged", "no tensor", loss(lambda f, f0, y, alpha: (alpha * (f - f0) - y).square() / 2 / alpha**2)),
-        ("nothing", "no tensor", loss(lambda f, f0, y, alpha: None)),
         ("a number", "no tensor", loss(lambda f, f0, y, alpha: float(dial(f, f0, y, alpha).detach()))),
-        ("in float32", None, loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha).float())),
         ("the network detached", "detached", loss(lambda f, f0, y, alpha: dial(f.detach(), f0, y, alpha))),
         ("half the gradient", None, loss(lambda f, f0, y, alpha: (dial(f, f0, y, alpha) + dial(f, f0, y, alpha).detach()) / 2)),
         ("the weights scaled", "changes a network", scales_weights),
@@ -176,17 +161,6 @@ RIGHT = {
         "one axis": loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha)[None]),
     },
 }
-
-
-@pytest.mark.parametrize(("key", "mistake", "answer"), slips("06", WRONG))
-def test_an_unlisted_slip_is_rejected(key, mistake, answer):
-    result = rejected(key, answer)
-    assert mistake is None or result.mistake == mistake, result
-
-
-@pytest.mark.parametrize(("key", "answer"), solutions("06", RIGHT))
-def test_an_unlisted_solution_is_accepted(key, answer):
-    assert_accepted(key, answer)
 
 
 def test_some_cosine_is_above_one_by_rounding_however_it_is_computed():

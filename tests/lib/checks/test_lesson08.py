@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-import pytest
 import torch
 from torch.nn import functional as F
 
@@ -45,10 +44,6 @@ def test_the_softplus_of_torch_is_good_enough():
 
 def test_other_slips_with_the_loss():
     assert "Value number 2" in wrong(LOSS, lambda q: (-F.logsigmoid(q), -2 * torch.sigmoid(-q)))
-    assert "torch.float32" in wrong(LOSS, lambda q: (-F.logsigmoid(q).float(), -torch.sigmoid(-q)))
-    assert "in place" in wrong(
-        LOSS, lambda q: (-F.logsigmoid(q.neg_().neg_().mul_(1.5).div_(1.5).add_(0.1)), -torch.sigmoid(-q))
-    )
     wrong(LOSS, lambda q: (torch.log(1 + torch.exp(-q)), -(1 - torch.sigmoid(q))))
 
 
@@ -81,7 +76,6 @@ def test_other_slips_with_eigenvalues():
     wrong(CURVATURE, lambda hvp, dim: 0.5 * shifted(hvp, dim))
     assert "-3" in wrong(CURVATURE, lambda hvp, dim: min(shifted(hvp, dim), -3.0))
     wrong(CURVATURE, lambda hvp, dim: None, "no number")
-    assert "TypeError" in wrong(CURVATURE, lambda hvp, dim: hvp())
 
 
 def test_the_network_is_one_on_which_sixty_products_suffice_and_five_do_not():
@@ -120,7 +114,6 @@ def test_other_slips_with_the_step():
             q * (1 + (eta * p * (p * p - 1)) ** 2) - 4 * eta * p**2 * (p * p - 1),
         ),
     )
-    assert "returned nothing" in wrong(CLOSED, lambda p, q, eta: None)
 
 
 # The step of SGD.
@@ -144,12 +137,3 @@ def test_other_slips_with_the_step_of_sgd():
     assert "the largest stable step is" in wrong(STEP, lambda net, x, y: 0.1)
     wrong(STEP, lambda net, x, y: 4 * time_scale(net) / sharpness(net, x, y))
     assert "step" in wrong(STEP, lambda net, x, y: sharpness(net, x, y), "the sharpness itself")
-    assert "TypeError" in wrong(STEP, lambda net, x: 1.0)
-
-
-@pytest.mark.parametrize("key", [LOSS, CURVATURE, CLOSED, STEP])
-def test_not_attempted(key):
-    def stub(*args):
-        raise NotImplementedError
-
-    assert check(key, stub).status == "not attempted"

@@ -1,7 +1,7 @@
 """The tests of the course, stage by stage: `python3 course.py test [STAGE ...]`.
 
 Every stage runs, also when another failed; the table at the end says what to look at. On two processors or more two stages run
-at once, the longest first, each with one thread, and what they say is shown when they end; the browser stage runs alone.
+at once, the longest first, each with one thread, and what they say is shown when they end.
 """
 
 import argparse
@@ -29,20 +29,23 @@ MISTAKES = ("tests/course/test_mistakes.py", "tests/course/test_generic_slips.py
 BUDGETS, CLAIMS = "tests/course/test_budgets.py", "tests/course/test_claims.py"
 
 WIDGETS = "tests/lib/explore"  # they visit every position of the sliders
+DOOR = "tests/browser/door"  # the commands of the README, in a clone with an environment of its own
 
 # Every word list is run as `python -m ...` from the root. The longest stages stand first, so that two lanes end together.
 STAGES = {
     "notebooks": [[*PYTEST, *NBVAL, "lessons", "exercises", "solutions"]],
     "claims": [[*PYTEST, CLAIMS]],
+    "door": [[*PYTEST, DOOR]],
     "unit": [[*PYTEST, "-m", "not browser and not long", "tests/lib", "tests/notebooks", f"--ignore={WIDGETS}"]],
+    "browser": [[*PYTEST, "tests/browser", f"--ignore={DOOR}"]],
     "widgets": [[*PYTEST, WIDGETS]],
     "mistakes": [[*PYTEST, *MISTAKES]],
     "course": [[*PYTEST, "tests/course", *(f"--ignore={path}" for path in (*MISTAKES, BUDGETS, CLAIMS))]],
     "budgets": [[*PYTEST, BUDGETS]],
     "stale": [["tools.notebooks", "check"]],
     "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE]],
-    "browser": [[*PYTEST, "tests/browser"]],
 }
+BROWSERS = ("door", "browser")
 NO_CHROMIUM = """SKIPPED: there is no Chromium on this machine, so NOTHING was tested in a browser.
 Install Chromium or Chrome (Debian, Ubuntu: sudo apt install chromium), or name its program in the variable CHROMIUM."""
 
@@ -58,10 +61,10 @@ def run(commands: list[list[str]], output=None) -> bool:
 def run_stage(name: str, chromium: str | None, ci: bool, quiet: bool) -> tuple[str, str, float]:
     """Run one stage and return (stage, verdict, seconds); `quiet` shows what it says at its end, in one piece.
 
-    The browser stage without a Chromium is "SKIPPED", or "FAILED" where `ci` says that nobody would notice.
+    A stage with a browser is "SKIPPED" without a Chromium, or "FAILED" where `ci` says that nobody would notice.
     """
     begin, title = time.monotonic(), f"\n==== {name} ".ljust(100, "=")
-    if name == "browser" and not chromium:
+    if name in BROWSERS and not chromium:
         print(f"{title}\n{NO_CHROMIUM}", flush=True)
         return name, "FAILED" if ci else "SKIPPED", 0.0
     if quiet:
@@ -76,14 +79,12 @@ def run_stage(name: str, chromium: str | None, ci: bool, quiet: bool) -> tuple[s
 
 
 def run_stages(names: list[str], chromium: str | None, ci: bool, lanes: int) -> list[tuple[str, str, float]]:
-    """Run the stages named, `lanes` at a time, the browser stage alone after the others; a row for each, in their order."""
-    together = [name for name in names if name != "browser"]
-    quiet = lanes > 1 and len(together) > 1
+    """Run the stages named, `lanes` at a time; a row for each, in their order."""
+    quiet = lanes > 1 and len(names) > 1
     if quiet:
-        print(f"{lanes} stages at a time: {', '.join(together)}", flush=True)
+        print(f"{lanes} stages at a time: {', '.join(names)}", flush=True)
     with ThreadPoolExecutor(lanes) as lane:
-        rows = list(lane.map(lambda name: run_stage(name, chromium, ci, quiet), together))
-    return rows + [run_stage(name, chromium, ci, False) for name in names if name == "browser"]
+        return list(lane.map(lambda name: run_stage(name, chromium, ci, quiet), names))
 
 
 def table(rows: list[tuple[str, str, float]], total: float) -> str:

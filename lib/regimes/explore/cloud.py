@@ -31,7 +31,8 @@ def cloud(ax: Axes) -> tuple[list[Artist], Callable]:
     ax.yaxis.set_label_coords(-0.07, 0.95)  # above the ticks, whatever they say
     (before,) = ax.plot([], [], "o", color=GREY, alpha=0.5, markersize=2, label="start")
     (rays,) = ax.plot([], [], "--", color="black", linewidth=1, label="teacher")
-    dots = [ax.scatter([], [], label=label, color=c, marker=k, alpha=0.7, linewidths=0) for _, label, c, k in SIGNS]
+    look = {"alpha": 0.7, "linewidths": 0, "zorder": 2}  # the height of lines: drawn whole, they cover as in a widget's move
+    dots = [ax.scatter([], [], label=label, color=c, marker=k, **look) for _, label, c, k in SIGNS]
     ends = [ax.plot([], [], k, color=c, markeredgecolor="black", markersize=8)[0] for *_, c, k in SIGNS]
     ax.legend(**BELOW, ncols=2)
 

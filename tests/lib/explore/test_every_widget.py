@@ -65,13 +65,16 @@ def test_what_is_drawn_is_finite(module):
 
 
 def test_the_picture_after_moves_is_what_a_full_redraw_gives(module):
-    """Axes whose numbers change with the sliders must be redrawn too."""
-    for move in (drawn(module)[-1], min(drawn(module)[1:], key=lambda m: len(m.told))):
+    """Axes whose numbers change with the sliders must be redrawn too: each slider is moved to its one end, or its other."""
+    ends = [
+        {key: c.values[i if c.values[i] != c.start else j] for key, c in module.CHOICES.items()} for i, j in ((0, -1), (-1, 0))
+    ]
+    for settings in (*ends, drawn(module)[-1].settings):
         widget = module.explorer()
         widget.png()
-        for key, value in move.settings.items():
+        for key, value in settings.items():
             widget.sliders[key].value = value
-        assert widget.sentence == move.told
+        assert widget.settings() == settings and widget.sentence == module.sentence(module.compute(**settings))
         assert_as_a_full_redraw(widget)
 
 

@@ -26,7 +26,7 @@ _drawn = anywhere(flow, _pick, 20)
 _harsh = {"std": (0.01, 0.1), "damping": (1e-9, 1e-7, 1e-5), "eta": (0.1, 0.2, 0.5, 1.0), "method": (NEWTON,)}
 _breaking = [settings | {name: _pick.choice(values) for name, values in _harsh.items()} for settings in _drawn]
 POSITIONS = [*each_alone(flow), *_drawn, *_breaking]
-GAPS = True
+GAPS = True  # there is nothing to rescale at the start, nor for gradient descent
 
 
 def axes(result):

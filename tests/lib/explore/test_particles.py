@@ -158,7 +158,8 @@ def test_the_picture_of_a_move_is_what_a_full_redraw_gives():
     assert_as_a_fresh_widget(particles, std=3.0)
 
 
-def test_a_run_is_made_once(grid):
+def test_a_run_is_made_once_and_seen_from_its_start_to_its_end(grid):
+    assert MOMENTS[0] == 0 and MOMENTS[-1] == STEPS
     runs = [move.result.history for move in grid]
     assert len({id(history) for history in runs}) == len(grid) / len(MOMENTS)
 

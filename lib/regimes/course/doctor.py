@@ -18,6 +18,7 @@ REBUILD = "delete the folder .venv, then run: python3 course.py lab"
 ROOM = 1e9  # bytes that should be free: notebooks, pictures, room for an update
 EXACT = 1e-10  # relative error that float64 keeps with a factor of 1e4 to spare and float32 cannot reach
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "anywidget")  # what shows sliders in JupyterLab
 APPLICATIONS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -84,14 +85,14 @@ def kernel(command: str, python: str) -> Finding:
     return Finding("kernel", False, f"python3 starts {program}, which is not the Python of the course", mend)
 
 
-def widgets(requirements: Iterable[str], versions: Mapping[str, str], extension: Path) -> Finding:
-    """Whether sliders will show: the parts of ipywidgets agree, and JupyterLab's part (a folder) is in its place."""
-    mend = f'"{sys.executable}" -m pip install --force-reinstall --no-deps ipywidgets jupyterlab_widgets'
+def widgets(requirements: Iterable[str], versions: Mapping[str, str], extensions: Iterable[Path]) -> Finding:
+    """Whether sliders will show: the parts of ipywidgets agree, and JupyterLab's parts (folders) are in their places."""
+    mend = f'"{sys.executable}" -m pip install --force-reinstall --no-deps anywidget ipywidgets jupyterlab_widgets'
     if wrong := unmet(requirements, versions):
         return Finding("widgets", False, "ipywidgets does not fit its front end: " + "; ".join(wrong), mend)
-    if not extension.exists():
-        return Finding("widgets", False, f"JupyterLab would show no sliders: {extension} is missing", mend)
-    parts = [f"{name} {versions[name]}" for name in ("ipywidgets", "jupyterlab_widgets") if name in versions]
+    if gone := [str(extension) for extension in extensions if not extension.exists()]:
+        return Finding("widgets", False, f"JupyterLab would show no sliders: {', '.join(gone)} is missing", mend)
+    parts = [f"{name} {versions[name]}" for name in ("ipywidgets", "jupyterlab_widgets", "anywidget") if name in versions]
     return Finding("widgets", True, " with ".join(parts))
 
 
@@ -155,13 +156,13 @@ def attempt(name: str, look: Callable[[], Finding]) -> Finding:
 def examine(root: Path) -> list[Finding]:
     """Look at this machine and environment; `root` is the course folder."""
     versions = {name: one.version for one in metadata.distributions() if (name := one.metadata["Name"])}
-    extension = Path(sys.prefix, "share/jupyter/labextensions/@jupyter-widgets/jupyterlab-manager")
+    extensions = [Path(sys.prefix, "share/jupyter/labextensions", name) for name in EXTENSIONS]
     looks = {
         "python": lambda: Finding("python", True, f"{sys.version.split()[0]} ({sys.executable})"),
         "packages": lambda: packages(metadata.requires("regimes") or [], versions),
         "device": _look_device,
         "kernel": _look_kernel,
-        "widgets": lambda: widgets(metadata.requires("ipywidgets") or [], versions, extension),
+        "widgets": lambda: widgets(metadata.requires("ipywidgets") or [], versions, extensions),
         "disk": lambda: disk(shutil.disk_usage(root).free),
         "numerics": _look_numerics,
         "chromium": lambda: chromium(find_chromium()),

@@ -57,12 +57,12 @@ def test_a_kernel_of_another_environment(program):
 def test_widgets(tmp_path):
     needs = ["jupyterlab_widgets~=3.0.15"]
     good = {"ipywidgets": "8.1.9", "jupyterlab-widgets": "3.0.17"}
-    assert doctor.widgets(needs, good, tmp_path).ok
-    old = doctor.widgets(needs, {"ipywidgets": "8.1.9", "jupyterlab_widgets": "1.1.1"}, tmp_path)
+    assert doctor.widgets(needs, good, [tmp_path]).ok
+    old = doctor.widgets(needs, {"ipywidgets": "8.1.9", "jupyterlab_widgets": "1.1.1"}, [tmp_path])
     assert not old.ok and "1.1.1 (needs ~=3.0.15)" in old.says and "pip install" in old.mend
-    none = doctor.widgets(needs, {"ipywidgets": "8.1.9"}, tmp_path)
+    none = doctor.widgets(needs, {"ipywidgets": "8.1.9"}, [tmp_path])
     assert not none.ok and "is missing" in none.says
-    gone = doctor.widgets(needs, good, tmp_path / "gone")
+    gone = doctor.widgets(needs, good, [tmp_path, tmp_path / "gone"])
     assert not gone.ok and "no sliders" in gone.says
 
 

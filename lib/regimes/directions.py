@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue, Solve, check_singular, damped_solve, minimum_norm_solve
 from regimes.losses import Loss, match_targets, squared
+from regimes.network import time_scale
 
 __all__ = ["Direction", "gauss_newton", "gradient", "time_scale"]
 
@@ -27,11 +28,6 @@ class Direction(NamedTuple):
     tensors: tuple[Tensor, ...]
     loss: Tensor
     solve: Solve | None = None
-
-
-def time_scale(net: nn.Module) -> float:
-    """The network's own time scale (the width, for a mean-field `TwoLayer`), 1 for other modules."""
-    return getattr(net, "time_scale", 1.0)
 
 
 def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Direction:
@@ -91,20 +87,20 @@ def gauss_newton(
     K, r64 = c * J.gram(), r.double()
     epsilon = _damping(damping, K)
     if (epsilon > 0).all():
-        a, how = damped_solve(K, r64, epsilon, r.dtype)
+        a, how = damped_solve(K, r64, epsilon.to(K.device).expand(K.shape[:-2]), r.dtype)
         tensors = J.vjp(c * a.to(r.dtype))
     else:
         _refuse_undamped(epsilon, r.dtype)
-        tensors, how = minimum_norm_solve(K, r64, pull=lambda a: J.vjp(c * a), push=J.jvp, singular=singular)
+        tensors, how = minimum_norm_solve(K, r64, vjp=lambda a: J.vjp(c * a), jvp=J.jvp, singular=singular)
     return Direction(tensors, squared.value(r, torch.zeros_like(r), J.samples), how)
 
 
 def _damping(damping, K: Tensor) -> Tensor:
-    """The damping of each run."""
-    epsilon = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype, device=K.device)
-    if (epsilon < 0).any() or not torch.isfinite(epsilon).all():
+    """The damping, one number or one per run, on the device it comes from: a number is checked without waiting for a GPU."""
+    epsilon = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype)
+    if not (torch.isfinite(epsilon) & (epsilon >= 0)).all():
         raise ValueError(f"damping must be a finite number >= 0; got {damping}")
-    return epsilon.expand(K.shape[:-2])
+    return epsilon
 
 
 def _refuse_undamped(epsilon: Tensor, dtype: torch.dtype) -> None:

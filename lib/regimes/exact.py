@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from regimes.directions import Direction
-from regimes.jacobians import ReversibleJacobian, jacobian
-from regimes.linalg import Solve, Unsolvable
+from regimes.errors import Unsolvable
+from regimes.jacobians import jacobian
+from regimes.linalg import Solve
 from regimes.losses import Loss, match_targets, squared
-from regimes.networks import Reversible
+from regimes.networks import Reversible, ReversibleJacobian
 
-__all__ = ["Inexact", "SOLVERS", "check_exact", "exact_gauss_newton", "right_inverse", "walk_back"]
+__all__ = ["SOLVERS", "Inexact", "check_exact", "exact_gauss_newton", "right_inverse", "walk_back"]
 
 SOLVERS = ("cholesky", "svd")
 
@@ -69,22 +70,27 @@ def right_inverse(A: Tensor, R: Tensor, solver: str = "cholesky", cutoff: float 
     Raises:
         regimes.linalg.Unsolvable: if ``A`` is not finite, or ``A A^T`` not positive definite at this precision.
     """
-    if not torch.isfinite(A).all():
-        raise Unsolvable("the features are not finite: the parameters have grown too large. Use a smaller step")
     if solver == "svd":
+        _finite(A)
         U, s, Vh = torch.linalg.svd(A, full_matrices=False)
         inverse = torch.where(s > max(cutoff, torch.finfo(s.dtype).eps * A.shape[-1]) * s[..., :1], 1 / s, 0.0)
         return Vh.mT @ (inverse[..., None] * (U.mT @ R))
     K = A @ A.mT
     jitter = 10 * torch.finfo(K.dtype).eps * K.diagonal(dim1=-2, dim2=-1).sum(-1)
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
-    if failed.any():
+    if failed.any() | ~torch.isfinite(A).all():  # one answer to wait for, not two
+        _finite(A)
         raise Unsolvable(
             f"the Gram matrix of the features of {A.shape[-2]} samples is not positive definite in {A.dtype}. Use "
             "solver='svd', a larger width, or a smaller step if the run has blown up"
         )
     D = A.mT @ torch.cholesky_solve(R, L)
     return D + A.mT @ torch.cholesky_solve(R - A @ D, L)
+
+
+def _finite(A: Tensor) -> None:
+    if not torch.isfinite(A).all():
+        raise Unsolvable("the features are not finite: the parameters have grown too large. Use a smaller step")
 
 
 @torch.no_grad()

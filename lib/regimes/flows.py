@@ -10,16 +10,32 @@ from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
 from regimes.directions import Direction, gradient
+from regimes.network import trainable
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import move
 
-__all__ = ["Adaptive", "Lorentz", "RungeKutta4"]
+__all__ = ["Adaptive", "Field", "Flow", "Lorentz", "RungeKutta4"]
 
 Field = Callable[[nn.Module, Tensor, Tensor], Direction]
 
 
 class Flow:
-    """What the integrators share: a network, the direction field it follows, and the time a step covers."""
+    """What the integrators share: a network, the direction field it follows, and the time a step covers.
+
+    A field is a function of a network and data, and any may be followed: `regimes.directions.gradient`, or your own.
+
+    >>> from regimes.networks import TwoLayer
+    >>> def ascent(net, x, y):
+    ...     d = gradient(net, x, y)
+    ...     return d._replace(tensors=tuple(-t for t in d.tensors))
+    >>> flow = RungeKutta4(TwoLayer(1, 5), ascent, dt=0.1)
+    >>> x = torch.ones(3, 1, dtype=torch.float64)
+    >>> bool(flow.step(x, x[:, 0]) < flow.step(x, x[:, 0]))
+    True
+
+    An integrator of your own adds ``step(x, y, direction=None)``, which moves ``net`` for a time ``dt`` and returns the loss
+    before.
+    """
 
     def __init__(self, net: nn.Module, field: Field, dt: float):
         if not dt > 0:
@@ -45,7 +61,7 @@ class RungeKutta4(Flow):
 
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """Follow the flow for a time ``dt``. Returns the loss before."""
-        start, dt = [w.detach().clone() for w in _weights(self.net)], self.dt
+        start, dt = [w.detach().clone() for w in trainable(self.net)], self.dt
         slopes = [direction or self.direction(x, y)]
         for reach in (dt / 2, dt / 2, dt):
             _place(self.net, start)
@@ -75,7 +91,7 @@ class Lorentz(Flow):
     def __init__(self, net: TwoLayerLinear, dt: float):
         if not isinstance(net, TwoLayerLinear):
             raise ValueError(f"the Lorentz step is for TwoLayerLinear networks; got {type(net).__name__}")
-        if len(_weights(net)) < 2:
+        if len(trainable(net)) < 2:
             raise ValueError(
                 "the Lorentz step moves U and V together; one of them is frozen: use RungeKutta4(net, gradient, dt)"
             )
@@ -122,7 +138,7 @@ class Adaptive(Flow):
             self._set(w)
             return -torch.cat([t.flatten() for t in self.direction(x, y).tensors]).double().cpu().numpy()
 
-        w0 = nn.utils.parameters_to_vector(_weights(self.net)).detach().double().cpu().numpy()
+        w0 = nn.utils.parameters_to_vector(trainable(self.net)).detach().double().cpu().numpy()
         solution = solve_ivp(velocity, (0.0, self.dt), w0, t_eval=[self.dt], **self.options)
         if not solution.success:
             raise RuntimeError(f"the integrator stopped inside a step of {self.dt}: {solution.message}")
@@ -130,15 +146,11 @@ class Adaptive(Flow):
         return loss
 
     def _set(self, w):
-        weights = _weights(self.net)
+        weights = trainable(self.net)
         nn.utils.vector_to_parameters(torch.as_tensor(w).to(weights[0]), weights)
-
-
-def _weights(net):
-    return [p for p in net.parameters() if p.requires_grad]
 
 
 @torch.no_grad()
 def _place(net, values):
-    for w, value in zip(_weights(net), values, strict=True):
+    for w, value in zip(trainable(net), values, strict=True):
         w.copy_(value)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
-from regimes.directions import time_scale
 from regimes.jacobians import DerivedJacobian, Jacobian, jacobian
+from regimes.network import Network, run_axes, time_scale, trainable
 
 __all__ = ["FromStart", "Linearised", "Scaled", "neural_tangent_kernel"]
 
@@ -35,7 +35,7 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None
     """
     if other is None:
         return time_scale(net) * jacobian(net, x).gram()
-    axis = -2 if hasattr(net, "runs") else 0  # of the samples
+    axis = -2 if run_axes(net) or (isinstance(net, Network) and net.output_axes) else 0  # of the samples
     if min(x.ndim, other.ndim) < 2 or x.shape[axis:][1:] != other.shape[axis:][1:]:
         raise ValueError(f"two sets of inputs of the same kind are needed; got {tuple(x.shape)} and {tuple(other.shape)}")
     parts = [_block(net, x, part, axis) for part in other.split(max(1, x.shape[axis]), axis)]
@@ -52,18 +52,18 @@ def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:
     return time_scale(net) * J.gram()[..., :N, N:]
 
 
-class FromStart(nn.Module):
+class FromStart(Network):
     """What the two networks share: a copy ``net`` of a network, which is trained, and another one, ``start``, which stays."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net, self.start = copy.deepcopy(net), copy.deepcopy(net).requires_grad_(False)
-        if hasattr(net, "runs"):
-            self.runs = net.runs
+        self.runs = run_axes(net)
+        self.output_axes = net.output_axes if isinstance(net, Network) else None
 
     @property
     def time_scale(self) -> float:
-        """That of the network: see `regimes.directions.time_scale`."""
+        """That of the network."""
         return time_scale(self.net)
 
     def at_start(self) -> nn.Module:
@@ -72,10 +72,6 @@ class FromStart(nn.Module):
         for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
             p.requires_grad_(q.requires_grad)
         return start
-
-    def jacobian(self, x: Tensor) -> Jacobian:
-        """The Jacobian of the outputs by the parameters of ``net``; `regimes.jacobians.jacobian` asks for it."""
-        raise NotImplementedError
 
 
 class Linearised(FromStart):
@@ -102,7 +98,7 @@ class Linearised(FromStart):
     def jacobian(self, x: Tensor) -> Jacobian:
         """The Jacobian at the start."""
         J0 = jacobian(self.at_start(), x)
-        parameters = [p for p in self.net.parameters() if p.requires_grad]
+        parameters = trainable(self.net)
         moved = J0.jvp([(w - w0).detach() for w, w0 in zip(parameters, J0.parameters, strict=True)])
         return DerivedJacobian(J0, 1.0, J0.outputs + moved, parameters)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regimes.errors import Unsolvable
+
 __all__ = ["Singular", "SmallestEigenvalue", "Solve", "Unsolvable", "check_singular", "damped_solve", "minimum_norm_solve"]
 
 Step = tuple[Tensor, ...]
@@ -52,16 +54,6 @@ class SmallestEigenvalue:
         return (self.alpha * torch.linalg.eigvalsh(K)[..., 0]).clamp(min=self.floor)
 
 
-class Unsolvable(ValueError):
-    """No step can be computed: the kernel is not finite, or the damping is lost in its rounding.
-
-    Attributes:
-        why: what that means in the middle of a run.
-    """
-
-    why = "the kernel has outgrown the precision and the damping"
-
-
 class Singular(Unsolvable):
     """The kernel has eigenvalues that the precision does not resolve, and nobody said what to do with them.
 
@@ -102,29 +94,30 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
     Raises:
         Unsolvable: if ``K`` is not finite, or the damping is lost in its rounding.
     """
-    _finite(K)
     smallest = K.shape[-1] * torch.finfo(features).eps * _size(K)
-    if (damping < smallest).any():
+    L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
+    lost = damping < smallest
+    if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # one answer to wait for, not three
+        return _back(L, r), Solve("cholesky", damping)
+    _finite(K)
+    if lost.any():
         raise Unsolvable(
             f"damping {damping.min():.2g} is below what {features} resolves for this kernel, {smallest.max():.2g} "
             "(N times the machine precision times its mean diagonal). Use damping=0 for the minimum-norm step in "
             "float64, or a larger damping"
         )
-    L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
-    if failed.any():
-        raise Unsolvable(
-            f"the kernel plus damping {damping.min():.2g} is not positive definite at this precision. "
-            "Use a larger damping, or damping=0 for the minimum-norm step"
-        )
-    return _back(L, r), Solve("cholesky", damping)
+    raise Unsolvable(
+        f"the kernel plus damping {damping.min():.2g} is not positive definite at this precision. "
+        "Use a larger damping, or damping=0 for the minimum-norm step"
+    )
 
 
 def minimum_norm_solve(
     K: Tensor,
     r: Tensor,
-    pull: Callable[[Tensor], Step],
-    push: Callable[[Step], Tensor],
     *,
+    vjp: Callable[[Tensor], Step],
+    jvp: Callable[[Step], Tensor],
     tolerance: float = 1e-8,
     singular: str = "drop",
 ) -> tuple[Step, Solve]:
@@ -139,8 +132,8 @@ def minimum_norm_solve(
     Args:
         K: ``(..., N, N)``.
         r: ``(..., N)``.
-        pull: ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor a parameter.
-        push: a step to ``J delta``.
+        vjp: ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor a parameter.
+        jvp: a step to ``J delta``.
         tolerance: on ``|J delta - r| / |r|``.
         singular: what to do with a singular run: ``"drop"`` its small eigenvalues, or raise an ``"error"``.
 
@@ -150,27 +143,27 @@ def minimum_norm_solve(
         Singular: if a run is singular and ``singular="error"``.
     """
     check_singular(singular)
-    _finite(K)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps
     jitter = eps * _size(K)
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * _identity(K))
-    step = pull(_back(L, r))
+    step = vjp(_back(L, r))
     for _ in range(2):
-        correction = pull(_back(L, r - push(step)))
+        correction = vjp(_back(L, r - jvp(step)))
         step = tuple(s + c for s, c in zip(step, correction, strict=True))
-    miss, zero = _relative(r - push(step), r), torch.zeros_like(jitter)
-    missed = (failed > 0) | ~(miss <= tolerance)
+    miss, zero = _relative(r - jvp(step), r), torch.zeros_like(jitter)
+    missed = (failed > 0) | ~(miss <= tolerance) | ~torch.isfinite(K).all(-1).all(-1)
     if not missed.any():
         return step, Solve("cholesky, corrected", zero, miss)
+    _finite(K)
     lam, Q = torch.linalg.eigh(K)
     keep = lam > eps * lam[..., -1:]
     if singular == "error":
         raise Singular(K, keep.sum(-1), missed)
     inverse = torch.where(keep, 1 / torch.where(keep, lam, 1.0), 0.0)
-    shortest = pull((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
+    shortest = vjp((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
     step = tuple(torch.where(_per_run(missed, s), e, s) for s, e in zip(step, shortest, strict=True))
     rank = torch.where(missed, keep.sum(-1), K.shape[-1])
-    return step, Solve("eigenvalues", zero, _relative(r - push(step), r), rank)
+    return step, Solve("eigenvalues", zero, _relative(r - jvp(step), r), rank)
 
 
 def _finite(K):
@@ -192,7 +185,7 @@ def _identity(K):
 
 def _per_run(mask, tensor):
     """A mask with one entry a run, with axes of length one for the rest of ``tensor``."""
-    return mask[(...,) + (None,) * (tensor.ndim - mask.ndim) * bool(mask.ndim)]
+    return mask.reshape(mask.shape + (1,) * (tensor.ndim - mask.ndim))
 
 
 def _relative(error, r):

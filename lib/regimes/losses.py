@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regimes.linalg import Unsolvable
+from regimes.data import finite, passes
+from regimes.errors import Unsolvable
 
-__all__ = ["CrossEntropy", "Logistic", "Loss", "Overflow", "Squared", "logistic", "squared"]
+__all__ = ["CrossEntropy", "Logistic", "Loss", "Overflow", "Squared", "logistic", "match_targets", "squared"]
 
 
 class Loss(Protocol):
-    """What the rest of the house asks of a loss of outputs ``f`` and targets ``y``, both ``(..., n)`` or ``(..., n * c)``."""
+    """What the library asks of a loss of outputs ``f`` and targets ``y``, both ``(..., n)`` or ``(..., n * c)``."""
 
     def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
         """The mean over samples, one number a run."""
@@ -138,7 +139,7 @@ class CrossEntropy:
 
     def _split(self, t: Tensor, target: bool = False) -> Tensor:
         t = t.unflatten(-1, (-1, self.classes))
-        if target and not ((t >= 0).all() and torch.allclose(t.sum(-1), torch.ones_like(t[..., 0]))):
+        if target and not passes(t, _are_probabilities):
             raise ValueError(
                 f"the targets of a sample are {self.classes} probabilities that add up to one; use one_hot(labels)"
             )
@@ -150,14 +151,27 @@ FAR = 36.0  # from here on log(1 + e^-q) is e^-q to rounding, in float64
 
 
 def _signs(y: Tensor) -> Tensor:
-    if not (y.abs() == 1).all():
+    if not passes(y, _are_signs):
         other = y[y.abs() != 1].flatten()[0].item()
         raise ValueError(f"the logistic loss takes labels -1 and +1; got {other:g}. For labels 0 and 1 pass 2 * y - 1")
     return y
 
 
+def _are_signs(y: Tensor) -> Tensor:
+    return (y.abs() == 1).all()
+
+
+def _are_probabilities(y: Tensor) -> bool:
+    """Of the classes along the last axis."""
+    return bool((y >= 0).all()) and torch.allclose(y.sum(-1), torch.ones_like(y[..., 0]))
+
+
 def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Targets ``y`` brought to the shape of ``outputs``, never by accident.
+    """Targets ``y`` brought to the shape of ``outputs``, never by accident: for directions of your own.
+
+    >>> f = torch.zeros(5, 2)  # net(x): five samples, two outputs each
+    >>> match_targets(torch.ones(5, 2), f.flatten(), f.shape).shape
+    torch.Size([10])
 
     Args:
         y: of the network's own output shape ``shape``, or without the run axes, shared by all runs.
@@ -174,6 +188,6 @@ def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise ValueError(
             f"the network's outputs are {outputs.dtype} and the targets y are {y.dtype}: convert y.to({outputs.dtype})"
         )
-    if not torch.isfinite(y).all():
+    if not passes(y, finite):
         raise ValueError("targets y contain numbers that are not finite (NaN or infinity)")
     return y.flatten(y.ndim - own)

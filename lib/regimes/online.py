@@ -15,6 +15,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 from regimes.population import overlap_risk, population_risk
+from regimes.seeds import per_run
 from regimes.training import Diverged, Trace, progress
 
 __all__ = ["one_pass", "overlap_chain", "overlap_distance", "overlaps"]
@@ -63,7 +64,8 @@ def one_pass(
         )
     records, draws = _records(at, steps), _Samples(net, seed, label_noise)
     rows, lr = [], eta / net.inputs * net.time_scale * net.scale
-    W, v = net.W.unsqueeze(0) if not net.runs else net.W.flatten(0, -3), net.v.reshape(-1, net.width)
+    W = net.W.view(-1, *net.W.shape[-2:])  # a view: the network is trained through it
+    v = net.v.reshape(-1, net.width)
     W_teacher = teacher.W.expand(*net.runs, -1, -1).reshape(-1, *teacher.W.shape[-2:])
     v_teacher = teacher.scale * teacher.v.expand(*net.runs, -1).reshape(-1, teacher.width, 1)
     for k in progress(range(steps + 1), "one-pass SGD"):
@@ -85,13 +87,11 @@ class _Samples:
 
     def __init__(self, net: TwoLayer, seed: int | Tensor, label_noise: float):
         seed = torch.as_tensor(seed)
-        count = math.prod(net.runs)
         if seed.ndim and tuple(seed.shape) != net.runs:
             raise ValueError(f"one seed for all runs or one a run, {net.runs}; got seeds of shape {tuple(seed.shape)}")
         if label_noise < 0:
             raise ValueError(f"label noise is a variance, at least zero; got {label_noise}")
-        each = seed.flatten().tolist() if seed.ndim else [int(seed) + i for i in range(count)]
-        self.generators = [torch.Generator().manual_seed(s) for s in each]
+        self.generators = [torch.Generator().manual_seed(s) for s in per_run(seed, net.runs).flatten().tolist()]
         self.like, self.inputs, self.spread = net.W, net.inputs, label_noise**0.5
 
     def __call__(self, n: int) -> tuple[Tensor, Tensor]:

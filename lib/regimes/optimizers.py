@@ -11,36 +11,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regimes.directions import Direction, gauss_newton, gradient, time_scale
+from regimes.directions import Direction, gauss_newton, gradient
 from regimes.exact import check_exact, exact_gauss_newton
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
 from regimes.losses import Loss, squared
+from regimes.network import run_axes, time_scale, trainable
 from regimes.networks import Reversible
 
-__all__ = ["EdgeFraction", "ExactGaussNewton", "GaussNewton", "GradientDescent", "TorchOptimizer", "move"]
+__all__ = ["DirectionOptimizer", "EdgeFraction", "ExactGaussNewton", "GaussNewton", "GradientDescent", "TorchOptimizer", "move"]
 
 
 @torch.no_grad()
 def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> None:
     """``w <- w - step * tensor`` in place, for each trainable parameter.
 
-    ``step`` is a number, or a tensor that broadcasts to the runs of a `TwoLayer`.
+    ``step`` is a number, or a tensor that broadcasts to the runs of the network.
 
     Raises:
         ValueError: for a step of another shape.
     """
-    runs, step = tuple(getattr(net, "runs", ())), torch.as_tensor(step, dtype=torch.float64)
+    runs, step = run_axes(net), torch.as_tensor(step, dtype=torch.float64)
     try:
         step = step.expand(runs)
     except RuntimeError:
         raise ValueError(f"a step of shape {tuple(step.shape)} does not fit a network with runs {runs}") from None
-    for w, t in zip((p for p in net.parameters() if p.requires_grad), tensors, strict=True):
-        w -= step.to(w.device, w.dtype)[(...,) + (None,) * (w.ndim - len(runs))] * t
+    for w, t in zip(trainable(net), tensors, strict=True):
+        w -= step.to(w.device, w.dtype).reshape(runs + (1,) * (w.ndim - len(runs))) * t
 
 
 class DirectionOptimizer(torch.optim.Optimizer):
     """What gradient descent and Gauss-Newton share: ``step(x, y)`` moves the network by ``lr`` along ``direction(x, y)``.
+
+    An optimizer of your own needs its direction alone, and `regimes.training.train` runs it:
+
+    >>> class SignDescent(DirectionOptimizer):
+    ...     def direction(self, x, y):
+    ...         d = gradient(self.net, x, y)
+    ...         return d._replace(tensors=tuple(t.sign() for t in d.tensors))
+    >>> net, x = nn.Linear(1, 1).double(), torch.ones(3, 1, dtype=torch.float64)
+    >>> optimizer = SignDescent(net, lr=0.1)
+    >>> bool(optimizer.step(x, x + 5) > optimizer.step(x, x + 5))
+    True
+
+    Asking for a direction must change nothing: it may be asked for more often than steps are taken.
 
     Learning-rate schedulers and ``state_dict`` work as with any torch optimizer, if ``lr`` is a number.
 
@@ -54,7 +68,7 @@ class DirectionOptimizer(torch.optim.Optimizer):
         if not isinstance(lr, EdgeFraction):
             _positive(lr, "the step size lr")
         self.net, self.last, self.dt = net, None, None
-        super().__init__([p for p in net.parameters() if p.requires_grad], {"lr": lr, **options})
+        super().__init__(trainable(net), {"lr": lr, **options})
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """Where to go from the present parameters."""
@@ -227,7 +241,7 @@ class TorchOptimizer(DirectionOptimizer):
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """One step of the inner optimizer. Returns the loss before it."""
         self.last, self.dt = direction or self.direction(x, y), self.inner.param_groups[0]["lr"]
-        for w, t in zip((p for p in self.net.parameters() if p.requires_grad), self.last.tensors, strict=True):
+        for w, t in zip(trainable(self.net), self.last.tensors, strict=True):
             w.grad = t
         self.inner.step()
         return self.last.loss

@@ -77,7 +77,8 @@ def sweep(
     ``run(**settings)`` gets for each setting a tensor of shape ``(b,)``, one entry a run, and returns by name what has a row a
     run: tensors ``(b, ...)``, arrays or lists; from a stack of one run a plain number will do. So it is written once:
     ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step and the damping of an optimizer
-    may be such tensors too. A run that raises an error is taken out of its stack, and the others are run again without it. A
+    may be such tensors too. Put ``seed`` into the grid: an integer inside ``run`` counts on within a stack, so that its meaning
+    would depend on ``stack``. A run that raises an error is taken out of its stack, and the others are run again without it. A
     divergence, or a first step that cannot be computed, is a result; of other errors there is one warning with their number.
 
     With a ``store`` a sweep that was killed goes on where it was: each worker keeps a stack as soon as it is done, and a later

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from regimes.data import checked_once
 from regimes.directions import Direction
-from regimes.linalg import Singular, Unsolvable
+from regimes.errors import Unsolvable
+from regimes.linalg import Singular
 
 __all__ = ["Diverged", "Trace", "progress", "train"]
+
+COLUMNS = ("step", "time", "loss")  # of every trace
 
 
 class Steps(Protocol):
@@ -71,8 +75,10 @@ class Trace:
         if not below.any(0).all():
             least = self.measured[name].amin(0).max()
             raise ValueError(f"a run never comes below {name} = {level:g}: its smallest is {least:.3g}. Take more steps")
-        first, runs = below.int().argmax(0), torch.arange(below.shape[1])
-        return {key: value[first, ..., runs].movedim(0, -1) for key, value in self.measured.items()}
+        first = below.int().argmax(0).tolist()
+        return {
+            name: torch.stack([value[k, ..., run] for run, k in enumerate(first)], -1) for name, value in self.measured.items()
+        }
 
     def rate(self, between: tuple[float, float] = (0.5, 1e-4)) -> Tensor:
         """The rate ``-d(log L)/dt``, fitted by least squares to the records with ``L / L_0`` inside ``between``.
@@ -139,13 +145,15 @@ def train(
         steps: how many at most.
         until: stop one step after ``loss <= until * first loss`` holds in all runs; zero never stops.
         every: record each so many steps; the first and the last are always recorded.
-        measure: functions of the network to record beside the loss, by name.
+        measure: functions of the network to record beside step, time and loss, by another name.
         batches: mini-batches ``(x, y)`` without end, one a step, in place of ``x, y``; the loss is then that on the next batch.
 
-    A progress bar shows itself if this takes longer than two seconds.
+    A progress bar shows itself if this takes longer than two seconds. ``x, y`` must not change meanwhile: they are checked at
+    the first step alone.
 
     Raises:
-        ValueError: if ``optimizer`` moves another network, or ``steps`` is negative.
+        ValueError: if ``optimizer`` moves another network, or ``steps`` is negative, or a measurement is called step, time or
+            loss; and as ``optimizer`` does for data that do not fit.
         Diverged: at the step where the loss of a run is no longer finite.
     """
     if optimizer.net is not net:
@@ -153,20 +161,25 @@ def train(
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
     measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
-    for k in progress(range(steps + 1), "training"):
-        last = last or k == steps
-        x, y = next(batches) if batches else (x, y)
-        here = _direction(optimizer, x, y, k, rows)
-        loss = here.loss.detach()
-        if not torch.isfinite(loss).all():
-            raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
-        if last or k % every == 0:
-            rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss.cpu(), **_look(net, measure)})
-        if last:
-            break
-        optimizer.step(x, y, here)
-        elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64).cpu()
-        last = until > 0 and bool((loss.cpu() <= until * rows[0]["loss"]).all())
+    if taken := measure.keys() & {*COLUMNS}:
+        raise ValueError(
+            f"train() itself records {', '.join(sorted(taken))}: give the measurement another name, such as test_{min(taken)}"
+        )
+    with checked_once(x, y):
+        for k in progress(range(steps + 1), "training"):
+            last = last or k == steps
+            x, y = next(batches) if batches else (x, y)
+            here = _direction(optimizer, x, y, k, rows)
+            loss = here.loss.detach().cpu()
+            if not torch.isfinite(loss).all():
+                raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
+            if last or k % every == 0:
+                rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **_look(net, measure)})
+            if last:
+                break
+            optimizer.step(x, y, here)
+            elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64).cpu()
+            last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
     return _trace(rows)
 
 
@@ -205,5 +218,5 @@ def _look(net, measure):
 def _trace(rows) -> Trace:
     names = rows[0] if rows else ()
     column = {name: torch.stack(torch.broadcast_tensors(*(row[name] for row in rows))) for name in names}
-    step, time, loss = (column.pop(name, torch.empty(0)) for name in ("step", "time", "loss"))
+    step, time, loss = (column.pop(name, torch.empty(0)) for name in COLUMNS)
     return Trace(step, time, loss, column)

@@ -156,7 +156,9 @@ my_guess = ...
 white = linear_regression(20, 50, whitened=True, seed=1)
 rows = linear.row_space(white.x)
 sizes = torch.tensor([0.025, 0.05, 0.1, 0.14, 0.2, 0.4], dtype=torch.float64)
-random = TwoLayerLinear(50, 1, 100, runs=(6,), std=sizes, output_std=0.01 / sizes, seed=11)
+random = TwoLayerLinear(
+    50, 1, 100, runs=(6,), std=sizes, output_std=0.01 / sizes, seed=torch.full((6,), 11)
+)
 orthogonal = linear.orthogonal_start(rows, 1, 100)
 balanced = linear.balanced_start(rows, 0.9 * rows.target(white.y), 100)
 net = TwoLayerLinear.stack([(random.U, random.V), orthogonal, balanced])

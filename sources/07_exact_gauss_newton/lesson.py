@@ -150,7 +150,7 @@ guess(my_guess, "{} % and {} %".format(*percent))
 #
 # For one block and all 64 state coordinates as outputs this step *is* the Moore-Penrose (min-norm) step. From two blocks on it is a longer one. We can
 # afford to compare: the course's `GaussNewton` takes the shortest step, through the kernel of this network, a Hadamard product a half layer
-# (`jacobians.ReversibleJacobian`), a $10n\times10n$ matrix. The paper calls this infeasible at its size.
+# (`networks.ReversibleJacobian`), a $10n\times10n$ matrix. The paper calls this infeasible at its size.
 #
 # ## 3. One training curve, two networks
 #

@@ -10,14 +10,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from regimes.jacobians import (
-    AutogradJacobian,
-    LayerwiseJacobian,
+from regimes.jacobians import AutogradJacobian, LayerwiseJacobian
+from regimes.networks import (
+    Reversible,
     ReversibleJacobian,
+    TwoLayer,
     TwoLayerJacobian,
+    TwoLayerLinear,
     TwoLayerLinearJacobian,
 )
-from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
 
 N, D, M = 11, 3, 17
 WIDE = 14  # inputs of the linear networks

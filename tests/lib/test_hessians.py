@@ -4,9 +4,9 @@ import pytest
 import torch
 from cases import CASES, NAMES, D, N, frozen, normal, relative, runs_of, two_layer
 
-from regimes.hessians import AutogradHessian, TwoLayerHessian, hessian
+from regimes.hessians import AutogradHessian, hessian
 from regimes.losses import logistic, squared
-from regimes.networks import TwoLayer
+from regimes.networks import TwoLayer, TwoLayerHessian
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2)
 STACK = {"runs": (2, 3), "seed": torch.arange(6).reshape(2, 3)}

@@ -178,7 +178,7 @@ def test_refuses_a_network_without_trainable_parameters(net):
     ("net", "backend", "message"),
     [
         (two_layer(), "fast", "unknown backend 'fast'; choose auto, closed form, layerwise, autograd"),
-        (perceptron(), "closed form", "closed form is for TwoLayer, TwoLayerLinear, Reversible networks; got Sequential"),
+        (perceptron(), "closed form", "closed form is for a Network that has one, such as TwoLayer; got Sequential"),
         (convolution(), "layerwise", "every parameter in an nn.Linear layer of its own"),
         (two_layer(), "layerwise", "every parameter in an nn.Linear layer of its own"),
     ],

@@ -37,7 +37,7 @@ def test_damped_solve_leaves_the_kernel_alone():
     K = J @ J.T
     before = K.clone()
     damped_solve(K, r, torch.tensor(0.4, dtype=DOUBLE), DOUBLE)
-    minimum_norm_solve(K, r, lambda a: (a,), lambda step: K @ step[0])
+    minimum_norm_solve(K, r, vjp=lambda a: (a,), jvp=lambda step: K @ step[0])
     assert torch.equal(K, before)
 
 
@@ -65,7 +65,7 @@ def test_damped_solve_refuses_a_kernel_that_is_not_positive():
 
 def solve(J, r, **options):
     pull, push = lambda a: ((J.mT @ a[..., None])[..., 0],), lambda step: (J @ step[0][..., None])[..., 0]
-    (step,), how = minimum_norm_solve(J @ J.mT, r, pull, push, **options)
+    (step,), how = minimum_norm_solve(J @ J.mT, r, vjp=pull, jvp=push, **options)
     return step, how
 
 

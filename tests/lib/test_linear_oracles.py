@@ -222,7 +222,7 @@ def test_oracle_12_given_the_last_layer_the_distance_has_the_law_of_the_frozen_p
     """All runs share ``V`` and what is inside; only what is outside is drawn anew: Gaussian given ``V`` at the end."""
     runs, std = 2000, 0.17
     x, y = data("independent rows", 2)
-    space, net = row_space(x), network(x, 2, width=15, runs=(runs,), std=std)
+    space, net = row_space(x), network(x, 2, width=15, runs=(runs,), std=std, seed=torch.full((runs,), 5))
     drawn = space.split(TwoLayerLinear(D, 2, 15, runs=(runs,), std=std, seed=torch.arange(runs)).U.detach())[1]
     with torch.no_grad():
         net.U.copy_(space.inside @ space.split(net.U)[0][0] + space.outside @ drawn)

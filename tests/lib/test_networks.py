@@ -74,9 +74,12 @@ def test_each_run_may_have_its_own_inputs():
     assert relative(stack(x).detach(), wanted) < 1e-14
 
 
-def test_one_seed_gives_all_runs_the_same_start():
-    net = two_layer(runs=(3,), seed=7)
-    assert torch.equal(net.W[0], net.W[2]) and torch.equal(net.W[0], two_layer(seed=7).W)
+def test_an_integer_seed_counts_on_from_run_to_run_and_equal_seeds_are_equal_starts():
+    net = two_layer(runs=(2, 3), seed=7)
+    for i, one in enumerate(runs_of(net)):
+        assert torch.equal(one.W, two_layer(seed=7 + i).W) and torch.equal(one.v, two_layer(seed=7 + i).v)
+    same = two_layer(runs=(3,), seed=torch.full((3,), 7))
+    assert torch.equal(same.W[0], same.W[2]) and torch.equal(same.W[0], two_layer(seed=7).W)
 
 
 def test_standard_deviations_of_the_start():

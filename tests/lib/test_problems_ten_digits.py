@@ -104,6 +104,12 @@ def test_batches_of_a_stack_are_those_of_its_runs():
                 assert torch.equal(y[i], y1)
 
 
+def test_an_integer_seed_gives_each_run_an_order_of_its_own():
+    stack = ten_digits(30, seed=torch.tensor([4, 4]))
+    counted, listed = (next(stack.batches(7, seed=seed))[0] for seed in (9, torch.tensor([9, 10])))
+    assert torch.equal(counted, listed) and not torch.equal(counted[0], counted[1])
+
+
 def test_shifted_batches_are_shifted_anew_in_each_epoch():
     problem = ten_digits(40, seed=0)
     first, second = (torch.cat([x for x, _ in islice(problem.batches(40, seed=3, shift=True), k, k + 1)]) for k in (0, 1))

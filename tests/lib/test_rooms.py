@@ -10,8 +10,8 @@ import regimes
 
 HOUSE = Path(regimes.__file__).parent
 FLOORS = {
-    1: ["networks", "jacobians", "losses", "problems", "linalg", "store"],
-    2: ["directions", "exact", "hessians", "kernels", "linear", "population"],
+    1: ["errors", "data", "seeds", "network", "losses", "linalg", "jacobians", "hessians", "networks", "problems", "store"],
+    2: ["directions", "exact", "kernels", "linear", "population"],
     3: ["optimizers", "flows", "metrics"],
     4: ["online", "sweep", "training"],
     5: ["figures", "ledger", "claims"],

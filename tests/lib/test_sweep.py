@@ -38,7 +38,7 @@ def train_one_or_many(runs, steps=20, **settings):
     """Gauss-Newton on data of the same seed as the network: what it saw at each step, and where it went."""
     s = DEFAULT | settings
     problem = teacher_student(13, D, teacher_width=2, n_test=5, seed=s["seed"])
-    net = two_layer(runs=runs, std=s["std"], output_std=0.0, seed=s["seed"])
+    net = two_layer(runs=runs, std=s["std"], output_std=0.0, seed=torch.as_tensor(s["seed"]).expand(runs))
     trace = train(net, problem.x, problem.y, GaussNewton(net, s["lr"], damping=s["damping"]), steps)
     return {"path": trace.loss.movedim(0, -1), "W": net.W, "final": trace.loss[-1]}
 

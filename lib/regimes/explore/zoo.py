@@ -73,7 +73,7 @@ def compute(name: str, seed: int = 0) -> dict[str, float]:
         to the min-norm solution at the end, from inside the set; ``generic``: the same from the random start.
     """
     data = linear_regression(20, 50, outputs=2, seed=3)
-    rows, net = row_space(data.x), TwoLayerLinear(50, 2, 64, runs=(2,), std=0.15, seed=seed)
+    rows, net = row_space(data.x), TwoLayerLinear(50, 2, 64, runs=(2,), std=0.15, seed=torch.full((2,), seed))
     with torch.no_grad():
         net.U[1] = rows.inside @ (rows.inside.mT @ net.U[1])
     before = _state(net, rows)

@@ -6,7 +6,7 @@ parameters. Everything in the course asks it for at most four things: ``gram()``
 
 Three backends give one interface; `jacobian` chooses:
 
-- *closed form* for `regimes.networks.TwoLayer`, `TwoLayerLinear` and `Reversible`, with run axes;
+- *closed form* where the network has one (`regimes.network.Network`), as those of `regimes.networks` do, with run axes;
 - *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product a layer;
 - *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
 
@@ -14,29 +14,23 @@ Gram matrices are float64 also for float32 parameters: the small eigenvalues a G
 float32 product.
 """
 
-import torch
 from torch import Tensor, nn
 
-from regimes.jacobians.base import Jacobian, trainable
+from regimes.data import finite, passes
+from regimes.jacobians.base import Jacobian
 from regimes.jacobians.derived import DerivedJacobian
 from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
-from regimes.jacobians.reversible import ReversibleJacobian
-from regimes.jacobians.two_layer import TwoLayerJacobian, TwoLayerLinearJacobian
-from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
+from regimes.network import has_closed_form, trainable
 
 __all__ = [
     "AutogradJacobian",
     "DerivedJacobian",
     "Jacobian",
     "LayerwiseJacobian",
-    "ReversibleJacobian",
-    "TwoLayerJacobian",
-    "TwoLayerLinearJacobian",
     "is_feed_forward",
     "jacobian",
 ]
 
-CLOSED_FORMS = {TwoLayer: TwoLayerJacobian, TwoLayerLinear: TwoLayerLinearJacobian, Reversible: ReversibleJacobian}
 BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
 
 
@@ -45,7 +39,7 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
 
     Args:
         net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample. A module that knows
-            its Jacobian better has a method ``jacobian(x)``, and is asked.
+            its Jacobian better, or is a stack of runs, inherits `regimes.network.Network`.
         x: the inputs.
         backend: ``"auto"``, or one of ``"closed form"``, ``"layerwise"``, ``"autograd"``.
 
@@ -56,15 +50,13 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
     _check_inputs(net, x)
     if backend not in ("auto", "closed form", *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
-    closed = next((form for kind, form in CLOSED_FORMS.items() if isinstance(net, kind)), None)
-    if backend == "closed form" and closed is None:
-        names = ", ".join(kind.__name__ for kind in CLOSED_FORMS)
-        raise ValueError(f"the closed form is for {names} networks; got {type(net).__name__}")
-    if backend == "auto" and hasattr(net, "jacobian"):
+    if backend in ("auto", "closed form") and has_closed_form(net, "jacobian"):
         return net.jacobian(x)
+    if backend == "closed form":
+        raise ValueError(f"the closed form is for a Network that has one, such as TwoLayer; got {type(net).__name__}")
     if backend == "auto":
-        backend = "closed form" if closed else "layerwise" if is_feed_forward(net) else "autograd"
-    return (closed if backend == "closed form" else BACKENDS[backend])(net, x)
+        backend = "layerwise" if is_feed_forward(net) else "autograd"
+    return BACKENDS[backend](net, x)
 
 
 def _check_inputs(net: nn.Module, x: Tensor) -> None:
@@ -73,5 +65,5 @@ def _check_inputs(net: nn.Module, x: Tensor) -> None:
         raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
     if x.is_floating_point() and x.dtype != dtype:
         raise ValueError(f"the network is {dtype} and the inputs are {x.dtype}: convert one, net.to(x.dtype) or x.to({dtype})")
-    if x.is_floating_point() and not torch.isfinite(x).all():
+    if x.is_floating_point() and not passes(x, finite):
         raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")

@@ -4,9 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Jacobian", "Tensors", "trainable"]
+__all__ = ["Jacobian", "Tensors"]
 
 Tensors = Sequence[Tensor]
 
@@ -47,11 +47,3 @@ class Jacobian(ABC):
         """One tensor a parameter, joined to one vector a run: ``(..., p)``."""
         runs = self.outputs.shape[:-1]
         return torch.cat([t.reshape(*runs, -1) for t in tensors], -1)
-
-
-def trainable(net: nn.Module) -> list[Tensor]:
-    """The trainable parameters of ``net``, refusing by a ValueError a network without any."""
-    parameters = [p for p in net.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("the network has no trainable parameters: call net.requires_grad_(True) on what should move")
-    return parameters

@@ -1,21 +1,26 @@
 """Jacobians of any module: layer by layer where every parameter sits in a linear layer, by ``torch.func`` elsewhere."""
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from regimes.jacobians.base import Jacobian, Tensors, trainable
+from regimes.jacobians.base import Jacobian, Tensors
+from regimes.network import output_axes, run_axes, trainable
 
 __all__ = ["AutogradJacobian", "LayerwiseJacobian", "is_feed_forward"]
 
 
 class AutogradJacobian(Jacobian):
-    """Any ``nn.Module`` that treats samples one by one, through ``torch.func``.
+    """Any ``nn.Module`` that treats samples one by one, through ``torch.func``; or a `regimes.network.Network` with run axes.
 
-    The Gram matrix is summed from tiles of per-sample Jacobian rows, so that at most two blocks of ``tile_bytes`` exist.
+    The Gram matrix is summed from tiles of per-sample Jacobian rows, so that at most two blocks of ``tile_bytes`` exist. For
+    a stack it is that of the dense Jacobian, one backward pass for each output of a run.
 
     Raises:
-        ValueError: if an output depends on other samples of the batch, is random, or has no trainable parameter behind it.
+        ValueError: if an output depends on other samples of the batch, is random, or has no trainable parameter behind it; if
+            the outputs do not start with the run axes and a row a sample.
     """
 
     tile_bytes = 2**28
@@ -24,24 +29,31 @@ class AutogradJacobian(Jacobian):
         self.net, self.x = net, x
         self.named = {k: p for k, p in net.named_parameters() if p.requires_grad}
         self.parameters = trainable(net)
+        self.runs = run_axes(net)
         _refuse_batch_statistics(net)
         with torch.enable_grad():
             f = self._forward()
-        self.shape, self.samples, self._graph = f.shape, f.shape[0], f.reshape(-1)
-        self.outputs = self._graph.detach()
+            self._graph = f.flatten(len(self.runs))
+        self.shape, self.samples, self.outputs = f.shape, f.shape[len(self.runs)], self._graph.detach()
+        if not self.runs:
+            self._refuse_mixing()
+
+    def _forward(self) -> Tensor:
+        f, runs = self.net(self.x), self.runs
+        if not runs and f.shape[:1] != self.x.shape[:1]:
+            raise ValueError(f"net(x) must have one row a sample, {len(self.x)} rows; got shape {tuple(f.shape)}")
+        if tuple(f.shape[: f.ndim - output_axes(self.net, f)]) != runs or f.ndim == len(runs):
+            raise ValueError(f"net(x) must have the run axes {runs} and then one row a sample; got shape {tuple(f.shape)}")
+        return f
+
+    def _refuse_mixing(self) -> None:
         with torch.no_grad():
-            alone = net(x[:1]).reshape(-1)
+            alone = self.net(self.x[:1]).reshape(-1)
         if not torch.allclose(alone, self.outputs[: len(alone)], rtol=1e-3, atol=1e-5):
             raise ValueError(
                 "the output for a sample changes when the other samples of the batch change (or is random): its Jacobian "
                 "row is not defined sample by sample. Call net.eval(), or remove the layer that mixes samples"
             )
-
-    def _forward(self) -> Tensor:
-        f = self.net(self.x)
-        if f.shape[:1] != self.x.shape[:1]:
-            raise ValueError(f"net(x) must have one row a sample, {len(self.x)} rows; got shape {tuple(f.shape)}")
-        return f
 
     def _rows(self, x: Tensor) -> Tensor:
         """The rows of ``J`` that belong to the samples ``x``: ``(len(x) * c, p)``, float64."""
@@ -49,11 +61,16 @@ class AutogradJacobian(Jacobian):
         def one(parameters, xi):
             return functional_call(self.net, parameters, (xi[None],)).reshape(-1)
 
-        blocks = vmap(jacrev(one), (None, 0))(self.named, x)
+        with warnings.catch_warnings():  # where torch has no rule for a stack of backward passes it is slow, and right
+            warnings.filterwarnings("ignore", "There is a performance drop")
+            blocks = vmap(jacrev(one), (None, 0))(self.named, x)
         return torch.cat([b.flatten(0, 1).flatten(1) for b in blocks.values()], 1).detach().double()
 
     def gram(self) -> Tensor:
-        """``J J^T`` from tiles of rows."""
+        """``J J^T`` from tiles of rows, or from the dense matrix of a stack."""
+        if self.runs:
+            J = self.dense().double()
+            return J @ J.mT
         row_bytes = 8 * sum(p.numel() for p in self.parameters) * len(self._graph) // self.samples
         tiles = self.x.split(max(1, self.tile_bytes // row_bytes))
         K = []
@@ -69,11 +86,25 @@ class AutogradJacobian(Jacobian):
         return torch.autograd.grad(self._graph, self.parameters, u, retain_graph=True, materialize_grads=True)
 
     def jvp(self, v: Tensors) -> Tensor:
-        """One forward-mode pass."""
+        """One forward-mode pass; two backward passes where torch has no forward mode (weight norm, attention)."""
+        try:
+            return self._forward_mode(v)
+        except NotImplementedError:
+            return self._double_backward(v)
+
+    def _forward_mode(self, v: Tensors) -> Tensor:
         tangents = dict(zip(self.named, v, strict=True))
         values = {k: p.detach() for k, p in self.named.items()}
-        out = torch.func.jvp(lambda p: functional_call(self.net, p, (self.x,)).reshape(-1), (values,), (tangents,))[1]
-        return out.detach()
+        out = torch.func.jvp(lambda p: functional_call(self.net, p, (self.x,)), (values,), (tangents,))[1]
+        return out.detach().reshape(self.outputs.shape)
+
+    def _double_backward(self, v: Tensors) -> Tensor:
+        """``J^T u`` is linear in ``u``: the derivative of ``<J^T u, v>`` with respect to ``u`` is ``J v``."""
+        u = torch.zeros_like(self._graph, requires_grad=True)
+        with torch.enable_grad():
+            pulled = torch.autograd.grad(self._graph, self.parameters, u, create_graph=True, materialize_grads=True)
+            product = sum((a * b.detach()).sum() for a, b in zip(pulled, v, strict=True))
+        return torch.autograd.grad(product, u)[0]
 
 
 class LayerwiseJacobian(AutogradJacobian):
@@ -140,10 +171,10 @@ class LayerwiseJacobian(AutogradJacobian):
 
 
 def is_feed_forward(net: nn.Module) -> bool:
-    """Whether every parameter of ``net`` sits in an ``nn.Linear`` layer, and in one only."""
+    """Whether ``net`` is one network whose every parameter sits in an ``nn.Linear`` layer, and in one only."""
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
     theirs = [id(p) for m in layers for p in m.parameters(recurse=False)]
-    return bool(theirs) and sorted(theirs) == sorted(id(p) for p in net.parameters())
+    return bool(theirs) and not run_axes(net) and sorted(theirs) == sorted(id(p) for p in net.parameters())
 
 
 def _refuse_batch_statistics(net: nn.Module) -> None:

@@ -3,10 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from regimes.directions import gradient, time_scale
-from regimes.kernels import FromStart
+from regimes.directions import gradient
 from regimes.losses import Loss, match_targets, squared
-from regimes.networks import Reversible, TwoLayer, TwoLayerLinear
+from regimes.network import output_axes, time_scale
 
 __all__ = ["loss_on", "loss_rate"]
 
@@ -19,9 +18,7 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Te
     """
     with torch.no_grad():
         f = net(x)
-        kind = net.net if isinstance(net, FromStart) else net
-        several = isinstance(kind, TwoLayerLinear | Reversible)
-        own = 1 if isinstance(kind, TwoLayer) else 2 if several else f.ndim  # axes that are not runs
+        own = output_axes(net, f)
         outputs = f.flatten(-own)
         return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
 

@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regimes.directions import time_scale
 from regimes.jacobians import jacobian
-from regimes.jacobians.base import trainable
 from regimes.losses import logistic
+from regimes.network import run_axes, time_scale, trainable
 
 __all__ = ["homogeneity_gap", "normalised_margin", "smoothed_margin"]
 
@@ -70,6 +69,6 @@ def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tenso
 
 def _length(net: nn.Module) -> Tensor:
     """``|w| / sqrt(c)`` of the trained parameters, one number a run."""
-    runs = len(getattr(net, "runs", ()))
+    runs = len(run_axes(net))
     square = sum(p.detach().flatten(runs).square().sum(-1) for p in trainable(net))
     return (square / time_scale(net)).sqrt()

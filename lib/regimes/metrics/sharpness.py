@@ -6,6 +6,7 @@ distance to a minimum of a quadratic by :math:`1 - \eta\lambda`. So it is stable
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,10 +15,9 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor, nn
 
-from regimes.directions import time_scale
 from regimes.hessians import Hessian, hessian
 from regimes.losses import Loss, squared
-from regimes.networks import TwoLayer
+from regimes.network import Network, has_closed_form, run_axes, time_scale, trainable
 
 __all__ = ["largest_eigenvalue", "sharpness", "sometimes"]
 
@@ -50,9 +50,9 @@ def sharpness(
     """
     if method not in ("auto", "dense", "lanczos"):
         raise ValueError(f"sharpness is computed by 'dense' or 'lanczos', or 'auto' chooses; got {method!r}")
-    runs = tuple(getattr(net, "runs", ()))
-    closed = isinstance(net, TwoLayer) and backend != "autograd"
-    few = sum(p.numel() for p in net.parameters() if p.requires_grad) <= (FEW if closed else FEWER) * math.prod(runs)
+    runs = run_axes(net)
+    closed = has_closed_form(net, "hessian") and backend != "autograd"
+    few = sum(p.numel() for p in trainable(net)) <= (FEW if closed else FEWER) * math.prod(runs)
     if method == "dense" or (method == "auto" and few):
         H = hessian(net, x, y, loss=loss, backend=backend).dense()
         top = torch.linalg.eigvalsh(H)[..., -1]
@@ -91,13 +91,14 @@ def sometimes(measure: Callable[[nn.Module], Tensor], every: int) -> Callable[[n
 
     In between NaN is recorded, of the shape of the last result: ``measured[::every]`` has the numbers.
     """
-    calls, shape = iter(range(2**62)), {}
+    calls, last = itertools.count(), None
 
     def now_and_then(net: nn.Module) -> Tensor:
+        nonlocal last
         if next(calls) % every == 0:
-            shape["last"] = torch.as_tensor(measure(net))
-            return shape["last"]
-        return torch.full_like(shape["last"], torch.nan)
+            last = torch.as_tensor(measure(net))
+            return last
+        return torch.full_like(last, torch.nan)
 
     return now_and_then
 
@@ -110,7 +111,9 @@ def _one_by_one(net: nn.Module, x: Tensor, y: Tensor, runs: tuple[int, ...]) -> 
     own = y.ndim == net(x).ndim
     for i in np.ndindex(runs):
         one = copy.deepcopy(net)
-        one.runs = ()
+        for module in one.modules():
+            if isinstance(module, Network):
+                module.runs = ()
         for p in one.parameters():
             p.data = p.data[i]
         yield one, x[i] if x.ndim == len(runs) + 2 else x, y[i] if own else y

@@ -1,6 +1,5 @@
 """Deep networks that can be run backwards."""
 
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -8,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from regimes.network import Network
 from regimes.networks.activations import Activation, get_activation
+from regimes.networks.reversible_jacobian import ReversibleJacobian
 from regimes.networks.starts import normal, spread
 
 __all__ = ["HalfLayer", "Reversible"]
@@ -45,7 +46,7 @@ class HalfLayer(NamedTuple):
         return ((c @ self.W[..., :-1, :].mT) * self.slope) @ self.V.mT
 
 
-class Reversible(nn.Module):
+class Reversible(Network):
     r"""Blocks that each change one half of their inputs by a function of the other half, and a fixed linear head.
 
     .. math:: x_1 \leftarrow x_1 + F_l(x_2), \qquad x_2 \leftarrow x_2 + G_l(x_1), \qquad l = 1, \dots, L
@@ -74,7 +75,7 @@ class Reversible(nn.Module):
     Source: Buffelli et al. 2024, eq. 14-15; the head is in their published code.
     """
 
-    time_scale = 1.0
+    output_axes = 2
 
     def __init__(
         self,
@@ -138,7 +139,9 @@ class Reversible(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """The state ``z`` after the last block, ``(..., n, d)``."""
-        return deque(self.states(x), maxlen=1)[0]
+        for state in self.states(x):
+            z = state
+        return z
 
     def inverse(self, z: Tensor) -> Tensor:
         """The inputs with the state ``z``: every block undone, the last one first."""
@@ -153,6 +156,10 @@ class Reversible(nn.Module):
     def read(self, z: Tensor, x: Tensor) -> Tensor:
         """The outputs of the state ``z`` that the inputs ``x`` lead to: ``z u``, or ``(z - x) u``."""
         return (z - x if self.from_zero else z) @ self.u
+
+    def jacobian(self, x: Tensor) -> ReversibleJacobian:
+        """The Jacobian of the outputs in closed form: see `regimes.network.Network`."""
+        return ReversibleJacobian(self, x)
 
     def extra_repr(self) -> str:
         """Shown by ``print(net)``."""

@@ -6,8 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regimes.losses import Loss
+from regimes.network import Network
 from regimes.networks.activations import Activation, get_activation
 from regimes.networks.starts import normal, spread
+from regimes.networks.two_layer_derivatives import TwoLayerHessian, TwoLayerJacobian
 
 __all__ = ["SCALINGS", "TwoLayer"]
 
@@ -18,7 +21,7 @@ SCALINGS = {
 }
 
 
-class TwoLayer(nn.Module):
+class TwoLayer(Network):
     r"""A network with one hidden layer, or a stack of such networks that are trained side by side.
 
     .. math:: f(x) = s(m) \sum_{j=1}^m v_j\, \phi(w_j \cdot [x, 1])
@@ -37,8 +40,9 @@ class TwoLayer(nn.Module):
         bias: whether hidden units have a bias.
         std: standard deviation of the entries of ``W`` at the start; a number or a tensor of shape ``runs``.
         output_std: the same for ``v``. Zero (Arbel et al.'s choice) makes the network output zero at the start.
-        seed: an integer, one integer a run (a tensor of shape ``runs``), or a ``torch.Generator``. Run ``i`` of a stack
-            starts from the same numbers as a single network with that run's seed.
+        seed: an integer, which gives the runs the seeds ``seed, seed + 1, ...``; a tensor of one integer per run; or a
+            ``torch.Generator``. Run ``i`` of a stack starts from the same numbers as a single network with that run's seed.
+            For equal starts, ``torch.full(runs, seed)``.
         dtype, device: of the parameters; every number the course claims is float64 on the CPU.
 
     Raises:
@@ -46,6 +50,8 @@ class TwoLayer(nn.Module):
 
     Source: Arbel et al. 2023 (mean-field scaling, ``v = 0`` at the start).
     """
+
+    output_axes = 1
 
     def __init__(
         self,
@@ -104,6 +110,14 @@ class TwoLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Outputs ``(..., n)`` for inputs ``(..., n, d)``; ``x`` without run axes is shared by all runs."""
         return self.scale * (self.hidden(x)[0] @ self.v[..., None])[..., 0]
+
+    def jacobian(self, x: Tensor) -> TwoLayerJacobian:
+        """The Jacobian of the outputs in closed form: see `regimes.network.Network`."""
+        return TwoLayerJacobian(self, x)
+
+    def hessian(self, x: Tensor, y: Tensor, loss: Loss) -> TwoLayerHessian:
+        """The Hessian of the mean loss in closed form: see `regimes.network.Network`."""
+        return TwoLayerHessian(self, x, y, loss)
 
     def units(self, index: Tensor) -> "TwoLayer":
         """A network made of copies of some hidden units, in the scaling of its own width.

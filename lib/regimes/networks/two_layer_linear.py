@@ -5,12 +5,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from regimes.network import Network
 from regimes.networks.starts import normal, spread
+from regimes.networks.two_layer_linear_jacobian import TwoLayerLinearJacobian
 
 __all__ = ["TwoLayerLinear"]
 
 
-class TwoLayerLinear(nn.Module):
+class TwoLayerLinear(Network):
     r"""A linear function written with one layer too many, or a stack of them: :math:`f(x) = V U^T x`.
 
     The predictor is :math:`\Theta = U V^T`, ``(..., d, q)``. Parameters are ``U`` of shape ``(..., d, m)`` and ``V`` of shape
@@ -30,7 +32,7 @@ class TwoLayerLinear(nn.Module):
     Source: Min et al. 2021, section 2 (their ``D, h, m`` are our ``d, m, q``).
     """
 
-    time_scale = 1.0
+    output_axes = 2
 
     def __init__(
         self,
@@ -62,15 +64,15 @@ class TwoLayerLinear(nn.Module):
             ValueError: if the shapes do not belong together.
         """
         starts = list(starts)
-        shapes = {(U.shape[:-2] == V.shape[:-2], U.shape[-2], V.shape[-2], U.shape[-1], V.shape[-1]) for U, V in starts}
-        agree, d, q, m, m_v = shapes.pop() if len(shapes) == 1 else (False,) * 5
-        if not agree or m != m_v:
+        fit = all(U.shape[:-2] == V.shape[:-2] and U.shape[-1] == V.shape[-1] for U, V in starts)
+        sizes = {(U.shape[-2], V.shape[-2], U.shape[-1]) for U, V in starts}
+        if not fit or len(sizes) != 1:
             each = ", ".join(f"{tuple(U.shape)} with {tuple(V.shape)}" for U, V in starts)
             raise ValueError(
                 f"pairs of U (..., d, m) and V (..., q, m) are needed, of the same d, q and m; got {each or 'none'}"
             )
         U, V = (torch.cat([t.detach().reshape(-1, *t.shape[-2:]) for t in layer]) for layer in zip(*starts, strict=True))
-        net = cls(d, q, m, runs=(len(U),), std=0.0, dtype=U.dtype, device=U.device)
+        net = cls(*sizes.pop(), runs=(len(U),), std=0.0, dtype=U.dtype, device=U.device)
         with torch.no_grad():
             net.U.copy_(U)
             net.V.copy_(V)
@@ -90,6 +92,10 @@ class TwoLayerLinear(nn.Module):
         if x.ndim < 2 or x.shape[-1] != self.inputs:
             raise ValueError(f"inputs must have shape (..., n, {self.inputs}); got {tuple(x.shape)}")
         return x @ self.U @ self.V.mT
+
+    def jacobian(self, x: Tensor) -> TwoLayerLinearJacobian:
+        """The Jacobian of the outputs in closed form: see `regimes.network.Network`."""
+        return TwoLayerLinearJacobian(self, x)
 
     def extra_repr(self) -> str:
         """Shown by ``print(net)``."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from regimes.networks import TwoLayer, committee
+from regimes.seeds import seeded
 
 __all__ = ["evenly_spread", "orthonormal_units", "student_and_teacher", "unit_vectors"]
 
@@ -16,11 +17,7 @@ def unit_vectors(d: int, p: int, *, seed: int | Tensor = 0) -> Tensor:
     """
     if min(d, p) < 1:
         raise ValueError(f"units need d >= 1 inputs and p >= 1 of them; got {d=}, {p=}")
-    seed = torch.as_tensor(seed)
-    draws = [
-        torch.randn(p, d, generator=torch.Generator().manual_seed(s), dtype=torch.float64) for s in seed.flatten().tolist()
-    ]
-    W = torch.stack(draws).reshape(*seed.shape, p, d)
+    W = seeded(seed, lambda g: torch.randn(p, d, generator=g, dtype=torch.float64))
     return W / W.norm(dim=-1, keepdim=True)
 
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from regimes.problems.problem import Problem
+from regimes.seeds import seeded
 
 __all__ = ["digits", "even_odd", "load_images", "shuffled_pair"]
 
@@ -64,9 +65,7 @@ def even_odd(n: int = 200, *, seed: int | Tensor = 0) -> Problem:
     images, target = load_images()
     if not 1 <= n < len(images):
         raise ValueError(f"there are {len(images)} images: n must be from 1 to {len(images) - 1}; got {n}")
-    seed = torch.as_tensor(seed)
-    order = [torch.randperm(len(images), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
-    order = torch.stack(order).reshape(*seed.shape, -1)
+    order = seeded(seed, lambda g: torch.randperm(len(images), generator=g))
     x, y = images[order], 1.0 - 2.0 * (target[order] % 2).double()
     x = x - x[..., :n, :].mean(-2, keepdim=True)
     x = 3 * x / x[..., :n, :].norm(dim=-1, keepdim=True).amax(-2, keepdim=True)
@@ -86,7 +85,5 @@ def shuffled_pair(first: int, second: int, n: int, seed: int | Tensor) -> tuple[
     x, y = images[chosen], (target[chosen] == second) * 2.0 - 1.0
     if not 1 <= n < len(x):
         raise ValueError(f"there are {len(x)} images of {first} and {second}: n must be from 1 to {len(x) - 1}; got {n}")
-    seed = torch.as_tensor(seed)
-    order = [torch.randperm(len(x), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
-    order = torch.stack(order).reshape(*seed.shape, -1)
+    order = seeded(seed, lambda g: torch.randperm(len(x), generator=g))
     return x[order], y[order].double()

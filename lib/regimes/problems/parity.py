@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from regimes.problems.problem import Problem
+from regimes.seeds import seeded
 
 __all__ = ["parity"]
 
@@ -27,8 +28,7 @@ def parity(n: int = 256, d: int = 30, *, k: int = 2, n_test: int = 1000, seed: i
     """
     if min(n, d, n_test) < 1 or not 1 <= k <= d:
         raise ValueError(f"sizes must be at least one and k from 1 to d; got {n=}, {d=}, {k=}, {n_test=}")
-    seed = torch.as_tensor(seed)
-    bits = [torch.randint(0, 2, (n + n_test, d), generator=torch.Generator().manual_seed(s)) for s in seed.flatten().tolist()]
-    sign = 2.0 * torch.stack(bits).reshape(*seed.shape, n + n_test, d).double() - 1
+    bits = seeded(seed, lambda g: torch.randint(0, 2, (n + n_test, d), generator=g))
+    sign = 2.0 * bits.double() - 1
     x, y = sign / d**0.5, sign[..., :k].prod(-1)
     return Problem(x[..., :n, :], y[..., :n], x[..., n:, :], y[..., n:])

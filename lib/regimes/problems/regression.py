@@ -5,6 +5,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 from regimes.problems.problem import Problem
+from regimes.seeds import seeded
 
 __all__ = ["chebyshev", "linear_regression", "teacher_student", "wave"]
 
@@ -52,7 +53,8 @@ def teacher_student(
         raise ValueError(f"kappa is a condition number, at least one; got {kappa.tolist()}")
     runs = tuple(seed.shape)
     scale = kappa[..., None] ** -torch.linspace(0, 1, d, dtype=torch.float64)
-    x, normal = _draws(seed, n + n_test, d)
+    z = seeded(seed, lambda g: torch.randn(n + n_test, d + 1, generator=g, dtype=torch.float64))
+    x, normal = z[..., :d], z[..., d]
     x = x * scale[..., None, :]
     teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seed + 10**6)
     with torch.no_grad():
@@ -134,13 +136,3 @@ def chebyshev(degree: int = 3, n: int = 20) -> Problem:
     x, grid = (torch.linspace(-1, 1, k, dtype=torch.float64)[:, None] for k in (n, 200))
     y, y_grid = (torch.cos(degree * torch.arccos(t[:, 0])) for t in (x, grid))
     return Problem(x, y, grid, y_grid)
-
-
-def _draws(seed: Tensor, n: int, d: int) -> tuple[Tensor, Tensor]:
-    """Standard normal inputs ``(..., n, d)`` and labels ``(..., n)``, drawn seed by seed."""
-    draws = []
-    for s in seed.flatten().tolist():
-        g = torch.Generator().manual_seed(s)
-        draws.append(torch.randn(n, d + 1, generator=g, dtype=torch.float64))
-    z = torch.stack(draws).reshape(*seed.shape, n, d + 1)
-    return z[..., :d], z[..., d]

@@ -9,6 +9,7 @@ from torch.nn.functional import one_hot, pad
 
 from regimes.problems.images import load_images
 from regimes.problems.problem import Problem
+from regimes.seeds import per_run, seeded
 
 __all__ = ["HALVES", "Images", "ten_digits"]
 
@@ -56,7 +57,7 @@ class Images(Problem):
 
         Args:
             size: images in a batch, from 1 to ``n``.
-            seed: of the order, and of the shifts; one a run.
+            seed: of the order, and of the shifts; one per run. An integer gives the runs that seed and the ones after it.
             shift: move the images anew at each epoch (see `shifted`).
 
         Raises:
@@ -65,7 +66,7 @@ class Images(Problem):
         n, runs = self.x.shape[-2], self.x.shape[:-2]
         if not 1 <= size <= n:
             raise ValueError(f"a batch has from 1 to {n} images; got {size}")
-        generators = [torch.Generator().manual_seed(s) for s in torch.as_tensor(seed).expand(runs).flatten().tolist()]
+        generators = [torch.Generator().manual_seed(s) for s in per_run(seed, runs).flatten().tolist()]
         return self._epochs(n, runs, size, generators, shift)
 
     def _epochs(self, n, runs, size, generators, shift):
@@ -96,17 +97,17 @@ def ten_digits(n: int = 256, *, noise: float = 0.0, halves: str = "top and botto
     images, target = load_images()
     if not 0 <= noise <= 1 or not 1 <= n < len(images):
         raise ValueError(f"noise is a share from 0 to 1, and n from 1 to {len(images) - 1} images; got {noise=}, {n=}")
-    seed = torch.as_tensor(seed)
-    order, labels = [], []
-    for s in seed.flatten().tolist():
-        g = torch.Generator().manual_seed(s)
-        order.append(torch.randperm(len(images), generator=g))
-        label = target[order[-1]]
+
+    def draw(g: torch.Generator) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(len(images), generator=g)
+        labels = target[order]
         redrawn = torch.randperm(n, generator=g)[: round(noise * n)]
-        label[redrawn] = torch.randint(0, CLASSES, (len(redrawn),), generator=g)
-        labels.append(label)
-    x = images[torch.stack(order).reshape(*seed.shape, -1)][..., HALVES[halves]] / 16
-    y = one_hot(torch.stack(labels).reshape(*seed.shape, -1), CLASSES).double()
+        labels[redrawn] = torch.randint(0, CLASSES, (len(redrawn),), generator=g)
+        return order, labels
+
+    order, labels = seeded(seed, draw)
+    x = images[order][..., HALVES[halves]] / 16
+    y = one_hot(labels, CLASSES).double()
     mean = x[..., :n, :].mean(-2, keepdim=True)
     std = (x - mean)[..., :n, :].std((-1, -2), keepdim=True)
     x = (x - mean) / std

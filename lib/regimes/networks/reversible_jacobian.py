@@ -1,10 +1,15 @@
-"""The closed form for reversible networks, with run axes and without keeping an activation."""
+"""The Jacobian of a reversible network in closed form, with run axes and without keeping an activation."""
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from regimes.jacobians.base import Jacobian, Tensors, trainable
-from regimes.networks import Reversible
+from regimes.jacobians.base import Jacobian, Tensors
+from regimes.network import trainable
+
+if TYPE_CHECKING:
+    from regimes.networks.reversible import Reversible
 
 __all__ = ["ReversibleJacobian"]
 
@@ -21,7 +26,7 @@ class ReversibleJacobian(Jacobian):
     ``J^T r`` walks backwards and ``J v`` forwards; both hold one block at a time.
     """
 
-    def __init__(self, net: Reversible, x: Tensor):
+    def __init__(self, net: "Reversible", x: Tensor):
         self.net, self.parameters = net, trainable(net)
         with torch.no_grad():
             self.x, self.z = x, net.encode(x)

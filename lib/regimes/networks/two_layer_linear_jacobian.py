@@ -1,0 +1,52 @@
+"""The Jacobian of a linear function of two layers in closed form, with run axes."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from regimes.jacobians.base import Jacobian, Tensors
+from regimes.network import trainable
+
+if TYPE_CHECKING:
+    from regimes.networks.two_layer_linear import TwoLayerLinear
+
+__all__ = ["TwoLayerLinearJacobian"]
+
+
+class TwoLayerLinearJacobian(Jacobian):
+    r"""Closed form for :math:`f(X) = X U V^T`, outputs flattened sample by sample: ``N = n q``.
+
+    .. math:: J J^T = (X U)(X U)^T \otimes I_q + X X^T \otimes V V^T, \quad
+              J^T R = [X^T R V,\; R^T X U], \quad
+              J (\dot U, \dot V) = X \dot U V^T + X U \dot V^T .
+    """
+
+    def __init__(self, net: "TwoLayerLinear", x: Tensor):
+        self.trained = [name for name, p in net.named_parameters() if p.requires_grad]
+        self.parameters = trainable(net)
+        with torch.no_grad():
+            f = net(x)
+            self.X, self.V, self.XU = x, net.V.detach(), x @ net.U
+        self.shape, self.samples, self.q = f.shape, f.shape[-2], f.shape[-1]
+        self.outputs = f.flatten(-2)
+
+    def gram(self) -> Tensor:
+        """A sum of two Kronecker products; a frozen layer leaves its term out."""
+        X, V, XU = self.X.double(), self.V.double(), self.XU.double()
+        eye = torch.eye(self.q, dtype=X.dtype, device=X.device)
+        factors = {"V": lambda: (XU @ XU.mT, eye), "U": lambda: (X @ X.mT, V @ V.mT)}
+        parts = [pair() for name, pair in factors.items() if name in self.trained]
+        return sum(torch.einsum("...ik,...ab->...iakb", a, b).flatten(-4, -3).flatten(-2) for a, b in parts)
+
+    def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
+        """``[X^T R V, R^T X U]`` for ``u`` the flattened ``R``."""
+        R = u.unflatten(-1, (self.samples, self.q))
+        hidden = [self.X.mT @ (R @ self.V)] if "U" in self.trained else []
+        return (*hidden, *([R.mT @ self.XU] if "V" in self.trained else []))
+
+    def jvp(self, v: Tensors) -> Tensor:
+        """``X dU V^T + X U dV^T``, flattened."""
+        move = dict(zip(self.trained, v, strict=True))
+        hidden = self.X @ move["U"] @ self.V.mT if "U" in move else 0.0
+        return (hidden + (self.XU @ move["V"].mT if "V" in move else 0.0)).flatten(-2)

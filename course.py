@@ -56,12 +56,12 @@ def show_help(arguments=()):
 
 
 COMMANDS = {
-    "lab": (module(LEARNER, "regimes.course", "lab"), "[--port N] [--no-browser]", "open the course in JupyterLab"),
-    "start": (module(LEARNER, "regimes.course", "start"), "[NN] [--again]", "copy the exercises of lesson NN to work/"),
-    "check": (module(LEARNER, "regimes.course", "check"), "PATH [--json]", "run all checks of an exercise notebook"),
-    "paper": (module(LEARNER, "regimes.course", "paper"), "NN [--again] [--jobs N]", "run lesson NN at the paper's size"),
-    "progress": (module(LEARNER, "regimes.course", "progress"), "[--json]", "what you have solved, and what is next"),
-    "doctor": (module(LEARNER, "regimes.course", "doctor"), "", "find what is off on this machine, and what mends it"),
+    "lab": (module(LEARNER, "regimes_course", "lab"), "[--port N] [--no-browser]", "open the course in JupyterLab"),
+    "start": (module(LEARNER, "regimes_course", "start"), "[NN] [--again]", "copy the exercises of lesson NN to work/"),
+    "check": (module(LEARNER, "regimes_course", "check"), "PATH [--json]", "run all checks of an exercise notebook"),
+    "paper": (module(LEARNER, "regimes_course", "paper"), "NN [--again] [--jobs N]", "run lesson NN at the paper's size"),
+    "progress": (module(LEARNER, "regimes_course", "progress"), "[--json]", "what you have solved, and what is next"),
+    "doctor": (module(LEARNER, "regimes_course", "doctor"), "", "find what is off on this machine, and what mends it"),
     "test": (module(AUTHOR, "tools.stages"), "[STAGE ...]", "run every test, or the stages named"),
     "notebooks": (module(AUTHOR, "tools.notebooks", "build"), "[NN]", "build the notebooks from sources/"),
     "stale": (module(AUTHOR, "tools.notebooks", "check"), "", "name the notebooks that differ from their source"),

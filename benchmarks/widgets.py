@@ -12,22 +12,21 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from types import ModuleType
 
 import torch
 
-from regimes import explore
+import regimes_course
 
 TINY = ["two_points"]
 
 
 def widgets() -> Iterator[tuple[str, ModuleType]]:
     """Name and module of every widget."""
-    for found in iter_modules(explore.__path__):
-        module = import_module(f"regimes.explore.{found.name}")
-        if hasattr(module, "explorer"):
-            yield found.name, module
+    for found in walk_packages(regimes_course.__path__, "regimes_course."):
+        if ".widgets." in found.name:
+            yield found.name.rpartition(".")[2], import_module(found.name)
 
 
 def bench(name: str, module: ModuleType) -> dict:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from regimes.explore.exact_runs import LONG, key, long_run, measure, positions
+from regimes_course.lesson07.experiments import LONG, key, long_run, measure, positions
 
-FILE = Path(__file__).resolve().parents[1] / "lib/regimes/explore/data/exact_steps.json"
+FILE = Path(__file__).resolve().parents[1] / "lib/regimes_course/lesson07/exact_steps.json"
 SEEDS = torch.arange(3)
 
 

@@ -13,7 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from regimes.course.doctor import find_chromium
+from regimes_course.learner.doctor import find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ["lib", "tools", "tests", "sources", "benchmarks", "course.py"]
@@ -28,7 +28,7 @@ NBVAL = [
 MISTAKES = ("tests/course/test_mistakes.py", "tests/course/test_generic_slips.py")
 BUDGETS, CLAIMS = "tests/course/test_budgets.py", "tests/course/test_claims.py"
 
-WIDGETS = "tests/lib/explore"  # they visit every position of the sliders
+UNIT = ("tests/lib", "tests/kit", "tests/learner", "tests/notebooks")
 DOOR = "tests/browser/door"  # the commands of the README, in a clone with an environment of its own
 
 # Every word list is run as `python -m ...` from the root. The longest stages stand first, so that two lanes end together.
@@ -36,9 +36,9 @@ STAGES = {
     "notebooks": [[*PYTEST, *NBVAL, "lessons", "exercises", "solutions"]],
     "claims": [[*PYTEST, CLAIMS]],
     "door": [[*PYTEST, DOOR]],
-    "unit": [[*PYTEST, "-m", "not browser and not long", "tests/lib", "tests/notebooks", f"--ignore={WIDGETS}"]],
+    "unit": [[*PYTEST, "-m", "not browser and not long", *UNIT]],
     "browser": [[*PYTEST, "tests/browser", f"--ignore={DOOR}"]],
-    "widgets": [[*PYTEST, WIDGETS]],
+    "lessons": [[*PYTEST, "tests/lessons"]],
     "mistakes": [[*PYTEST, *MISTAKES]],
     "course": [[*PYTEST, "tests/course", *(f"--ignore={path}" for path in (*MISTAKES, BUDGETS, CLAIMS))]],
     "budgets": [[*PYTEST, BUDGETS]],

@@ -56,10 +56,11 @@ class Store:
 
 
 @cache
-def library() -> str:
-    """The version of this library and of the arithmetic below it: any change of its source makes another one."""
-    house = Path(__file__).parent
-    sources = [file.read_bytes() for file in sorted(house.rglob("*.py"))]
+def library(*beside: Path) -> str:
+    """The version of this library, of the packages in the folders ``beside`` it, and of the arithmetic below them: any change
+    of their sources makes another one."""
+    folders = (Path(__file__).parent, *beside)
+    sources = [file.read_bytes() for folder in folders for file in sorted(folder.rglob("*.py"))]
     return fingerprint(sources, torch.__version__, np.__version__)
 
 

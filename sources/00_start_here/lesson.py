@@ -27,15 +27,16 @@
 # The pages you open by `python3 course.py lab` are your own copies, in the folder `work/lessons`: run, change and annotate them.
 
 # %%
-from regimes.course.page import guess, show
-from regimes.course.progress import progress
-from regimes.explore import filmstrip, four_regimes
-from regimes.figures import lesson00 as draw
 from regimes.metrics import spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import wave
 from regimes.training import train
+from regimes_course.kit.page import guess, show
+from regimes_course.kit.widget import filmstrip
+from regimes_course.learner.progress import progress
+from regimes_course.lesson00 import figures as draw
+from regimes_course.lesson00.widgets import four_regimes
 
 # %% [markdown]
 # ## One network, eight points, four regimes

@@ -27,16 +27,16 @@ import math
 
 import torch
 
-from regimes.checks import check
-from regimes.checks.lesson01.bug import fresh
-from regimes.course.page import show
-from regimes.figures import curve, legend, panels, predicted
 from regimes.metrics import loss_on
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
+from regimes_course.lesson01.checks.bug import fresh
 
 # %% [markdown] exercise="gn_direction" stars=2 minutes=15 concept="sample space"
 # ## Exercise 1: the Gauss-Newton direction in sample space

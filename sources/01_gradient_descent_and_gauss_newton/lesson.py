@@ -42,14 +42,9 @@
 import torch
 from IPython.display import display
 
-from regimes.course.page import guess, seeds, show
 from regimes.directions import gauss_newton, gradient
-from regimes.explore import filmstrip, gd_against_gn
-from regimes.figures import lesson01 as draw
-from regimes.figures import span
 from regimes.jacobians import jacobian
 from regimes.kernels import neural_tangent_kernel
-from regimes.ledger import Ledger, digits3
 from regimes.linalg import SmallestEigenvalue
 from regimes.metrics import loss_on, spectrum
 from regimes.networks import TwoLayer
@@ -57,6 +52,12 @@ from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import digits, teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger, digits3
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import filmstrip
+from regimes_course.lesson01 import figures as draw
+from regimes_course.lesson01.widgets import gd_against_gn
 
 ledger = Ledger("01")
 

@@ -25,10 +25,7 @@ from functools import partial
 
 import torch
 
-from regimes.checks import check
-from regimes.course.page import show
 from regimes.directions import gauss_newton
-from regimes.figures import curve, legend, panels, predicted
 from regimes.flows import RungeKutta4
 from regimes.kernels import neural_tangent_kernel
 from regimes.metrics import spectrum
@@ -36,6 +33,9 @@ from regimes.networks import TwoLayer
 from regimes.problems import teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
 
 # %% [markdown] exercise="duplication_test" stars=2 minutes=20 concept="particle picture"
 # ## Exercise 1: does a law of training see only the cloud?

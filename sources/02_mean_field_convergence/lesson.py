@@ -43,13 +43,8 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from regimes.course.page import at_scale, guess, seeds, show
 from regimes.directions import gauss_newton
-from regimes.explore import particles, strip
-from regimes.figures import lesson02 as draw
-from regimes.figures import span
 from regimes.flows import RungeKutta4
-from regimes.ledger import Ledger
 from regimes.linalg import Singular
 from regimes.metrics import condition_number, spectrum
 from regimes.networks import TwoLayer
@@ -58,6 +53,12 @@ from regimes.problems import teacher_student
 from regimes.sweep import sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import at_scale, guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson02 import figures as draw
+from regimes_course.lesson02.widgets import particles
 
 # %%
 ledger = Ledger("02")

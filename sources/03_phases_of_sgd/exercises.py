@@ -31,14 +31,14 @@ import math
 import numpy as np
 import torch
 
-from regimes.checks import check
-from regimes.checks.lesson03.fluctuations import start
-from regimes.checks.lesson03.relu_flows import flow
-from regimes.course.page import show
-from regimes.figures import curve, legend, panels, predicted
 from regimes.online import overlap_chain
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import fluctuation_exponent
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
+from regimes_course.lesson03.checks.fluctuations import start
+from regimes_course.lesson03.checks.relu_flows import flow
 
 # %% [markdown] exercise="i2_i3" stars=2 minutes=15 concept="tilting a Gaussian"
 # ## Exercise 1: two Gaussian integrals

@@ -43,12 +43,7 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from regimes.course.page import guess, seeds, show
-from regimes.explore import phase_diagram, strip
-from regimes.figures import lesson03 as draw
-from regimes.figures import span
 from regimes.flows import RungeKutta4
-from regimes.ledger import Ledger
 from regimes.networks import committee
 from regimes.online import one_pass, overlap_chain, overlap_distance, overlaps
 from regimes.population import PopulationGradient
@@ -57,6 +52,12 @@ from regimes.theory import sgd_phases as theory
 from regimes.theory import symmetric_committee as symmetric
 from regimes.theory.online_sgd import integrate
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson03 import figures as draw
+from regimes_course.lesson03.widgets import phase_diagram
 
 ledger, S = Ledger("03"), seeds(32)
 first, noise = int(S[0]), 1e-3  # the variance Δ of the noise on the labels

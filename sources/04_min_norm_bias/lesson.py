@@ -44,19 +44,21 @@ import torch
 from IPython.display import display
 
 from regimes import linear
-from regimes.course.page import guess, seeds, show
 from regimes.directions import gradient
-from regimes.explore import hyperbolas, interpolant, strip, width_dial, zoo
-from regimes.figures import lesson04 as draw
-from regimes.figures import span
 from regimes.flows import Lorentz, RungeKutta4
-from regimes.ledger import Ledger
 from regimes.metrics import loss_rate
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GradientDescent
 from regimes.problems import linear_regression
 from regimes.theory import linear_flows, min_norm
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson04 import experiments as zoo
+from regimes_course.lesson04 import figures as draw
+from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
 
 # %%
 ledger = Ledger("04")

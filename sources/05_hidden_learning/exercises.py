@@ -28,17 +28,17 @@ import copy
 
 import torch
 
-from regimes.checks import check
-from regimes.checks.lesson05.explode import attempt
-from regimes.checks.lesson05.rescale import trained
-from regimes.course.page import show
-from regimes.figures import curve, legend, panels, predicted
 from regimes.metrics import feature_movement, loss_on, refit
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
+from regimes_course.lesson05.checks.explode import attempt
+from regimes_course.lesson05.checks.rescale import trained
 
 # %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
 # ## Exercise 1: fit the last layer again

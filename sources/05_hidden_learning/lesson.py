@@ -42,11 +42,6 @@
 import torch
 from IPython.display import display
 
-from regimes.course.page import at_scale, guess, seeds, show
-from regimes.explore import flow, strip
-from regimes.figures import lesson05 as draw
-from regimes.figures import median, span
-from regimes.ledger import Ledger
 from regimes.metrics import feature_movement, loss_on, refit, weighted_cosine_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
@@ -54,6 +49,12 @@ from regimes.problems import teacher_student
 from regimes.sweep import stack_size, sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import at_scale, guess, seeds, show
+from regimes_course.kit.plotting import median, span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson05 import figures as draw
+from regimes_course.lesson05.widgets import flow
 
 ledger = Ledger("05")
 size = at_scale(

@@ -26,9 +26,6 @@ import math
 
 import torch
 
-from regimes.checks import check
-from regimes.course.page import show
-from regimes.figures import curve, legend, panels, predicted
 from regimes.kernels import Scaled, neural_tangent_kernel
 from regimes.metrics import departure
 from regimes.networks import TwoLayer
@@ -36,6 +33,9 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import digits, parity
 from regimes.theory import lazy
 from regimes.training import train
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
 
 # %% [markdown] exercise="relu_limit" stars=2 minutes=20 concept="the kernel of infinite width"
 # ## Exercise 1: the kernel of infinite width

@@ -43,12 +43,7 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from regimes.course.page import guess, seeds, show
-from regimes.explore import lazy_dial, strip
-from regimes.figures import lesson06 as draw
-from regimes.figures import median, span
 from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
-from regimes.ledger import Ledger
 from regimes.metrics import departure, kernel_cosine, kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
@@ -56,6 +51,12 @@ from regimes.problems import digits, parity
 from regimes.sweep import stack_size, sweep
 from regimes.theory import lazy
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import median, span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson06 import figures as draw
+from regimes_course.lesson06.widgets import lazy_dial
 
 ledger, S, n = Ledger("06"), seeds(5), 64
 

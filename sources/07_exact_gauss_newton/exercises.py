@@ -25,9 +25,9 @@
 # %%
 import torch
 
-from regimes.checks import check
-from regimes.checks.lesson07.walk import half
 from regimes.problems import ten_digits
+from regimes_course.exercises import check
+from regimes_course.lesson07.checks.walk import half
 
 # %% [markdown] exercise="invert" stars=1 minutes=10 concept="reversible blocks"
 # ## Exercise 1: run it backwards

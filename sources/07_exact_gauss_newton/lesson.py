@@ -43,12 +43,7 @@ import torch
 from IPython.display import display
 
 from regimes import metrics
-from regimes.course.page import at_scale, guess, seeds, show
 from regimes.exact import exact_gauss_newton
-from regimes.explore import exact_runs, exact_steps, strip
-from regimes.figures import lesson07 as draw
-from regimes.figures import span
-from regimes.ledger import Ledger
 from regimes.losses import CrossEntropy
 from regimes.networks import Reversible
 from regimes.optimizers import ExactGaussNewton, GaussNewton
@@ -56,6 +51,13 @@ from regimes.problems import ten_digits
 from regimes.sweep import sweep
 from regimes.theory import gauss_newton, reversible
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import at_scale, guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson07 import experiments as exact_runs
+from regimes_course.lesson07 import figures as draw
+from regimes_course.lesson07.widgets import exact_steps
 
 # %%
 ledger, S = Ledger("07"), seeds(3)

@@ -27,14 +27,14 @@ import torch
 from torch.nn import functional as F
 
 from regimes import metrics
-from regimes.checks import check
-from regimes.checks.lesson08.largest import network_hessian
-from regimes.checks.lesson08.step import networks
-from regimes.course.page import show
 from regimes.directions import time_scale
-from regimes.explore.degree_four import descend
-from regimes.figures import curve, legend, panels, predicted
 from regimes.theory.edge_of_stability import degree_four_end
+from regimes_course.exercises import check
+from regimes_course.kit.page import show
+from regimes_course.kit.plotting import curve, legend, panels, predicted
+from regimes_course.lesson08.checks.largest import network_hessian
+from regimes_course.lesson08.checks.step import networks
+from regimes_course.lesson08.widgets.degree_four import descend
 
 # %% [markdown] exercise="logistic_loss_and_weight" stars=1 minutes=10 concept="overflow and cancellation"
 # ## Exercise 1: the logistic loss, for any q

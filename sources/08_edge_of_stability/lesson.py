@@ -43,13 +43,8 @@
 import torch
 from IPython.display import display
 
-from regimes.course.page import guess, seeds, show
 from regimes.directions import gradient
-from regimes.explore import chebyshev_fit, degree_four, strip
-from regimes.figures import lesson08 as draw
-from regimes.figures import span
 from regimes.hessians import hessian
-from regimes.ledger import Ledger
 from regimes.losses import logistic, squared
 from regimes.metrics import sharpness, sometimes, spectrum
 from regimes.networks import TwoLayer
@@ -58,6 +53,12 @@ from regimes.problems import chebyshev, even_odd, teacher_student
 from regimes.theory import edge_of_stability as theory
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson08 import figures as draw
+from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 
 ledger, S5 = Ledger("08"), seeds(5)
 

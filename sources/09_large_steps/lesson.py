@@ -44,16 +44,17 @@ import torch
 from IPython.display import display
 
 from regimes import metrics, problems
-from regimes.course.page import guess, seeds, show
-from regimes.explore import digit_steps, strip, tug_of_war, two_points
-from regimes.figures import lesson09 as draw
-from regimes.figures import median, span
-from regimes.ledger import Ledger
 from regimes.losses import logistic
 from regimes.networks import ACTIVATIONS, TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.theory import large_steps as theory
 from regimes.training import train
+from regimes_course.kit.ledger import Ledger
+from regimes_course.kit.page import guess, seeds, show
+from regimes_course.kit.plotting import median, span
+from regimes_course.kit.widget import strip
+from regimes_course.lesson09 import figures as draw
+from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 
 ledger, S = Ledger("09"), seeds(8)
 kappa = theory.CONSTANTS["leaky_softplus"].kappa

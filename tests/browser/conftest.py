@@ -14,7 +14,7 @@ import pytest
 from nbformat import NotebookNode
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
-from regimes.course.doctor import find_chromium
+from regimes_course.learner.doctor import find_chromium
 from tests.browser.jupyter import ARTIFACTS, PATIENCE, ROOT, Notebook, Server, wait_until
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]

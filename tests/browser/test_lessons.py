@@ -12,23 +12,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from regimes.explore import (
-    chebyshev_fit,
-    degree_four,
-    digit_steps,
-    exact_steps,
-    flow,
-    four_regimes,
-    gd_against_gn,
-    hyperbolas,
-    interpolant,
-    lazy_dial,
-    particles,
-    phase_diagram,
-    tug_of_war,
-    two_points,
-    width_dial,
-)
+from regimes_course.lesson00.widgets import four_regimes
+from regimes_course.lesson01.widgets import gd_against_gn
+from regimes_course.lesson02.widgets import particles
+from regimes_course.lesson03.widgets import phase_diagram
+from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
+from regimes_course.lesson05.widgets import flow
+from regimes_course.lesson06.widgets import lazy_dial
+from regimes_course.lesson07.widgets import exact_steps
+from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
+from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
 
 LESSONS = {  # the widgets of each lesson, and moves of their sliders

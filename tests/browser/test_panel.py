@@ -10,7 +10,7 @@ TOY = """\
 from pathlib import Path
 from time import sleep
 
-from regimes.explore import Choice, Explorer
+from regimes_course.kit.widget import Choice, Explorer
 
 CHOICES = {
     "slope": Choice("slope of the line, a", (1, 2, 3, 4, 5), 2),

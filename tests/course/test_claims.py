@@ -13,11 +13,11 @@ FIRST_SEED = 1000
 HANGS = 1800  # seconds: no cell takes a tenth of them on a busy machine
 # No claim needs a picture. What a figure says is still made of the fresh numbers; it is only not painted.
 NOT_PAINTED = """from regimes import explore
-from regimes.course import page
+from regimes_course.learner import page
 
 page.show = lambda *shown: None
-explore.filmstrip = lambda *settings, **options: None
-explore.strip = lambda *settings, **options: ()"""
+widget.filmstrip = lambda *settings, **options: None
+widget.strip = lambda *settings, **options: ()"""
 
 
 def claims(notebook) -> dict[str, dict]:

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regimes.checks import EXERCISES, Function, check
+from regimes_course.exercises import EXERCISES, Function, check
 
 # Right all the same, with the reason.
 ALLOWED = {

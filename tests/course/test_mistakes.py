@@ -2,7 +2,7 @@
 
 import pytest
 
-from regimes.checks import EXERCISES, check
+from regimes_course.exercises import EXERCISES, check
 
 MISTAKES = [(key, mistake) for key, e in EXERCISES.items() for mistake in e.mistakes]
 RIGHT = [(key, i) for key, e in EXERCISES.items() for i in range(len(e.alternatives))]

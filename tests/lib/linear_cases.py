@@ -1,10 +1,10 @@
 """Data for two linear layers, and a network seen along them: what the tests of lesson 04's library share."""
 
 import torch
-from cases import normal
 
 from regimes.linear import gauss_newton_factor, gradient_factor
 from regimes.networks import TwoLayerLinear
+from tests.lib.cases import normal
 
 N, D, M = 7, 12, 40
 X = normal(N, D, seed=1, mean=0.1, std=0.3)

@@ -6,7 +6,8 @@ Everything happens in the row space: ``U1 (..., r, m)``, ``V (..., q, m)``, ``s 
 import math
 
 import torch
-from cases import normal
+
+from tests.lib.cases import normal
 
 DOUBLE = torch.float64
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from cases import CASES, normal, reversible, runs_of, two_layer, weights
 
 from regimes.directions import gauss_newton
 from regimes.exact import exact_gauss_newton
@@ -19,6 +18,7 @@ from regimes.population import PopulationGradient
 from regimes.problems import orthonormal_units, parity, teacher_student, ten_digits, tug_of_war, unit_vectors
 from regimes.theory.lazy import flow_prediction, kernel_regression, relu_kernel
 from regimes.training import train
+from tests.lib.cases import CASES, normal, reversible, runs_of, two_layer, weights
 
 pytestmark = pytest.mark.cuda
 NAMES = ["mean field", "perceptron, three outputs", "convolution, two outputs"]

@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from cases import D, N, normal, two_layer
 
 import regimes.data
 from regimes.directions import gauss_newton, gradient
@@ -15,6 +14,7 @@ from regimes.metrics import loss_on
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.training import Diverged, train
+from tests.lib.cases import D, N, normal, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)
 SIGNS, ONE_HOT = Y.sign(), torch.eye(3, dtype=torch.float64)[torch.arange(N) % 3]

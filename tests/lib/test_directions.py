@@ -1,6 +1,5 @@
 import pytest
 import torch
-from cases import CASES, NAMES, D, M, N, normal, perceptron, relative, runs_of, two_layer
 from torch import nn
 
 from regimes import reference
@@ -9,6 +8,7 @@ from regimes.jacobians import jacobian
 from regimes.linalg import Singular, SmallestEigenvalue, Unsolvable
 from regimes.networks import SCALINGS, Activation, TwoLayer
 from regimes.problems import teacher_student
+from tests.lib.cases import CASES, NAMES, D, M, N, normal, perceptron, relative, runs_of, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)
 

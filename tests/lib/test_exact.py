@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from cases import D, N, normal, relative, reversible, runs_of, two_layer, weights
 from torch.func import functional_call, jacrev
 
 from regimes.directions import gauss_newton
@@ -16,6 +15,7 @@ from regimes.networks import Reversible
 from regimes.optimizers import EdgeFraction, ExactGaussNewton
 from regimes.reference import dense_jacobian, minimum_norm_step
 from regimes.training import Diverged, train
+from tests.lib.cases import D, N, normal, relative, reversible, runs_of, two_layer, weights
 
 X, Y = normal(N, 2 * D, seed=1, std=0.9), normal(N, 3, seed=2, mean=-0.4)
 ONE_HOT = torch.nn.functional.one_hot(torch.arange(N) % 3, 3).double()

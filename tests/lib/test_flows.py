@@ -2,7 +2,6 @@ from functools import partial
 
 import pytest
 import torch
-from cases import WIDE, D, frozen, linear, normal, perceptron, relative, runs_of, weights
 
 from regimes import reference
 from regimes.directions import Direction, gauss_newton, gradient, time_scale
@@ -10,6 +9,7 @@ from regimes.flows import Adaptive, Lorentz, RungeKutta4
 from regimes.networks import TwoLayer
 from regimes.theory.gauss_newton import flow_loss
 from regimes.training import train
+from tests.lib.cases import WIDE, D, frozen, linear, normal, perceptron, relative, runs_of, weights
 
 N = 7
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)

@@ -5,7 +5,6 @@ Each is compared with plain autograd on ``net(x)`` itself, so that a closed form
 
 import pytest
 import torch
-from cases import D, M, N, convolution, filled, linear, normal, relative, reversible, runs_of, two_layer
 from torch import nn
 from torch.func import functional_call
 from torch.nn.utils import parametrizations, parametrize
@@ -18,6 +17,7 @@ from regimes.metrics import loss_on, normalised_margin, sharpness
 from regimes.network import Network, has_closed_form, run_axes
 from regimes.networks import Reversible, TwoLayer, TwoLayerHessian, TwoLayerJacobian, TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
+from tests.lib.cases import D, M, N, convolution, filled, linear, normal, relative, reversible, runs_of, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2)
 OPTIONS = {"std": 0.7, "output_std": 1.4, "seed": 5}

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from cases import CASES, NAMES, D, N, frozen, normal, relative, runs_of, two_layer
 
 from regimes.hessians import AutogradHessian, hessian
 from regimes.losses import logistic, squared
 from regimes.networks import TwoLayer, TwoLayerHessian
+from tests.lib.cases import CASES, NAMES, D, N, frozen, normal, relative, runs_of, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2)
 STACK = {"runs": (2, 3), "seed": torch.arange(6).reshape(2, 3)}

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from cases import CASES, NAMES, WIDE, D, M, N, convolution, frozen, linear, normal, perceptron, relative, two_layer
 from torch import nn
 
 from regimes import reference
 from regimes.jacobians import AutogradJacobian, LayerwiseJacobian, is_feed_forward, jacobian
 from regimes.networks import TwoLayer, TwoLayerLinear
+from tests.lib.cases import CASES, NAMES, WIDE, D, M, N, convolution, frozen, linear, normal, perceptron, relative, two_layer
 
 X = normal(N, D, seed=1)
 

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from cases import CASES, NAMES, D, N, normal, relative, two_layer
 
 from regimes import reference
 from regimes.directions import time_scale
 from regimes.kernels import neural_tangent_kernel
 from regimes.networks import SCALINGS, TwoLayer
 from regimes.optimizers import GradientDescent
+from tests.lib.cases import CASES, NAMES, D, N, normal, relative, two_layer
 
 
 @pytest.mark.parametrize("name", NAMES)

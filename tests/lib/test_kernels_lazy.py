@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from cases import CASES, D, M, N, frozen, linear, normal, perceptron, relative, two_layer, weights
 
 from regimes import reference
 from regimes.directions import gradient, time_scale
@@ -18,6 +17,7 @@ from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.theory.gauss_newton import frozen_residual
 from regimes.theory.lazy import step_prediction
 from regimes.training import train
+from tests.lib.cases import CASES, D, M, N, frozen, linear, normal, perceptron, relative, two_layer, weights
 
 SAMPLE = [
     "mean field",

@@ -2,10 +2,10 @@ import pickle
 
 import pytest
 import torch
-from cases import normal, relative
 
 from regimes import reference
 from regimes.linalg import Singular, SmallestEigenvalue, Solve, Unsolvable, damped_solve, minimum_norm_solve
+from tests.lib.cases import normal, relative
 
 DOUBLE = torch.float64
 

@@ -1,7 +1,5 @@
 import pytest
 import torch
-from cases import normal, relative
-from linear_cases import DATA, FACTORS, D, M, N, X, data, lambda_of, network, state
 
 from regimes.directions import gauss_newton
 from regimes.linear import (
@@ -18,6 +16,8 @@ from regimes.linear import (
 )
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
+from tests.lib.cases import normal, relative
+from tests.lib.linear_cases import DATA, FACTORS, D, M, N, X, data, lambda_of, network, state
 
 # ---- the row space
 

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from cases import normal, relative
-from linear_cases import DATA, FACTORS, D, M, N, data, gram_of, lambda_of, network, state
 
 from regimes.directions import gauss_newton, gradient
 from regimes.flows import Lorentz, RungeKutta4
@@ -11,6 +9,8 @@ from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, gradient
 from regimes.metrics import loss_on
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
+from tests.lib.cases import normal, relative
+from tests.lib.linear_cases import DATA, FACTORS, D, M, N, data, gram_of, lambda_of, network, state
 
 # ---- what gradient descent and Gauss-Newton leave alone
 

@@ -5,13 +5,13 @@ from decimal import Decimal, getcontext
 
 import pytest
 import torch
-from cases import N, normal, relative
 
 from regimes.losses import logistic
 from regimes.networks import TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.problems import two_points
 from regimes.training import train
+from tests.lib.cases import N, normal, relative
 
 getcontext().prec = 50
 MARGINS = [-1000.0, -710.5, -40.0, -1.3, 0.0, 0.7, 16.0, 35.9, 36.1, 38.0, 300.0, 700.0]

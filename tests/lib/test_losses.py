@@ -1,8 +1,8 @@
 import pytest
 import torch
-from cases import N, normal, relative
 
 from regimes.losses import match_targets, squared
+from tests.lib.cases import N, normal, relative
 
 
 @pytest.mark.parametrize("outputs", [1, 3])

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from cases import N, normal, relative
 from torch.func import grad, hessian
 from torch.nn import functional as F
 
 from regimes.linalg import Unsolvable
 from regimes.losses import CrossEntropy, Overflow
+from tests.lib.cases import N, normal, relative
 
 Q = 4
 LOSS = CrossEntropy(Q)

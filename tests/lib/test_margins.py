@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from cases import D, N, normal, relative
 
 from regimes.losses import logistic
 from regimes.metrics import homogeneity_gap, largest_fall, normalised_margin, phase_switch, rises, smoothed_margin
@@ -12,6 +11,7 @@ from regimes.networks import ACTIVATIONS, TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.problems import two_points
 from regimes.training import Diverged, train
+from tests.lib.cases import D, N, normal, relative
 
 X, Y = normal(N, D, seed=1) + 0.3, normal(N, seed=2).sign()
 KAPPA = {

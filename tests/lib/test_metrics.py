@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from cases import CASES, WIDE, D, M, N, frozen, linear, normal, perceptron, relative, runs_of, two_layer
 
 from regimes import reference
 from regimes.directions import gradient, time_scale
@@ -10,6 +9,7 @@ from regimes.flows import RungeKutta4
 from regimes.metrics import condition_number, feature_movement, loss_on, loss_rate, refit, spectrum, weighted_cosine_distance
 from regimes.networks import SCALINGS, TwoLayer
 from regimes.theory.gauss_newton import random_feature_prediction
+from tests.lib.cases import CASES, WIDE, D, M, N, frozen, linear, normal, perceptron, relative, runs_of, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2)
 NEW = normal(29, D, seed=3)

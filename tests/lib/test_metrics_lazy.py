@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from cases import CASES, D, M, N, normal, relative, two_layer
 
 from regimes import reference
 from regimes.kernels import Linearised, Scaled
 from regimes.metrics import cka, departure, kernel_cosine, kernel_distance, participation_ratio
+from tests.lib.cases import CASES, D, M, N, normal, relative, two_layer
 
 A, B = normal(2, 3, N, 4, seed=1), normal(2, 3, N, 7, seed=2)
 K, K0 = (normal(2, 3, 5, 8, seed=s) for s in (3, 4))

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from cases import D, M, N, frozen, normal, relative, runs_of, two_layer, weights
 from torch.nn import functional as F
 
 from regimes.jacobians import jacobian
 from regimes.networks import ACTIVATIONS, SCALINGS, Activation, TwoLayer, get_activation
+from tests.lib.cases import D, M, N, frozen, normal, relative, runs_of, two_layer, weights
 
 X = normal(N, D, seed=1)
 KNOWN = {

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from cases import WIDE, M, N, linear, normal, relative, runs_of
 
 from regimes.jacobians import jacobian
 from regimes.networks import TwoLayerLinear
+from tests.lib.cases import WIDE, M, N, linear, normal, relative, runs_of
 
 X = normal(N, WIDE, seed=1)
 

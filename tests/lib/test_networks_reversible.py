@@ -4,10 +4,10 @@ import weakref
 
 import pytest
 import torch
-from cases import D, M, N, normal, relative, reversible, runs_of
 from torch.func import jacrev
 
 from regimes.networks import Reversible
+from tests.lib.cases import D, M, N, normal, relative, reversible, runs_of
 
 X = normal(N, 2 * D, seed=1, std=0.9)
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "silu": torch.nn.functional.silu}

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from cases import D, N, normal, relative
 from torch.nn import functional as F
 
 from regimes.losses import logistic
@@ -10,6 +9,7 @@ from regimes.networks import TwoLayer, fix_signs, leaky
 from regimes.optimizers import GradientDescent
 from regimes.problems import tug_of_war
 from regimes.training import train
+from tests.lib.cases import D, N, normal, relative
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 8])

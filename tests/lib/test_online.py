@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from overlap_cases import start
 from scipy.stats import ks_2samp
 
 from regimes.networks import TwoLayer, committee
@@ -15,6 +14,7 @@ from regimes.population import population_risk
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory.online_sgd import coefficients, covariance, drift, integrate, noise
 from regimes.training import Diverged, Trace
+from tests.lib.overlap_cases import start
 
 D, P, K = 17, 3, 2
 

@@ -2,13 +2,27 @@ import io
 
 import pytest
 import torch
-from cases import CASES, D, M, N, convolution, filled, frozen, normal, perceptron, relative, runs_of, two_layer, weights
 from torch.optim.lr_scheduler import StepLR
 
 from regimes.directions import gauss_newton, gradient
 from regimes.kernels import neural_tangent_kernel
 from regimes.linalg import SmallestEigenvalue
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent, move
+from tests.lib.cases import (
+    CASES,
+    D,
+    M,
+    N,
+    convolution,
+    filled,
+    frozen,
+    normal,
+    perceptron,
+    relative,
+    runs_of,
+    two_layer,
+    weights,
+)
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)
 OPTIMIZERS = {

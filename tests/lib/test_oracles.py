@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from cases import frozen, normal, relative, weights
 from torch import nn
 
 from regimes import reference
@@ -15,6 +14,7 @@ from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import teacher_student
 from regimes.theory.gauss_newton import frozen_residual, random_feature_prediction, steps_to
 from regimes.training import train
+from tests.lib.cases import frozen, normal, relative, weights
 
 N, D, M = 23, 4, 60
 X, Y = normal(N, D, seed=1, mean=0.1, std=1.1), normal(N, seed=2, mean=-0.3)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from overlap_cases import start
 
 from regimes.flows import RungeKutta4
 from regimes.networks import TwoLayer, committee
@@ -14,6 +13,7 @@ from regimes.population import PopulationGradient, overlap_risk, population_risk
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory import online_sgd
 from regimes.training import train
+from tests.lib.overlap_cases import start
 
 UNITS = torch.tensor([[0.7, 0.3], [-0.4, 0.9], [0.5, -0.6]], dtype=torch.float64)
 TEACHER = torch.tensor([[0.8, -0.5], [0.2, 0.6]], dtype=torch.float64)

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from cases import relative
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
 from regimes.problems import Problem, chebyshev, digits, even_odd, teacher_student, wave
+from tests.lib.cases import relative
 
 SEEDS = torch.arange(3)
 

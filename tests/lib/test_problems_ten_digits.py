@@ -5,10 +5,10 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from cases import relative
 from sklearn.datasets import load_digits
 
 from regimes.problems import HALVES, images, ten_digits
+from tests.lib.cases import relative
 
 RAW, LABELS = (torch.tensor(t) for t in load_digits(return_X_y=True))
 SEEDS = torch.arange(2)

@@ -4,7 +4,6 @@ from functools import partial
 
 import pytest
 import torch
-from cases import CASES, NAMES, WIDE, D, N, linear, normal, relative, reversible, runs_of, two_layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from regimes.directions import gauss_newton, gradient
 from regimes.jacobians import jacobian
 from regimes.networks import ACTIVATIONS, SCALINGS
 from regimes.reference import dense_jacobian
+from tests.lib.cases import CASES, NAMES, WIDE, D, N, linear, normal, relative, reversible, runs_of, two_layer
 
 SEEDS = st.integers(10, 10**6)
 ACTIVATION = st.sampled_from(sorted(ACTIVATIONS))

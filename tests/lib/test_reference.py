@@ -1,8 +1,8 @@
 import pytest
 import torch
-from cases import CASES, normal, perceptron, relative, two_layer
 
 from regimes import reference
+from tests.lib.cases import CASES, normal, perceptron, relative, two_layer
 
 DOUBLE = torch.float64
 

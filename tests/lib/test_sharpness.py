@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from cases import CASES, D, M, N, frozen, linear, normal, relative, two_layer
 from torch import nn
 
 from regimes.directions import time_scale
@@ -17,6 +16,7 @@ from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import chebyshev
 from regimes.training import Diverged, train
+from tests.lib.cases import CASES, D, M, N, frozen, linear, normal, relative, two_layer
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2)
 STACK = {"runs": (2, 3), "seed": torch.arange(6).reshape(2, 3)}

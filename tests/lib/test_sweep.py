@@ -15,7 +15,6 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from cases import D, relative, two_layer
 
 from regimes.linalg import Singular
 from regimes.optimizers import GaussNewton
@@ -23,6 +22,7 @@ from regimes.problems import teacher_student
 from regimes.store import Store, fingerprint
 from regimes.sweep import CACHE, Sweep, stack_size, sweep
 from regimes.training import Diverged, Trace, train
+from tests.lib.cases import D, relative, two_layer
 
 DEFAULT = {"std": 0.9, "lr": 0.1, "damping": 5e-3, "seed": 3}
 GRIDS = {

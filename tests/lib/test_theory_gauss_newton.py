@@ -2,7 +2,6 @@ import math
 
 import pytest
 import torch
-from cases import frozen, normal, relative, two_layer
 
 from regimes.kernels import neural_tangent_kernel
 from regimes.optimizers import GradientDescent
@@ -18,6 +17,7 @@ from regimes.theory.gauss_newton import (
     step_loss,
     steps_to,
 )
+from tests.lib.cases import frozen, normal, relative, two_layer
 
 DOUBLE = torch.float64
 

@@ -5,10 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from overlap_cases import fields, i2, i3, i4, j2
 from scipy.special import erf
 
 from regimes.theory.gaussian import I2, I3, I4, J2, tilt
+from tests.lib.overlap_cases import fields, i2, i3, i4, j2
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(30)
 WEIGHTS = WEIGHTS / math.sqrt(2 * math.pi)

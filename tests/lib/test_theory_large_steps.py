@@ -6,7 +6,6 @@ import pytest
 import torch
 from scipy.special import lambertw
 
-from regimes.checks.lesson09.walk import walk
 from regimes.losses import logistic
 from regimes.metrics import phase_switch, rises, sharpness
 from regimes.networks import ACTIVATIONS, TwoLayer, fix_signs, leaky
@@ -14,6 +13,7 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import digits_in_the_ball, separation, tug_of_war, two_points
 from regimes.theory import large_steps as theory
 from regimes.training import train
+from regimes_course.lesson09.checks.walk import walk
 
 DOUBLE = torch.float64
 LEAKY = theory.CONSTANTS["leaky_softplus"]

@@ -3,7 +3,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import normal, relative
 from scipy.integrate import solve_ivp
 
 from regimes.theory.gauss_newton import frozen_residual
@@ -17,6 +16,7 @@ from regimes.theory.lazy import (
     relu_kernel,
     step_prediction,
 )
+from tests.lib.cases import normal, relative
 
 N, NEW = 6, 4
 A, B = normal(N, 9, seed=1), normal(NEW, 9, seed=2)

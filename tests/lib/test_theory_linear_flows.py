@@ -2,9 +2,9 @@ import math
 
 import pytest
 import torch
-from cases import normal, relative
 
 from regimes.theory.linear_flows import half_time, orthogonal_flow, plane_path, scalar_flow, scalar_rate
+from tests.lib.cases import normal, relative
 
 DOUBLE = torch.float64
 STARTS = [  # u0, v0, y

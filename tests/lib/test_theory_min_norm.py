@@ -2,8 +2,6 @@ import math
 
 import pytest
 import torch
-from cases import normal
-from plain_flows import DOUBLE, error, flow, orthogonal, sampled, squares, trajectory
 
 from regimes.theory.min_norm import (
     Levels,
@@ -14,6 +12,8 @@ from regimes.theory.min_norm import (
     smallest_width,
     start_rate,
 )
+from tests.lib.cases import normal
+from tests.lib.plain_flows import DOUBLE, error, flow, orthogonal, sampled, squares, trajectory
 
 SIZES = [(4, 2, 9), (3, 1, 5), (2, 3, 6), (5, 2, 6), (3, 2, 2), (2, 4, 3), (6, 3, 4), (1, 3, 2)]  # r, q, m; some m small
 

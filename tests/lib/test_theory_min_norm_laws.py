@@ -2,11 +2,11 @@ import math
 
 import pytest
 import torch
-from cases import normal, relative
-from plain_flows import DOUBLE, error, orthogonal, rk4_step, sampled, squares, trajectory
 
 from regimes.theory.linear_flows import orthogonal_flow
 from regimes.theory.min_norm import conditional_law, distance_law, exponent, full_step_law, random_init_bound
+from tests.lib.cases import normal, relative
+from tests.lib.plain_flows import DOUBLE, error, orthogonal, rk4_step, sampled, squares, trajectory
 
 
 def gauss_newton(U1, V, wanted):

@@ -4,12 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from overlap_cases import drift_by_loops, fields, i2, noise_by_loops, start
 from scipy.integrate import solve_ivp
 
 from regimes.theory.online_sgd import coefficients, covariance, drift, integrate, noise, risk, second_moment
 from regimes.theory.sgd_phases import start_risk, unspecialised_plateau
 from regimes.theory.symmetric_committee import escape_time, integrate_symmetric, natural_path
+from tests.lib.overlap_cases import drift_by_loops, fields, i2, noise_by_loops, start
 
 
 def pairs(p):

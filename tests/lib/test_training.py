@@ -2,13 +2,13 @@ import pickle
 
 import pytest
 import torch
-from cases import D, N, normal, perceptron, relative, runs_of, two_layer, weights
 
 from regimes.directions import Direction
 from regimes.linalg import Singular
 from regimes.metrics import loss_on
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.training import Diverged, Trace, train
+from tests.lib.cases import D, N, normal, perceptron, relative, runs_of, two_layer, weights
 
 X, Y = normal(N, D, seed=1), normal(N, seed=2, mean=-0.4)
 

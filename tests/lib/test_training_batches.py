@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from cases import D, N, normal, perceptron, relative, reversible, two_layer, weights
 
 from regimes.directions import gradient
 from regimes.kernels import neural_tangent_kernel
@@ -20,6 +19,7 @@ from regimes.metrics import (
 from regimes.optimizers import GaussNewton, GradientDescent, TorchOptimizer
 from regimes.theory.reversible import inversion_error
 from regimes.training import Trace, train
+from tests.lib.cases import D, N, normal, perceptron, relative, reversible, two_layer, weights
 
 BATCHES = [(normal(N, D, seed=k), normal(N, seed=k + 50, mean=-0.4)) for k in range(8)]
 X = normal(N, 2 * D, seed=1, std=0.9)

@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from cases import normal
 from scipy.optimize import minimize
 
 from regimes.problems import (
@@ -18,6 +17,7 @@ from regimes.problems import (
     two_points,
     xor,
 )
+from tests.lib.cases import normal
 
 
 @pytest.mark.parametrize("gamma", [0.025, 0.3])

@@ -11,7 +11,7 @@ import pytest
 from nbformat.v4 import new_output
 from PIL import Image
 
-from regimes.figures.output import picture
+from regimes_course.kit.output import picture
 from tools import notebooks
 from tools.compose import COMPARED, SETUP, compose, sources
 from tools.execute import SLIDERS, Refused, _normalise, _refuse, quantise, texts

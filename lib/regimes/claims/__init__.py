@@ -1,1 +1,0 @@
-"""The texts and tolerances of the claims, a TOML file a lesson; `regimes.ledger` reads them."""

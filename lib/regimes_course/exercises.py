@@ -1,0 +1,45 @@
+"""What answers an exercise: one file a lesson, each with the mistakes it must recognise."""
+
+from regimes_course.kit.checking import Behaviour, Exercise, Function, Mistake, Result
+from regimes_course.learner.progress import record
+from regimes_course.lesson01 import checks as lesson01
+from regimes_course.lesson02 import checks as lesson02
+from regimes_course.lesson03 import checks as lesson03
+from regimes_course.lesson04 import checks as lesson04
+from regimes_course.lesson05 import checks as lesson05
+from regimes_course.lesson06 import checks as lesson06
+from regimes_course.lesson07 import checks as lesson07
+from regimes_course.lesson08 import checks as lesson08
+from regimes_course.lesson09 import checks as lesson09
+
+__all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
+
+LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
+EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
+
+
+class WrongAnswer(AssertionError):
+    """Raised by ``check(..., strict=True)`` for an answer that is wrong or missing."""
+
+
+def check(key: str, answer, *, strict: bool = False) -> Result:
+    """Check an answer and say what is wrong with it. Never raises in a notebook, whatever the answer does.
+
+    In the folder ``work`` each verdict is kept, for ``python3 course.py progress``.
+
+    Args:
+        key: ``"01/gn_direction"``, as printed in the exercise.
+        answer: the learner's function itself, not its value.
+        strict: raise instead, for grading and for tests.
+
+    Raises:
+        KeyError: for an unknown exercise.
+        WrongAnswer: if ``strict`` and the answer did not pass.
+    """
+    if key not in EXERCISES:
+        raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
+    result = EXERCISES[key].examine(answer)
+    record(key, result.status, result.mistake)
+    if strict and result.status != "passed":
+        raise WrongAnswer(f"{key}: {result.diagnosis}")
+    return result

@@ -1,0 +1,1 @@
+"""What lessons are made with: checks, widgets, figures, the ledger of claims, the parts of a page."""

@@ -1,0 +1,41 @@
+"""Answers that are a few numbers, in whatever form they come."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from regimes_course.kit.checking import Function, Result
+
+__all__ = ["Numbers", "numbers"]
+
+NOISE = 1e-12
+
+
+@dataclass(frozen=True)
+class Numbers(Function):
+    """A `Function` whose answer is one number or a few: Python's, NumPy's or tensors without axes."""
+
+    def _judge(self, answer: Callable) -> Result:
+        @wraps(answer)
+        def plain(*args):
+            return numbers(answer(*args))
+
+        return super()._judge(plain)
+
+
+def numbers(value: Any) -> Any:
+    """The same as floats. Beside others, one that is rounding noise of the largest is zero."""
+    if not isinstance(value, tuple | list):
+        return _number(value)
+    value = tuple(_number(v) for v in value)
+    if not all(isinstance(v, float) for v in value):
+        return value
+    size = max(map(abs, value), default=0.0)
+    return tuple(0.0 if abs(v) <= NOISE * size else v for v in value)
+
+
+def _number(value):
+    if getattr(value, "shape", None) == ():
+        value = value.item()
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,1 @@
+"""Lesson 00: everything of it that is not prose."""

@@ -1,0 +1,1 @@
+"""Lesson 01: everything of it that is not prose."""

@@ -1,0 +1,186 @@
+"""Exercise 4: a Gauss-Newton that fits the training data and learns no features. Find the bug."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from regimes.directions import gauss_newton
+from regimes.flows import RungeKutta4
+from regimes.metrics import feature_movement, loss_on
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton
+from regimes.problems import Problem, teacher_student
+from regimes.theory.gauss_newton import random_feature_prediction
+from regimes.training import Diverged, Trace, train
+from regimes_course.kit.checking import Behaviour, Mistake
+
+__all__ = ["FIND_THE_BUG", "fresh"]
+
+SEEDS = (0, 3)
+GAIN, FIT = 5, 1e-6  # what a right answer reaches: measured at least 10 and below 1e-8 for steps from 0.02 to 0.1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training function did with each of two networks, and what random features would have done.
+
+    Attributes:
+        fit: final training loss, relative to predicting zero.
+        moved: how far the hidden weights went, relative to their length.
+        gain: random features' test loss divided by the network's.
+        peak, start: largest and first training loss of the trace, relative to predicting zero.
+        time, lr: of the trace: total time, and time of a step.
+    """
+
+    fit: float
+    moved: float
+    gain: float
+    peak: float
+    start: float
+    time: float
+    lr: float
+
+
+def fresh(seed: int) -> tuple[TwoLayer, Problem]:
+    """The network and the problem of the exercise: d = 5, n = 60, m = 120, hidden weights of std 0.5, v = 0."""
+    return TwoLayer(5, 120, std=0.5, seed=seed + 100), teacher_student(60, 5, teacher_width=2, seed=seed)
+
+
+def observe(answer: Callable) -> list[Run]:
+    """Let ``answer(net, x, y)`` train a fresh network on each problem, and look at the networks afterwards."""
+    return [_observe(answer, *fresh(seed)) for seed in SEEDS]
+
+
+def _observe(answer: Callable, net: TwoLayer, problem: Problem) -> Run:
+    start = net.W.detach().clone()
+    features, new_features = (net.hidden(x)[0].detach() for x in (problem.x, problem.x_test))
+    rf = random_feature_prediction(features, problem.y, new_features)
+    try:
+        trace = answer(net, problem.x, problem.y)
+    except Diverged as stop:
+        trace = stop.trace
+    if not isinstance(trace, Trace):
+        raise TypeError(f"it must return the Trace that train() returns, but it returned a {type(trace).__name__}")
+    zero, test = problem.y.square().mean() / 2, loss_on(net, problem.x_test, problem.y_test)
+    return Run(
+        fit=(loss_on(net, problem.x, problem.y) / zero).nan_to_num(math.inf).item(),
+        moved=feature_movement(net.W, start).item(),
+        gain=((rf - problem.y_test).square().mean() / 2 / test).nan_to_num(0.0).item(),
+        peak=(trace.loss.max() / zero).item(),
+        start=(trace.loss[0] / zero).item(),
+        time=trace.time[-1].item(),
+        lr=(trace.time[-1] / trace.step[-1].clamp(min=1)).item(),
+    )
+
+
+def worst(runs: list[Run], name: str, largest: bool = True) -> float:
+    """The largest (or smallest) of one quantity over the runs."""
+    return (max if largest else min)(getattr(run, name) for run in runs)
+
+
+def solved(runs: list[Run]) -> bool:
+    """Whether a run starts from zero, fits the training data, and beats random features on the test data: all runs."""
+    return starts_from_zero(runs) and worst(runs, "fit") <= FIT and worst(runs, "gain", largest=False) >= GAIN
+
+
+def starts_from_zero(runs: list[Run]) -> bool:
+    """Whether the first training loss is that of predicting zero, as it is with ``v = 0``."""
+    return all(abs(run.start - 1) < 1e-6 for run in runs)
+
+
+def _train(lr: float, steps: int, damping: float = 0.0, before: Callable = lambda net: None) -> Callable:
+    def answer(net, x, y):
+        with torch.no_grad():
+            before(net)
+        return train(net, x, y, GaussNewton(net, lr=lr, damping=damping), steps)
+
+    return answer
+
+
+def _flow(net, x, y):
+    return train(net, x, y, RungeKutta4(net, gauss_newton, 0.1), 100)
+
+
+def _damped_flow(net, x, y):
+    return train(net, x, y, RungeKutta4(net, lambda net, x, y: gauss_newton(net, x, y, damping=5e-3), 0.1), 100)
+
+
+def _random_output(net):
+    net.v.copy_(torch.randn(net.width, generator=torch.Generator().manual_seed(0), dtype=net.v.dtype))
+
+
+FIND_THE_BUG = Behaviour(
+    key="01/find_the_bug",
+    observe=observe,
+    passed=solved,
+    praise=lambda runs: f"The test loss is {worst(runs, 'gain', largest=False):.0f} times below that of random features.",
+    otherwise=lambda runs: (
+        f"the training loss ends at {worst(runs, 'fit'):.1e} of its start and the test loss is {worst(runs, 'gain', False):.1f} "
+        f"times below that of random features; needed are {FIT:g} and {GAIN}."
+    ),
+    alternatives=(_train(0.05, 200), _train(0.02, 500), _train(1.0, 100, 0.1), _flow, _damped_flow),
+    mistakes=(
+        Mistake(
+            "another network trained",
+            "The network you were given fits nothing yet. Train that very network, in place: not a copy, and not one of your own.",
+            lambda net, x, y: _train(0.05, 200)(fresh(7)[0], x, y),
+            lambda runs: worst(runs, "fit") > 0.999 and worst(runs, "moved") == 0,
+        ),
+        Mistake(
+            "another start",
+            "The Trace does not begin at the loss of predicting zero on all the data. Leave the output weights at zero, and return "
+            "the Trace of one training, on all the data and from its first step. The bug is in how the network is trained.",
+            _train(1.0, 30, before=_random_output),
+            lambda runs: not starts_from_zero(runs),
+        ),
+        Mistake(
+            "hidden layer frozen",
+            "The hidden weights never moved, because they are frozen: this fits random features, by smaller steps.",
+            _train(0.1, 120, before=lambda net: net.W.requires_grad_(False)),
+            lambda runs: worst(runs, "moved") < 1e-6 and worst(runs, "lr") < 0.99,
+        ),
+        Mistake(
+            "full step",
+            "The hidden weights have not moved at all. With v = 0 their derivative is zero, and one full step (lr = 1) makes the "
+            "residual zero before they have a reason to move: more steps do not help.",
+            _train(1.0, 50),
+            lambda runs: worst(runs, "moved") < 1e-6,
+        ),
+        Mistake(
+            "beyond the stability limit",
+            "The training loss grew: a step above 2 multiplies the residual by 1 - lr, which is more than one in size.",
+            _train(2.2, 50),
+            lambda runs: worst(runs, "lr") >= 2,
+        ),
+        Mistake(
+            "step still large",
+            "The hidden weights move now, but little: the step is still so large that most of the residual is gone before they "
+            "have a reason to move.",
+            _train(0.5, 50),
+            lambda runs: worst(runs, "lr") >= 0.15,
+        ),
+        Mistake(
+            "stopped early",
+            "The step is small enough, but the training stops too early: the loss falls as e^(-2t) with t = lr x steps, and t has "
+            "to reach about 7 for the fit that is asked.",
+            _train(0.05, 40),
+            lambda runs: worst(runs, "fit") > FIT and worst(runs, "time") < 7,
+        ),
+        Mistake(
+            "small eigenvalues left",
+            "The step and the time are fine, but the training data are not fitted: what lies along small eigenvalues of the kernel is "
+            "still there. Either the damping is larger than they are, or this is gradient descent, which is slow there too.",
+            _train(0.1, 120, 30.0),
+            lambda runs: worst(runs, "fit") > FIT,
+        ),
+        Mistake(
+            "lazy start",
+            "The data are fitted, but the hidden weights hardly moved: this start is so large that the network stays with its "
+            "random features. Leave the start as it is.",
+            _train(0.1, 120, before=lambda net: net.W.mul_(40)),
+            lambda runs: worst(runs, "gain", False) < GAIN,
+        ),
+    ),
+)

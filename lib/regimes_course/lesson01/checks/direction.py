@@ -1,0 +1,106 @@
+"""Exercise 1: the Gauss-Newton direction in sample space."""
+
+import torch
+
+from regimes.reference import augmented_step, minimum_norm_step
+from regimes_course.kit.checking import Function, Mistake, random
+
+__all__ = ["GN_DIRECTION"]
+
+F64 = torch.float64
+
+
+def _direction_cases() -> dict[str, tuple]:
+    J, r = torch.tensor([[1.0, 0.0, 1.0], [0.0, 2.0, 0.0]], dtype=F64), torch.tensor([1.0, 2.0], dtype=F64)
+    return {
+        "J = [[1, 0, 1], [0, 2, 0]], r = [1, 2], damping 0": (J, r, 0.0),
+        "the same with damping 1": (J, r, 1.0),
+        "a random 4 x 9 matrix, damping 0": (random(0, 4, 9), 3 * random(1, 4), 0.0),
+        "a random 4 x 9 matrix, damping 0.3": (random(0, 4, 9), 3 * random(1, 4), 0.3),
+        "a random 4 x 9 matrix, damping 5": (random(0, 4, 9), 3 * random(1, 4), 5.0),
+        "a random 7 x 3 matrix, damping 0.5": (random(2, 7, 3) + 0.5, random(3, 7), 0.5),
+    }
+
+
+def _direction(J, r, damping):
+    return minimum_norm_step(J, r) if damping == 0 else augmented_step(J, r, damping)
+
+
+def _eye(n):
+    return torch.eye(n, dtype=F64)
+
+
+def _by_svd(J, r, damping):
+    U, s, Vh = torch.linalg.svd(J, full_matrices=False)
+    return Vh.mT @ (s / (s**2 + damping) * (U.mT @ r))
+
+
+def _by_cholesky(J, r, damping):
+    L = torch.linalg.cholesky(J @ J.mT + damping * _eye(len(J)))
+    return J.mT @ torch.cholesky_solve(r[:, None], L)[:, 0]
+
+
+GN_DIRECTION = Function(
+    key="01/gn_direction",
+    reference=_direction,
+    cases=_direction_cases,
+    praise="It agrees with the augmented least-squares solution, with damping and without.",
+    alternatives=(
+        _by_svd,
+        _by_cholesky,
+        lambda J, r, damping: torch.linalg.pinv(J @ J.mT + damping * _eye(len(J)), hermitian=True) @ r @ J,
+    ),
+    mistakes=(
+        Mistake(
+            "no solve",
+            "This is J^T r, the gradient of the summed loss: the solve with the Gram matrix is missing.",
+            lambda J, r, damping: J.mT @ r,
+        ),
+        Mistake(
+            "damping ignored",
+            "This is the undamped step whatever the damping: damping times the identity is missing from J J^T.",
+            lambda J, r, damping: torch.linalg.pinv(J) @ r,
+        ),
+        Mistake(
+            "damping without identity",
+            "This adds the damping to every entry of J J^T. It belongs on the diagonal: damping times the identity.",
+            lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT + damping, r),
+        ),
+        Mistake(
+            "damping added to J",
+            "This adds the damping to J before multiplying. It belongs to J J^T, on the diagonal.",
+            lambda J, r, damping: J.mT @ torch.linalg.solve((J + damping) @ (J + damping).mT, r),
+        ),
+        Mistake(
+            "damping squared",
+            "This is the step for the damping squared: add damping itself, not its square, to the diagonal.",
+            lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT + damping**2 * _eye(len(J)), r),
+        ),
+        Mistake(
+            "wrong sign",
+            "The sign is wrong: the direction is what is subtracted from the parameters, so it points along +r.",
+            lambda J, r, damping: -_direction(J, r, damping),
+        ),
+        Mistake(
+            "extra 1/n",
+            "This is the right step divided by the number of samples. The mean in the loss does not enter here: r is not divided by n.",
+            lambda J, r, damping: _direction(J, r, damping) / len(r),
+        ),
+        Mistake(
+            "Gram matrix divided by n",
+            "This divides J J^T and r by n, which makes the damping n times as strong: leave the mean out of both.",
+            lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT / len(r) + damping * _eye(len(J)), r / len(r)),
+        ),
+        Mistake(
+            "parameter space",
+            "This solves with J^T J in parameter space. That is the same step when damped, but for more parameters than samples "
+            "J^T J is singular at damping 0: solve with the n x n matrix J J^T.",
+            lambda J, r, damping: torch.linalg.solve(J.mT @ J + damping * _eye(J.shape[1]), J.mT @ r),
+        ),
+        Mistake(
+            "coefficients only",
+            "These are the n coefficients (J J^T + damping I)^-1 r. Multiply them by J^T to get a direction in parameter space.",
+            lambda J, r, damping: torch.linalg.solve(J @ J.mT + damping * _eye(len(J)), r),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Lesson 02: everything of it that is not prose."""

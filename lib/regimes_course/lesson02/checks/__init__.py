@@ -1,0 +1,8 @@
+"""Exercises of lesson 02, one a file."""
+
+from regimes_course.lesson02.checks.duplication import DUPLICATION_TEST
+from regimes_course.lesson02.checks.envelope import DAMPED_ENVELOPE
+
+__all__ = ["EXERCISES"]
+
+EXERCISES = (DUPLICATION_TEST, DAMPED_ENVELOPE)

@@ -1,0 +1,1 @@
+"""Lesson 03: everything of it that is not prose."""

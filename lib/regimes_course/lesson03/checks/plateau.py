@@ -1,0 +1,217 @@
+"""Exercise 5: the risk that label noise leaves."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from regimes.theory.online_sgd import integrate
+from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.numbers import numbers
+
+__all__ = ["PLATEAU"]
+
+SETTINGS = ((0.4, 4, 1e-3), (4.0, 4, 1e-3), (1.5, 6, 4e-3), (8.0, 8, 2e-3))  # learning rate, units, variance of the label noise
+BEYOND = (36.0, 6, 1e-3)  # a step of 6
+POLE = math.pi * math.sqrt(3)
+WITHIN = 0.03
+
+Height = Callable[[float, int, float], float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a function said.
+
+    Attributes:
+        heights: one for each of `SETTINGS`.
+        beyond: what it returned where no plateau exists; ``None`` if it raised an error.
+    """
+
+    heights: tuple[float, ...]
+    beyond: float | None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it refused to give a height beyond the pole: an error or infinity."""
+        return self.beyond is None or self.beyond == math.inf
+
+    @property
+    def off(self) -> tuple[float, ...]:
+        """Each height over that of the ODE."""
+        return tuple(h / wanted for h, wanted in zip(self.heights, ends(), strict=True))
+
+
+@cache
+def ends() -> tuple[float, ...]:
+    """Where the ODE ends for each setting, from the solution of as many units as the teacher has."""
+    time = np.array([0.0, 1000.0])
+    return tuple(
+        float(integrate(np.eye(p), np.eye(p), time, eta=gamma / p, label_noise=noise).risk[-1]) for gamma, p, noise in SETTINGS
+    )
+
+
+def observe(answer: Callable) -> Seen:
+    """Ask for the plateau of each setting, and of a step beyond the pole."""
+    heights = []
+    for setting in SETTINGS:
+        height = numbers(answer(*setting))
+        if not isinstance(height, float):
+            raise TypeError(f"it must return a number; for gamma, p, label_noise = {setting} it returned {height!r:.60}")
+        heights.append(height)
+    try:
+        beyond = numbers(answer(*BEYOND))
+    except NotImplementedError:
+        raise
+    except Exception:
+        beyond = None
+    return Seen(tuple(heights), beyond if isinstance(beyond, float) or beyond is None else math.nan)
+
+
+def right(seen: Seen) -> bool:
+    """Whether all heights are within 3 % of the ODE's."""
+    return all(abs(ratio - 1) < WITHIN for ratio in seen.off)
+
+
+def _gives(formula: Height) -> Callable[[Seen], bool]:
+    """Whether the heights are those of a formula."""
+    return lambda seen: all(
+        abs(h - formula(*setting)) <= 1e-6 * abs(formula(*setting)) for h, setting in zip(seen.heights, SETTINGS, strict=True)
+    )
+
+
+def _height(
+    eta: Callable[[float, int], float] = lambda gamma, p: gamma / p,
+    a: Callable[[float], float] = lambda eta: eta / POLE,
+    shape: Callable[[float], float] = lambda a: a / (1 - a),
+    noise: Callable[[float], float] = lambda noise: noise / 2,
+    refuse: bool = True,
+) -> Height:
+    def answer(gamma, p, label_noise):
+        x = a(eta(gamma, p))
+        if x >= 1 and refuse:
+            raise ValueError("no plateau")
+        return noise(label_noise) * shape(x)
+
+    return answer
+
+
+def _balance(gamma, p, label_noise):
+    """By iteration: noise put in is taken out, R = a (R + Delta / 2)."""
+    a, R = gamma / p * 2 / math.pi / math.sqrt(3) / 2, 0.0
+    if a >= 1:
+        return math.inf
+    for _ in range(400):
+        R = a * (R + label_noise / 2)
+    return R
+
+
+def _from_ode(gamma, p, label_noise):
+    """No formula: the ODE itself."""
+    if gamma / p >= 4.05:
+        return math.inf
+    path = integrate(np.eye(p), np.eye(p), np.array([0.0, 1000.0]), eta=gamma / p, label_noise=label_noise)
+    return path.risk[-1]
+
+
+def _mistake(name: str, says: str, **options) -> Mistake:
+    formula = _height(**options)
+    silent = _height(**{**options, "refuse": False})
+    return Mistake(name, says, formula, _gives(silent))
+
+
+PLATEAU = Behaviour(
+    key="03/plateau",
+    observe=observe,
+    passed=lambda seen: right(seen) and seen.refuses,
+    praise=lambda seen: (
+        "Over the plateau of the ODE your heights are "
+        + ", ".join(f"{ratio:.2f} (eta = {gamma / p:g})" for ratio, (gamma, p, _) in zip(seen.off, SETTINGS, strict=True))
+        + "."
+    ),
+    otherwise=lambda seen: (
+        "over the plateau of the ODE your heights are "
+        + ", ".join(
+            f"{ratio:.3g} (gamma = {gamma:g}, p = {p})" for ratio, (gamma, p, _) in zip(seen.off, SETTINGS, strict=True)
+        )
+        + f"; wanted is 1, within {WITHIN:.0%}."
+        if all(math.isfinite(ratio) for ratio in seen.off)
+        else "for a small step your function returns no finite number."
+    ),
+    alternatives=(_height(), _balance, _from_ode),
+    mistakes=(
+        Mistake(
+            "beyond the pole",
+            "The heights are right. But for gamma = 36 and p = 6, a step beyond pi sqrt(3), there is no plateau: return math.inf or raise an error "
+            "instead of a number.",
+            _height(refuse=False),
+            lambda seen: right(seen) and not seen.refuses,
+        ),
+        _mistake(
+            "gamma for eta",
+            "This uses the learning rate gamma itself. A committee is a mean of p units, so that its step is eta = gamma / p.",
+            eta=lambda gamma, p: gamma,
+            refuse=False,
+        ),
+        _mistake(
+            "divided by p twice",
+            "This divides by p once too often: eta = gamma / p holds everything.",
+            eta=lambda gamma, p: gamma / p**2,
+        ),
+        _mistake(
+            "first order",
+            "This is the first order in a. The risk R adds to the noise, too, R = a (R + Delta/2): solve for R.",
+            shape=lambda a: a,
+        ),
+        _mistake(
+            "slope at zero",
+            "This uses E[g'^2] = 2/pi, the square of the slope at zero. The fields have variance one: E[g'^2] = (2/pi)/sqrt(3).",
+            a=lambda eta: eta / math.pi,
+        ),
+        _mistake(
+            "square of the mean slope",
+            "This uses the square of E[g'], which is 1/pi. Wanted is the mean of the square, (2/pi)/sqrt(3).",
+            a=lambda eta: eta / (2 * math.pi),
+        ),
+        _mistake(
+            "half of a",
+            "This is the height for a twice as large. The drift takes out 2 eta R E[g'^2], the noise puts in half of eta^2 E[g'^2]^2 (2R + Delta): "
+            "a = eta E[g'^2] / 2.",
+            a=lambda eta: 2 * eta / POLE,
+            refuse=False,
+        ),
+        _mistake(
+            "no half of Delta",
+            "This is twice too high. R is half a mean square, so that Delta comes with a half.",
+            noise=lambda noise: noise,
+        ),
+        _mistake(
+            "label noise in the risk",
+            "This includes the Delta/2 of the labels themselves. R compares with the teacher before the noise is added.",
+            shape=lambda a: 1 / (1 - a),
+        ),
+        _mistake(
+            "plus for minus",
+            "This has 1 + a below the line. R = a (R + Delta/2): bring R to one side.",
+            shape=lambda a: a / (1 + a),
+        ),
+        _mistake(
+            "square of the step",
+            "This uses eta^2. The noise term is of order eta^2, the drift of order eta: their ratio is left.",
+            a=lambda eta: eta**2 / POLE,
+        ),
+        _mistake(
+            "Delta as a standard deviation",
+            "This squares Delta. label_noise is a variance already.",
+            noise=lambda noise: noise**2 / 2,
+        ),
+        _mistake(
+            "committees that are sums",
+            "This is the height for committees that are sums, where p units make p times the noise. Ours are means.",
+            eta=lambda gamma, p: gamma * p,
+            refuse=False,
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Lesson 04: everything of it that is not prose."""

@@ -1,0 +1,1 @@
+"""Lesson 05: everything of it that is not prose."""

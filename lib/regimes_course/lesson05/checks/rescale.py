@@ -1,0 +1,217 @@
+"""Exercise 3: take the shrinkage out of a network in mid-training."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton
+from regimes.problems import Problem, teacher_student
+from regimes.training import train
+from regimes_course.kit.checking import Behaviour, Mistake
+
+__all__ = ["RESCALE", "trained"]
+
+SETTINGS = ((0, 1, 0.02), (1, 5, 0.02), (2, 50, 0.02), (3, 8, 0.1))  # seed, steps, step size
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a function made of a network that was trained for ``k`` steps of size ``eta``.
+
+    Attributes:
+        k, eta: the number and the size of the steps.
+        network: whether it returned a `TwoLayer`; without one the rest stays as it is here.
+        kept: whether the network it was given is what it was.
+        hidden: whether the hidden weights are those it was given, bit by bit.
+        output: whether the output weights are those it was given, bit by bit.
+        factor: what the outputs on new inputs were multiplied by; NaN if not by one number.
+        deviation: ``|f - y| / |y|`` on the training data.
+    """
+
+    k: int
+    eta: float
+    network: bool = False
+    kept: bool = True
+    hidden: bool = True
+    output: bool = True
+    factor: float = math.nan
+    deviation: float = math.nan
+
+
+def trained(seed: int, k: int, eta: float) -> tuple[TwoLayer, Problem]:
+    """A network after ``k`` undamped Gauss-Newton steps from ``v = 0``, d = 3, n = 50, m = 100, std 1, and its problem."""
+    problem, net = teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=1.0, seed=seed + 50)
+    train(net, problem.x, problem.y, GaussNewton(net, eta), k)
+    return net, problem
+
+
+def observe(answer: Callable) -> list[Seen]:
+    """Let ``answer(net, k, eta)`` rescale each network, and compare with the network as it was before."""
+    return [_observe(answer, k, eta, *trained(seed, k, eta)) for seed, k, eta in SETTINGS]
+
+
+def _observe(answer: Callable, k: int, eta: float, net: TwoLayer, problem: Problem) -> Seen:
+    before = copy.deepcopy(net)
+    new = answer(net, k, eta)
+    if not isinstance(new, TwoLayer):
+        return Seen(k, eta)
+    with torch.no_grad():
+        f, g = before(problem.x_test), new(problem.x_test)
+        factor = (f @ g / (f @ f)).item()
+        deviation = ((new(problem.x) - problem.y).norm() / problem.y.norm()).item()
+    return Seen(
+        k=k,
+        eta=eta,
+        network=True,
+        kept=torch.equal(net.W, before.W) and torch.equal(net.v, before.v),
+        hidden=torch.equal(new.W, before.W),
+        output=torch.equal(new.v, before.v),
+        factor=factor if torch.allclose(g, factor * f, rtol=1e-9, atol=1e-12) else math.nan,
+        deviation=deviation,
+    )
+
+
+def share(k: int, eta: float) -> float:
+    """How much of the labels ``k`` steps from zero have reached: each step adds ``eta`` of what is missing."""
+    reached = 0.0
+    for _ in range(k):
+        reached += eta * (1 - reached)
+    return reached
+
+
+def solved(seen: list[Seen]) -> bool:
+    """Whether the outputs were divided by the share, by the output weights alone and in a network of their own."""
+    return all(s.network and s.kept and s.hidden for s in seen) and divided_by(seen, share)
+
+
+def divided_by(seen: list[Seen], number: Callable[[int, float], float], after: int = 1) -> bool:
+    """Whether all outputs were divided by ``number(k, eta)``, where ``k`` is at least ``after``."""
+    return all(abs(s.factor * number(s.k, s.eta) - 1) < 1e-8 for s in seen if s.k >= after)
+
+
+def _by(number: Callable[[int, float], float], names: tuple[str, ...] = ("v",)) -> Callable:
+    """An answer that divides some parameters of a copy."""
+
+    def answer(net, k, eta):
+        new = copy.deepcopy(net)
+        with torch.no_grad():
+            for name in names:
+                getattr(new, name).div_(number(k, eta))
+        return new
+
+    return answer
+
+
+def _in_place(net, k, eta):
+    with torch.no_grad():
+        net.v.div_(share(k, eta))
+    return net
+
+
+def _all_units(net, k, eta):
+    new = net.units(torch.arange(net.width))
+    new.v.data = net.v.data / (1 - (1 - eta) ** k)
+    return new
+
+
+def _from_state(net, k, eta):
+    new, state = TwoLayer(net.inputs, net.width), net.state_dict()
+    new.load_state_dict({"W": state["W"], "v": state["v"] / -math.expm1(k * math.log1p(-eta))})
+    return new
+
+
+RESCALE = Behaviour(
+    key="05/rescale",
+    observe=observe,
+    passed=solved,
+    praise=lambda seen: (
+        "The training outputs now agree with the labels, to "
+        + ", ".join(f"{s.deviation:.1%} (k = {s.k}, eta = {s.eta:g})" for s in seen)
+        + "."
+    ),
+    otherwise=lambda seen: (
+        f"after {seen[-1].k} steps of {seen[-1].eta:g} the outputs were multiplied by {seen[-1].factor:.3g}, and the training outputs "
+        f"are still off by {seen[-1].deviation:.2g} of the labels; one number takes almost all of that away."
+        if math.isfinite(seen[-1].factor)
+        else "the outputs of the new network are not those of the old one times one number."
+    ),
+    alternatives=(_by(share), _all_units, _from_state),
+    mistakes=(
+        Mistake(
+            "no network",
+            "It must return a network, a TwoLayer like the one it is given: copy that one, and change the copy.",
+            lambda net, k, eta: net.v / share(k, eta),
+            lambda seen: not all(s.network for s in seen),
+        ),
+        Mistake(
+            "in place",
+            "This changes the network it is given, which is still in training. Change a copy: copy.deepcopy(net).",
+            _in_place,
+            lambda seen: not all(s.kept for s in seen),
+        ),
+        Mistake(
+            "all parameters",
+            "This changes the hidden weights as well as v. The outputs are proportional to v alone: the hidden weights go through the activation.",
+            _by(share, ("W", "v")),
+            lambda seen: not all(s.hidden or s.output for s in seen),
+        ),
+        Mistake(
+            "hidden weights",
+            "This changes the hidden weights. They go through the activation, so the outputs are not proportional to them: it is v that scales the outputs.",
+            _by(share, ("W",)),
+            lambda seen: not all(s.hidden for s in seen),
+        ),
+        Mistake(
+            "nothing done",
+            "The new network has the outputs of the old one.",
+            _by(lambda k, eta: 1.0),
+            lambda seen: divided_by(seen, lambda k, eta: 1.0),
+        ),
+        Mistake(
+            "wrong way",
+            "This multiplies by the share that is reached, which shrinks the outputs a second time. Divide by it.",
+            _by(lambda k, eta: 1 / share(k, eta)),
+            lambda seen: divided_by(seen, lambda k, eta: 1 / share(k, eta)),
+        ),
+        Mistake(
+            "what is missing",
+            "This divides by (1 - eta)^k, the share of the labels that is still missing. Divide by the share that is reached.",
+            _by(lambda k, eta: (1 - eta) ** k),
+            lambda seen: divided_by(seen, lambda k, eta: (1 - eta) ** k),
+        ),
+        Mistake(
+            "steps added up",
+            "This divides by eta k, as if each step added eta of the labels. It adds eta of what is still missing, which is less and less.",
+            _by(lambda k, eta: eta * k),
+            lambda seen: divided_by(seen, lambda k, eta: eta * k),
+        ),
+        Mistake(
+            "continuous time",
+            "This is the flow's 1 - e^(-t) with t = eta k. A step multiplies the residual by 1 - eta, which is a little less than e^(-eta).",
+            _by(lambda k, eta: -math.expm1(-eta * k)),
+            lambda seen: divided_by(seen, lambda k, eta: -math.expm1(-eta * k)),
+        ),
+        Mistake(
+            "loss for residual",
+            "This follows the loss, which falls as (1 - eta)^(2k) or e^(-2t). The outputs follow the residual, the root of that.",
+            _by(lambda k, eta: 1 - (1 - eta) ** (2 * k)),
+            lambda seen: (
+                divided_by(seen, lambda k, eta: 1 - (1 - eta) ** (2 * k))
+                or divided_by(seen, lambda k, eta: -math.expm1(-2 * eta * k))
+            ),
+        ),
+        Mistake(
+            "one step more or less",
+            "The number of steps is off by one: after the first step, k = 1, the share is eta.",
+            _by(lambda k, eta: share(k + 1, eta)),
+            lambda seen: (
+                divided_by(seen, lambda k, eta: share(k + 1, eta))
+                or divided_by(seen, lambda k, eta: share(k - 1, eta), after=2)
+            ),
+        ),
+    ),
+)

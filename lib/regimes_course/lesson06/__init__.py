@@ -1,0 +1,1 @@
+"""Lesson 06: everything of it that is not prose."""

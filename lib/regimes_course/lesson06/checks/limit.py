@@ -1,0 +1,147 @@
+"""Exercise 1: the kernel of infinite width, for ReLU."""
+
+import math
+
+import numpy as np
+import torch
+
+from regimes_course.kit.checking import Function, Mistake, random
+
+__all__ = ["RELU_LIMIT"]
+
+
+def _cases() -> dict[str, tuple]:
+    hand = (
+        torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]], dtype=torch.float64),
+        torch.tensor([[1.0, 0.0], [0.0, -2.0]]).double(),
+    )
+    X, Z = 1.4 * random(0, 4, 3) + 0.3, 0.7 * random(1, 5, 3) - 0.2
+    parallel = torch.cat([3 * X[:2], -0.5 * X[1:3], Z])
+    return {
+        "X = [[2, 0], [0, 3], [1, 1]], Z = [[1, 0], [0, -2]]": hand,
+        "4 and 5 inputs in three dimensions": (X, Z),
+        "4 and 9 inputs, some of them parallel or opposite": (X, parallel),
+        "6 inputs against themselves, in seven dimensions": (random(2, 6, 7) + 0.4,) * 2,
+    }
+
+
+def _by_integration(X, Z):
+    """Expectations over the plane of two inputs, by Gauss-Legendre quadrature over the directions in which both units are active."""
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(40))
+    K = X.new_zeros(len(X), len(Z))
+    for i, x in enumerate(X):
+        for j, z in enumerate(Z):
+            a, b = x / x.norm(), z / z.norm()
+            theta = 2 * torch.atan2((a - b).norm(), (a + b).norm())
+            half = (math.pi - theta) / 2
+            w = theta / 2 + half * nodes
+            output = half * (weights * torch.cos(w) * torch.cos(w - theta)).sum() / math.pi
+            K[i, j] = x.norm() * z.norm() * output + x @ z * half * weights.sum() / (2 * math.pi)
+    return K
+
+
+def _closed(
+    X, Z, *, clamp=True, first=1.0, second=1.0, unit=True, lengths=True, angle=lambda t: math.pi - t, inner=True, twice=1
+):
+    """The closed form, with one thing at a time to get wrong."""
+    S = X @ Z.mT
+    size = X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    cos = S / size if unit else S
+    theta = torch.arccos(cos.clamp(-1, 1) if clamp else cos)
+    output = (torch.sin(theta) + angle(theta) * cos) / (2 * math.pi) * (size if lengths else 1.0)
+    return twice * (first * output + second * (S if inner else 1.0) * angle(theta) / (2 * math.pi))
+
+
+def _unit_unclamped(X, Z):
+    """Without the clamp, from unit vectors."""
+    cos = (X / X.norm(dim=1, keepdim=True)) @ (Z / Z.norm(dim=1, keepdim=True)).mT
+    return torch.where(cos.abs() > 1, torch.nan, _closed(X, Z))
+
+
+def _by_atan(X, Z):
+    x, z = X[:, None], Z[None]
+    S, size = (x * z).sum(-1), x.norm(dim=-1) * z.norm(dim=-1)
+    sine = (size.square() - S.square()).clamp(min=0).sqrt()
+    theta = torch.atan2(sine, S)
+    return (sine + 2 * (math.pi - theta) * S) / (2 * math.pi)
+
+
+def _by_loops(X, Z):
+    rows = []
+    for x in X.tolist():
+        row = []
+        for z in Z.tolist():
+            s, n = sum(a * b for a, b in zip(x, z, strict=True)), math.hypot(*x) * math.hypot(*z)
+            t = math.acos(max(-1.0, min(1.0, s / n)))
+            row.append((n * (math.sin(t) + (math.pi - t) * math.cos(t)) + s * (math.pi - t)) / (2 * math.pi))
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+RELU_LIMIT = Function(
+    key="06/relu_limit",
+    reference=_by_integration,
+    cases=_cases,
+    praise="It agrees with the expectation by numerical integration: inputs of any length, parallel and opposite ones.",
+    rtol=1e-6,
+    alternatives=(_closed, _by_atan, _by_loops),
+    mistakes=(
+        Mistake(
+            "not clamped",
+            "There is a NaN: rounding makes the cosine of parallel inputs larger than one, and arccos has no value there. Clamp it to [-1, 1] first.",
+            lambda X, Z: _closed(X, Z, clamp=False),
+        ),
+        Mistake(
+            "unit vectors not clamped",
+            "There is a NaN: rounding makes the inner product of parallel unit vectors larger than one, and arccos has no value there. Clamp it to [-1, 1] first.",
+            _unit_unclamped,
+        ),
+        Mistake(
+            "output layer only",
+            "This is the output layer's part alone, the kernel of random features. The hidden weights move as well: add their part.",
+            lambda X, Z: _closed(X, Z, second=0.0),
+        ),
+        Mistake(
+            "hidden layer only",
+            "This is the hidden layer's part alone. The output weights move as well: add the expectation of the product of the features.",
+            lambda X, Z: _closed(X, Z, first=0.0),
+        ),
+        Mistake(
+            "inner product forgotten",
+            "The derivative by w_j is v_j phi'(w_j x) x: the expectation of the slopes is multiplied by the inner product x z.",
+            lambda X, Z: _closed(X, Z, inner=False),
+        ),
+        Mistake(
+            "cosine for the inner product",
+            "The hidden layer's part takes the cosine for the inner product x z: it lacks the lengths of the inputs.",
+            lambda X, Z: (
+                _closed(X, Z, second=0.0) + _closed(X / X.norm(dim=1, keepdim=True), Z / Z.norm(dim=1, keepdim=True), first=0.0)
+            ),
+        ),
+        Mistake(
+            "lengths forgotten",
+            "The output layer's part lacks the lengths: ReLU is homogeneous, so that it is multiplied by |x| |z|.",
+            lambda X, Z: _closed(X, Z, lengths=False),
+        ),
+        Mistake(
+            "unit inputs assumed",
+            "This takes the inner product for the cosine of the angle, which is right only for inputs of length one: divide by |x| |z|.",
+            lambda X, Z: _closed(X, Z, unit=False),
+        ),
+        Mistake(
+            "angle for its complement",
+            "This has theta where pi - theta belongs: the share of units that are active on both inputs is (pi - theta) / 2 pi, a half for parallel inputs.",
+            lambda X, Z: _closed(X, Z, angle=lambda t: t),
+        ),
+        Mistake(
+            "twice as large",
+            "This is twice the kernel: a unit is active on half of all directions, and K(x, x) = |x|^2 in the end. Divide by 2 pi, not by pi.",
+            lambda X, Z: _closed(X, Z, twice=2),
+        ),
+        Mistake(
+            "slopes taken as independent",
+            "This takes the two slopes as independent, a half each. They share the weights: both are one with probability (pi - theta) / 2 pi.",
+            lambda X, Z: _closed(X, Z, second=0.0) + X @ Z.mT / 4,
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Lesson 07: everything of it that is not prose."""

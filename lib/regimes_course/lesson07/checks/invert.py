@@ -1,0 +1,145 @@
+"""Exercise 1: run a chain of coupling blocks backwards."""
+
+import torch
+
+from regimes_course.kit.checking import Function, Mistake, random
+
+__all__ = ["INVERT"]
+
+SIZES = {"one block": (1, 5, 3, 7), "two blocks": (2, 4, 3, 6), "four blocks": (4, 6, 2, 9)}  # blocks, n, h, m
+
+
+def _cases() -> dict[str, tuple]:
+    return {label: (_forward(*start(i, *size)), *start(i, *size)[1:]) for i, (label, size) in enumerate(SIZES.items())}
+
+
+def start(seed: int, L: int, n: int, h: int, m: int) -> tuple:
+    """Inputs, V and W of a chain that moves its inputs far."""
+    x = 0.4 + 1.7 * random(seed, n, 2 * h)
+    return x, random(seed + 10, L, 2, h, m) / h**0.5, 0.1 + 0.3 * random(seed + 20, L, 2, m, h)
+
+
+def _half(x, V, W):
+    return torch.tanh(x @ V) @ W
+
+
+def _forward(x, V, W):
+    x1, x2 = x.chunk(2, 1)
+    for v, w in zip(V, W, strict=True):
+        x1 = x1 + _half(x2, v[0], w[0])
+        x2 = x2 + _half(x1, v[1], w[1])
+    return torch.cat([x1, x2], 1)
+
+
+def _reference(z, V, W):
+    """Recall the inputs from which the cases were made."""
+    for i, size in enumerate(SIZES.values()):
+        x, *_ = start(i, *size)
+        if x.shape == z.shape and len(W) == size[0]:
+            return x
+    raise AssertionError("an unknown case")
+
+
+def _invert(
+    z,
+    V,
+    W,
+    *,
+    sign=-1.0,
+    order=reversed,
+    first=1,
+    current=True,
+    blocks=None,
+    halves=(0, 1),
+    out=(0, 1),
+    weights=(0, 1),
+    phi=_half,
+):
+    """The inverse, and what can be done wrong about it."""
+    x = list(z.chunk(2, 1))
+    x = [x[i] for i in halves]
+    for b in list(order(range(len(W))))[:blocks]:
+        old = list(x)
+        for changed in (first, 1 - first):
+            read = (x if current else old)[1 - changed]
+            k = weights[changed]
+            x[changed] = x[changed] + sign * phi(read, V[b, k], W[b, k])
+    return torch.cat([x[i] for i in out], 1)
+
+
+def _recursive(z, V, W):
+    if not len(W):
+        return z
+    h = z.shape[1] // 2
+    x2 = z[:, h:] - torch.tanh(z[:, :h] @ V[-1, 1]) @ W[-1, 1]
+    x1 = z[:, :h] - torch.tanh(x2 @ V[-1, 0]) @ W[-1, 0]
+    return _recursive(torch.hstack([x1, x2]), V[:-1], W[:-1])
+
+
+def _in_a_copy(z, V, W):
+    x, h = z.clone(), z.shape[1] // 2
+    for b in range(len(W) - 1, -1, -1):
+        x[:, h:] -= torch.einsum("nm,mh->nh", torch.tanh(x[:, :h] @ V[b, 1]), W[b, 1])
+        x[:, :h] -= torch.einsum("nm,mh->nh", torch.tanh(x[:, h:] @ V[b, 0]), W[b, 0])
+    return x
+
+
+INVERT = Function(
+    key="07/invert",
+    reference=_reference,
+    cases=_cases,
+    praise="The inputs are back, to rounding, whatever tanh did to them on the way.",
+    alternatives=(_invert, _recursive, _in_a_copy),
+    mistakes=(
+        Mistake(
+            "first half first",
+            "This undoes the first half layer of a block before the second. The second came last on the way forth, so it goes first on the way back.",
+            lambda z, V, W: _invert(z, V, W, first=0),
+        ),
+        Mistake(
+            "blocks in forward order",
+            "This undoes the first block first. The last block has to be undone first.",
+            lambda z, V, W: _invert(z, V, W, order=iter),
+        ),
+        Mistake(
+            "added",
+            "This adds what the blocks have added once more. Subtract it.",
+            lambda z, V, W: _invert(z, V, W, sign=1.0),
+        ),
+        Mistake(
+            "old half",
+            "The first half layer has read x2 as it was before the second half layer changed it: undo the second, and use the x2 you get.",
+            lambda z, V, W: _invert(z, V, W, current=False),
+        ),
+        Mistake(
+            "halves swapped",
+            "This takes the second half of the columns for x1. The first half of z is x1.",
+            lambda z, V, W: _invert(z, V, W, halves=(1, 0)),
+        ),
+        Mistake(
+            "put together in the wrong order",
+            "Both halves are right, but the second stands first. Join x1 and x2 in this order.",
+            lambda z, V, W: _invert(z, V, W, out=(1, 0)),
+        ),
+        Mistake(
+            "weights of the other half layer",
+            "This undoes each half layer with the weights of the other. Index 0 changes x1, index 1 changes x2.",
+            lambda z, V, W: _invert(z, V, W, weights=(1, 0)),
+        ),
+        Mistake(
+            "one block only",
+            "This undoes the last block and stops. Go on to the first.",
+            lambda z, V, W: _invert(z, V, W, blocks=1),
+        ),
+        Mistake(
+            "run forwards",
+            "This runs the blocks forwards from z.",
+            _forward,
+        ),
+        Mistake(
+            "no activation",
+            "This leaves out the tanh: a half layer adds tanh(x V) W.",
+            lambda z, V, W: _invert(z, V, W, phi=lambda x, V, W: x @ V @ W),
+        ),
+    ),
+)

@@ -1,0 +1,162 @@
+"""Exercise 3: the shortest step, through the kernel."""
+
+import torch
+
+from regimes_course.kit.checking import Function, Mistake, random
+
+__all__ = ["SHORTEST"]
+
+SIZES = {"one layer": (4, 2, (5,), (7,)), "two layers": (5, 3, (4, 6), (7, 9)), "three layers": (4, 3, (5, 2, 4), (6, 8, 7))}
+
+
+def _case(seed: int, n: int, q: int, heights, widths) -> tuple:
+    A = [0.3 + 0.8 * random(seed + 10 * i, n, k) for i, k in enumerate(widths)]
+    S = [0.2 + 1.3 * random(seed + 10 * i + 5, n, q, h) for i, h in enumerate(heights)]
+    return A, S, 0.4 + 1.9 * random(seed + 100, n, q)
+
+
+def _cases() -> dict[str, tuple]:
+    return {label: _case(i, *size) for i, (label, size) in enumerate(SIZES.items())}
+
+
+def _dense(A, S, r):
+    """Write the Jacobian down, a row an output, and take the pseudo-inverse."""
+    rows = [torch.cat([torch.outer(a[i], s[i, c]).flatten() for a, s in zip(A, S, strict=True)]) for i, c in _outputs(r)]
+    delta = torch.linalg.pinv(torch.stack(rows)) @ r.flatten()
+    pieces = delta.split([a.shape[1] * s.shape[2] for a, s in zip(A, S, strict=True)])
+    return [piece.reshape(a.shape[1], s.shape[2]) for piece, a, s in zip(pieces, A, S, strict=True)]
+
+
+def _outputs(r):
+    return [(i, c) for i in range(r.shape[0]) for c in range(r.shape[1])]
+
+
+def _kernel(A, S):
+    return sum(torch.einsum("ik,jk,ich,jdh->icjd", a, a, s, s) for a, s in zip(A, S, strict=True))
+
+
+def _solve(K, r):
+    n, q = r.shape
+    return torch.linalg.solve(K.reshape(n * q, n * q), r.flatten()).reshape(n, q)
+
+
+def _pull(A, S, v):
+    return [a.T @ torch.einsum("ic,ich->ih", v, s) for a, s in zip(A, S, strict=True)]
+
+
+def _shortest(A, S, r):
+    return _pull(A, S, _solve(_kernel(A, S), r))
+
+
+def _repeated(A, S, r):
+    """With the features repeated for each class: an ordinary Hadamard product."""
+    n, q = r.shape
+    K = torch.zeros(n * q, n * q, dtype=r.dtype)
+    for a, s in zip(A, S, strict=True):
+        a, s = a.repeat_interleave(q, 0), s.reshape(n * q, -1)
+        K += (a @ a.T) * (s @ s.T)
+    v = torch.cholesky_solve(r.reshape(-1, 1), torch.linalg.cholesky(K)).reshape(n, q, 1)
+    return [a.mT @ (v * s).sum(1) for a, s in zip(A, S, strict=True)]
+
+
+def _class_by_class(A, S, r):
+    K = _kernel(A, S)
+    v = torch.stack([torch.linalg.solve(K[:, c, :, c], r[:, c]) for c in range(r.shape[1])], 1)
+    return _pull(A, S, v)
+
+
+SHORTEST = Function(
+    key="07/min_norm",
+    reference=_dense,
+    cases=_cases,
+    praise="It is the shortest of all steps with J delta = r, and no Jacobian was written down.",
+    alternatives=(_shortest, _repeated),
+    mistakes=(
+        Mistake(
+            "gradient",
+            "This is J^T r, the gradient. Solve K v = r first, and pull back v.",
+            lambda A, S, r: _pull(A, S, r),
+        ),
+        Mistake(
+            "sum instead of product",
+            "The kernel of a layer is the product, entry by entry, of the features' and the sensitivities' Gram matrices; this adds them.",
+            lambda A, S, r: _pull(A, S, _solve(_added(A, S), r)),
+        ),
+        Mistake(
+            "classes apart",
+            "This solves for each class by itself. Two outputs of one sample share the weights: K has entries between classes too.",
+            _class_by_class,
+        ),
+        Mistake(
+            "features alone",
+            "This kernel has the features only. Each layer's A A^T is multiplied by the Gram matrix of its sensitivities.",
+            lambda A, S, r: _pull(A, S, _per_class(A, r)),
+        ),
+        Mistake(
+            "last layer alone",
+            "This kernel has the last layer only. Sum over all layers.",
+            lambda A, S, r: _pull(A, S, _solve(_kernel(A[-1:], S[-1:]), r)),
+        ),
+        Mistake(
+            "first layer alone",
+            "This kernel has the first layer only. Sum over all layers.",
+            lambda A, S, r: _pull(A, S, _solve(_kernel(A[:1], S[:1]), r)),
+        ),
+        Mistake(
+            "divided by layers",
+            "The result is divided by the number of layers. That belongs to the other inverse, in which each layer does the whole job; the kernel has shared it out already.",
+            lambda A, S, r: [d / len(A) for d in _shortest(A, S, r)],
+        ),
+        Mistake(
+            "sign",
+            "The sign is wrong: J delta should be r.",
+            lambda A, S, r: [-d for d in _shortest(A, S, r)],
+        ),
+        Mistake(
+            "mean over samples",
+            "A factor n is wrong: there is no 1/n in K, nor in r.",
+            lambda A, S, r: [len(r) * d for d in _shortest(A, S, r)],
+        ),
+        Mistake(
+            "divided by samples",
+            "A factor 1/n is wrong: there is no 1/n in K, nor in r.",
+            lambda A, S, r: [d / len(r) for d in _shortest(A, S, r)],
+        ),
+        Mistake(
+            "damped",
+            "A small number on the diagonal of K makes the step miss a part of r. K is regular here: leave it out.",
+            lambda A, S, r: _pull(A, S, _damped(A, S, r)),
+        ),
+        Mistake(
+            "classes first",
+            "K and r are put in different orders: one sample by sample, the other class by class.",
+            lambda A, S, r: _pull(A, S, _mixed(A, S, r)),
+        ),
+        Mistake(
+            "transposed",
+            "These have the shapes of the transposed weights: (h, k) instead of (k, h).",
+            lambda A, S, r: [d.T for d in _shortest(A, S, r)],
+        ),
+    ),
+)
+
+
+def _added(A, S):
+    return sum(
+        torch.einsum("ik,jk->ij", a, a)[:, None, :, None] + torch.einsum("ich,jdh->icjd", s, s)
+        for a, s in zip(A, S, strict=True)
+    )
+
+
+def _per_class(A, r):
+    return torch.linalg.solve(sum(a @ a.T for a in A), r)
+
+
+def _damped(A, S, r):
+    K = _kernel(A, S).reshape(r.numel(), -1)
+    return torch.linalg.solve(K + 1e-3 * torch.eye(len(K), dtype=K.dtype), r.flatten()).reshape(r.shape)
+
+
+def _mixed(A, S, r):
+    v = torch.linalg.solve(_kernel(A, S).reshape(r.numel(), -1), r.T.flatten())
+    return v.reshape(r.shape)

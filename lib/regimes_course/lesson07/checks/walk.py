@@ -1,0 +1,175 @@
+"""Exercise 2: an exact Gauss-Newton step by one walk backwards."""
+
+import torch
+from torch import Tensor
+from torch.func import jacrev
+
+from regimes.networks import HalfLayer, get_activation
+from regimes_course.kit.checking import Function, Mistake, random
+
+__all__ = ["EXACT_STEP", "forward", "half"]
+
+SIZES = {"one block": (1, 4, 3, 13), "two blocks": (2, 5, 3, 17), "three blocks": (3, 5, 2, 15)}  # blocks, n, h, m
+
+
+def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:
+    """A half layer with ReLU at ``x`` ``(n, h)``: ``.A`` ``(n, m + 1)``, ``.output = A W``, and ``.push(t)``, how the output moves with x."""
+    phi, slope = get_activation("relu")(x @ V)
+    return HalfLayer(x, torch.nn.functional.pad(phi, (0, 1), value=1.0), slope, V, W)
+
+
+def forward(x: Tensor, V: Tensor, W: Tensor) -> Tensor:
+    """The state ``(n, d)`` after all blocks, ``V`` ``(L, 2, h, m)`` and ``W`` ``(L, 2, m + 1, h)``."""
+    x1, x2 = x.chunk(2, -1)
+    for v, w in zip(V, W, strict=True):
+        x1 = x1 + half(x2, v[0], w[0]).output
+        x2 = x2 + half(x1, v[1], w[1]).output
+    return torch.cat([x1, x2], -1)
+
+
+def _case(seed: int, L: int, n: int, h: int, m: int) -> tuple:
+    x, V = 0.3 + 1.4 * random(seed, n, 2 * h), random(seed + 10, L, 2, h, m) / h**0.5
+    W, E = 0.25 * random(seed + 20, L, 2, m + 1, h), 0.6 + 2.0 * random(seed + 30, n, 2 * h)
+    return forward(x, V, W), E, V, W
+
+
+def _cases() -> dict[str, tuple]:
+    return {label: _case(i, *size) for i, (label, size) in enumerate(SIZES.items())}
+
+
+def _undo(z, V, W):
+    x1, x2 = z.chunk(2, -1)
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        x2 = x2 - half(x1, v[1], w[1]).output
+        x1 = x1 - half(x2, v[0], w[0]).output
+    return torch.cat([x1, x2], -1)
+
+
+def _dense(z, E, V, W):
+    """By dense Jacobians of autograd: the shortest step of each block alone, and their mean."""
+    x = _undo(z, V, W)
+    columns = jacrev(lambda W: forward(x, V, W).flatten())(W)  # (n d, L, 2, m + 1, h)
+    steps = [torch.linalg.pinv(columns[:, b].flatten(1)) @ E.flatten() for b in range(len(W))]
+    return torch.stack([s.reshape(W.shape[1:]) for s in steps]) / len(W)
+
+
+def _pinv(A, R):
+    return torch.linalg.pinv(A) @ R
+
+
+def _walk(
+    z, E, V, W, *, inverse=_pinv, cross=True, share=True, sign=1.0, pull=True, tops=False, swap=False, stale=False, own=True
+):
+    """The walk, and what can be done wrong about it."""
+    (x1, x2), (e1, e2) = z.chunk(2, -1), E.chunk(2, -1)
+    if swap:
+        e1, e2 = e2, e1
+    delta = torch.empty_like(W)
+    for b in reversed(range(len(W))):
+        G = half(x1, V[b, 1], W[b, 1])
+        F = half(x2 if tops else x2 - G.output, V[b, 0], W[b, 0])
+        if not tops:
+            x2 = x2 - G.output
+            x1 = x1 - F.output
+        delta[b, 0] = inverse(F.A, e1)
+        r = e2 - G.push(F.A @ delta[b, 0]) if cross else e2
+        delta[b, 1] = inverse(G.A if own else F.A, r)
+        if pull:
+            before = e2
+            e2 = e2 - G.push(e1)
+            e1 = e1 - F.push(before if stale else e2)
+    return sign * delta / (len(W) if share else 1)
+
+
+def _by_gram(A, R):
+    return A.T @ torch.linalg.solve(A @ A.T, R)
+
+
+def _pulled_first(z, E, V, W):
+    """Pull the movement back through the second half layer first: with full row rank that is the corrected right-hand side."""
+    x1, x2, e1, e2 = *z.chunk(2, 1), *E.chunk(2, 1)
+    steps = []
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        G = half(x1, v[1], w[1])
+        x2, e2 = x2 - G.output, e2 - G.push(e1)
+        F = half(x2, v[0], w[0])
+        steps.append(torch.stack([_by_gram(F.A, e1), _by_gram(G.A, e2)]))
+        x1, e1 = x1 - F.output, e1 - F.push(e2)
+    return torch.stack(steps[::-1]) / len(W)
+
+
+def _cut(A, R):
+    return torch.linalg.pinv(A, rtol=0.15) @ R
+
+
+EXACT_STEP = Function(
+    key="07/exact_step",
+    reference=_dense,
+    cases=_cases,
+    praise="J delta = E for every number of blocks, by dense Jacobians too: you may believe its curves.",
+    alternatives=(_walk, lambda *a: _walk(*a, inverse=_by_gram), _pulled_first),
+    mistakes=(
+        Mistake(
+            "no cross term",
+            "The second half layer reads x1, and x1 has just been told to move by A delta_F: subtract what that alone does to x2, G.push(F.A @ delta_F), from e2.",
+            lambda *a: _walk(*a, cross=False),
+        ),
+        Mistake(
+            "no 1/L",
+            "Each block does the whole job, so that all of them together do it L times. Divide by the number of blocks.",
+            lambda *a: _walk(*a, share=False),
+        ),
+        Mistake(
+            "neither cross term nor 1/L",
+            "Two things: the cross term G.push(F.A @ delta_F) is missing in the second half layer, and the sum over blocks is not divided by their number.",
+            lambda *a: _walk(*a, share=False, cross=False),
+        ),
+        Mistake(
+            "sign",
+            "The sign is wrong: J delta should be E, not -E.",
+            lambda *a: _walk(*a, sign=-1.0),
+        ),
+        Mistake(
+            "transpose",
+            "This multiplies by A^T, which is a gradient. Multiply by the pseudo-inverse A^+.",
+            lambda *a: _walk(*a, inverse=lambda A, R: A.T @ R),
+        ),
+        Mistake(
+            "halves swapped",
+            "This gives the movement of the second half to the first half layer. The first columns of E are e1, the movement of x1.",
+            lambda *a: _walk(*a, swap=True),
+        ),
+        Mistake(
+            "not pulled back",
+            "Every block gets the movement wanted at the end. Pull it back through a block before you go on to the one below.",
+            lambda *a: _walk(*a, pull=False),
+        ),
+        Mistake(
+            "pulled back with the old half",
+            "On the way back e2 is pulled through G first; e1 then needs the new e2.",
+            lambda *a: _walk(*a, stale=True),
+        ),
+        Mistake(
+            "states not undone",
+            "Features are taken at the final state. Rebuild the state below each half layer first, as in exercise 1.",
+            lambda *a: _walk(*a, tops=True),
+        ),
+        Mistake(
+            "features of the other half layer",
+            "Both half layers get the features of the first. The second reads x1: its features are G.A.",
+            lambda *a: _walk(*a, own=False),
+        ),
+        Mistake(
+            "truncated",
+            "Small singular values are dropped here, so the step is no longer exact. Use the full pseudo-inverse.",
+            lambda *a: _walk(*a, inverse=_cut),
+        ),
+        Mistake(
+            "damped",
+            "A damping in A A^T makes the step miss a part of E. Without one it is exact: A has more columns than rows.",
+            lambda *a: _walk(
+                *a, inverse=lambda A, R: A.T @ torch.linalg.solve(A @ A.T + 1e-3 * torch.eye(len(A), dtype=A.dtype), R)
+            ),
+        ),
+    ),
+)

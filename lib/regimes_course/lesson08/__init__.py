@@ -1,0 +1,1 @@
+"""Lesson 08: everything of it that is not prose."""

@@ -1,0 +1,124 @@
+"""Exercise 3: a step of the loss of degree four in two numbers that close."""
+
+import torch
+from torch import Tensor
+
+from regimes_course.kit.checking import Function, Mistake
+
+__all__ = ["CLOSED_STEP"]
+
+
+def _by_stepping(p: Tensor, q: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """Find x and y with this product and this sum of squares, take the step there, and look."""
+    plus, minus = (q + 2 * p).sqrt(), (q - 2 * p).sqrt()
+    x, y = ((plus + minus) / 2).requires_grad_(), ((plus - minus) / 2).requires_grad_()
+    dx, dy = torch.autograd.grad(((x**2 * y**2 - 1) ** 2 / 4).sum(), (x, y))
+    x, y = (x - eta * dx).detach(), (y - eta * dy).detach()
+    return x * y, x**2 + y**2
+
+
+def _cases() -> dict[str, tuple]:
+    def numbers(*values):
+        return torch.tensor(values, dtype=torch.float64)
+
+    return {
+        "at the floor of the valley": (numbers(1.0), numbers(5.3), 0.1),
+        "a little off the floor": (numbers(1.1), numbers(9.7), 0.1),
+        "a large step": (numbers(0.6, 1.3), numbers(4.1, 3.2), 0.4),
+        "several places": (numbers(0.3, 0.8, 1.2, 1.7), numbers(3.3, 21.0, 2.9, 6.1), 0.07),
+        "the other valley": (numbers(-0.7, -1.2, -1.6), numbers(2.2, 7.4, 12.5), 0.15),
+    }
+
+
+def _step(p, q, eta, *, g=lambda p: p * (p * p - 1), product=1.0, both=4.0, second=1.0, seen_first=False):
+    g = g(p)
+    new = p * (1 + second * eta**2 * g**2) - product * eta * g * q
+    return new, q * (1 + second * eta**2 * g**2) - both * eta * g * (new if seen_first else p)
+
+
+def _through_points(p, q, eta):
+    """By a point with these two numbers."""
+    angle = torch.asin(2 * p / q) / 2
+    x, y = q.sqrt() * torch.cos(angle), q.sqrt() * torch.sin(angle)
+    g = x * y * ((x * y) ** 2 - 1)
+    x, y = x - eta * g * y, y - eta * g * x
+    return x * y, x * x + y * y
+
+
+def _by_factors(p, q, eta):
+    """``x + y`` is multiplied by ``1 - eta g``, ``x - y`` by ``1 + eta g``."""
+    g = p**3 - p
+    plus, minus = (q + 2 * p) * (1 - eta * g) ** 2, (q - 2 * p) * (1 + eta * g) ** 2
+    return (plus - minus) / 4, (plus + minus) / 2
+
+
+CLOSED_STEP = Function(
+    key="08/closed_step",
+    reference=_by_stepping,
+    cases=_cases,
+    praise="It is what gradient descent in x and y does, at every place, in both valleys, exactly.",
+    rtol=1e-10,
+    alternatives=(_step, _through_points, _by_factors),
+    mistakes=(
+        Mistake(
+            "first order",
+            "This leaves the terms with eta^2 out. They are not small at the edge: without them q never grows, and the place of rest is wrong.",
+            lambda p, q, eta: _step(p, q, eta, second=0.0),
+        ),
+        Mistake(
+            "half the square",
+            "Both squares contribute to eta^2 g^2: (x - eta g y)^2 + (y - eta g x)^2 has eta^2 g^2 (x^2 + y^2). This has half of it.",
+            lambda p, q, eta: _step(p, q, eta, second=0.5),
+        ),
+        Mistake(
+            "square with the wrong sign",
+            "The terms with eta^2 have the wrong sign: they come from a square and from the product of two steps, both positive.",
+            lambda p, q, eta: _step(p, q, eta, second=-1.0),
+        ),
+        Mistake(
+            "uphill",
+            "This goes uphill: a step subtracts the gradient.",
+            lambda p, q, eta: _step(p, q, eta, product=-1.0, both=-4.0),
+        ),
+        Mistake(
+            "one square",
+            "In q' the term with eta has half its size: x^2 and y^2 contribute 2 eta g p each.",
+            lambda p, q, eta: _step(p, q, eta, both=2.0),
+        ),
+        Mistake(
+            "twice the product",
+            "In p' the term with eta is twice as large as it should be: (x - eta g y)(y - eta g x) has eta g (x^2 + y^2) once.",
+            lambda p, q, eta: _step(p, q, eta, product=2.0),
+        ),
+        Mistake(
+            "chain rule",
+            "The factor g = p^2 - 1 lacks a factor p. The derivative by x of (x^2 y^2 - 1)^2 / 4 is (x^2 y^2 - 1) x y^2, which is g y.",
+            lambda p, q, eta: _step(p, q, eta, g=lambda p: p * p - 1),
+        ),
+        Mistake(
+            "the other product",
+            "This g belongs to the loss (x y - 1)^2 / 2, the product of section 2. Here the product is squared first.",
+            lambda p, q, eta: _step(p, q, eta, g=lambda p: p - 1),
+        ),
+        Mistake(
+            "loss not divided by four",
+            "This is the gradient of (x^2 y^2 - 1)^2. The loss has a factor 1/4, which cancels both twos.",
+            lambda p, q, eta: _step(p, q, eta, g=lambda p: 4 * p * (p * p - 1)),
+        ),
+        Mistake(
+            "p overwritten",
+            "The second number is computed with the new p. Both numbers move at once: keep the old p until q' is done.",
+            lambda p, q, eta: _step(p, q, eta, seen_first=True),
+        ),
+        Mistake(
+            "wrong order",
+            "The two numbers are right, but in the wrong order: the product comes first.",
+            lambda p, q, eta: _step(p, q, eta)[::-1],
+        ),
+        Mistake(
+            "sharpness for q",
+            "The second number is twice what it should be: q = x^2 + y^2, while the sharpness of the valley is 2 q.",
+            lambda p, q, eta: (lambda step: (step[0], 2 * step[1]))(_step(p, q, eta)),
+        ),
+    ),
+)

@@ -1,0 +1,249 @@
+"""Exercise 2: the largest eigenvalue from products with a vector."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from scipy.sparse.linalg import LinearOperator, eigsh
+from torch import Tensor
+
+from regimes.hessians import Hessian, hessian
+from regimes.networks import TwoLayer
+from regimes.optimizers import GradientDescent
+from regimes.problems import even_odd
+from regimes.training import train
+from regimes_course.kit.checking import Behaviour, Mistake, random
+
+__all__ = ["SHARPNESS", "network_hessian"]
+
+ALLOWED = 60  # products, for the network
+NETWORK = "a network with 660 parameters"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a function found for one matrix.
+
+    Attributes:
+        name: of the matrix.
+        value: what it returned, NaN if that is no number.
+        products: how many it asked for.
+        spectrum: eigenvalues, smallest first.
+        kind: the type of what it returned.
+    """
+
+    name: str
+    value: float
+    products: int
+    spectrum: Tensor
+    kind: str
+
+    def near(self, wanted: float, tolerance: float = 1e-6) -> bool:
+        """Whether it found this number."""
+        return abs(self.value - wanted) <= tolerance * abs(wanted)
+
+    @property
+    def right(self) -> bool:
+        """Whether it found the largest eigenvalue, to 1e-6."""
+        return self.near(self.spectrum[-1].item())
+
+    @property
+    def cheap(self) -> bool:
+        """Whether it did so with few enough products; only the network is judged."""
+        return self.name != NETWORK or self.products <= ALLOWED
+
+
+@lru_cache
+def network_hessian() -> Hessian:
+    """The Hessian of a network with 10 tanh units on 60 digits, even against odd, after 40 steps."""
+    data = even_odd(60)
+    net = TwoLayer(64, 10, activation="tanh", std=0.3, output_std=0.5, seed=1)
+    train(net, data.x, data.y, GradientDescent(net, 0.5), 40, every=40)
+    return hessian(net, data.x, data.y)
+
+
+@lru_cache
+def _spectrum_of_network() -> Tensor:
+    return torch.linalg.eigvalsh(network_hessian().dense())
+
+
+def _rotated(*eigenvalues: float, seed: int) -> Tensor:
+    Q = torch.linalg.qr(random(seed, len(eigenvalues), len(eigenvalues)))[0]
+    return Q @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ Q.T
+
+
+def _matrices() -> dict[str, Tensor]:
+    return {
+        "a positive 7 x 7 matrix": _rotated(0.2, 0.3, 0.5, 0.9, 1.1, 1.4, 3.7, seed=1),
+        "diag(1, -3)": torch.diag(torch.tensor([1.0, -3.0], dtype=torch.float64)),
+        "a 9 x 9 saddle": _rotated(-5.1, -1.2, -0.4, 0.1, 0.3, 0.6, 0.8, 1.1, 2.3, seed=2),
+        "a negative 5 x 5 matrix": _rotated(-6.2, -4.4, -3.1, -2.5, -0.7, seed=3),
+    }
+
+
+def observe(answer: Callable) -> list[Seen]:
+    """Ask for the largest eigenvalue of each matrix, and of the network's Hessian."""
+    cases = [(name, H.matmul, torch.linalg.eigvalsh(H)) for name, H in _matrices().items()]
+    return [_ask(answer, *case) for case in (*cases, (NETWORK, network_hessian().matvec, _spectrum_of_network()))]
+
+
+def _ask(answer: Callable, name: str, product: Callable, spectrum: Tensor) -> Seen:
+    count = 0
+
+    def hvp(v: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        if v.shape != spectrum.shape:
+            raise ValueError(f"hvp takes a vector of shape ({len(spectrum)},); got {tuple(v.shape)}")
+        return product(v.detach().to(spectrum.dtype)).clone()
+
+    value = answer(hvp, len(spectrum))
+    single = (
+        isinstance(value, int | float) or (hasattr(value, "numel") and value.numel() == 1) or getattr(value, "shape", 1) == ()
+    )
+    return Seen(name, float(value) if single else float("nan"), count, spectrum, type(value).__name__)
+
+
+def solved(seen: list[Seen]) -> bool:
+    """Whether all are right, and the network was cheap."""
+    return all(s.right and s.cheap for s in seen)
+
+
+def _power(hvp, v, steps, shift=0.0):
+    for _ in range(steps):
+        w = hvp(v) + shift * v
+        v = w / w.norm()
+    return v, (v @ hvp(v)).item()
+
+
+def _start(dim):
+    return random(5, dim)
+
+
+def _shifted(hvp, dim, final=lambda value: value):
+    """Power iteration twice: once for the size of the spectrum, once shifted by it."""
+    if dim <= 20:
+        columns = [hvp(e) for e in torch.eye(dim, dtype=torch.float64)]
+        return final(torch.linalg.eigvalsh(torch.stack(columns))[-1].item())
+    _, size = _power(hvp, _start(dim), 8)
+    return final(_power(hvp, _start(dim), 48, shift=0.1 * abs(size))[1])
+
+
+def _by_scipy(hvp, dim, which="LA"):
+    if dim < 3:
+        columns = [hvp(e) for e in torch.eye(dim, dtype=torch.float64)]
+        lam = torch.linalg.eigvalsh(torch.stack(columns))
+        order = lam if which == "LA" else -lam if which == "SA" else lam.abs()
+        return lam[order.argmax()].item()
+    operator = LinearOperator((dim, dim), lambda v: hvp(torch.as_tensor(v.ravel())).numpy(), dtype=float)
+    options = {"v0": _start(dim).numpy(), "return_eigenvectors": False}
+    return eigsh(operator, k=1, which=which, **options).item()
+
+
+def _lanczos(hvp, dim):
+    """Krylov space with full orthogonalisation, at most 30 products."""
+    basis, images = [_start(dim) / _start(dim).norm()], []
+    while len(images) < min(dim, 30):
+        images.append(hvp(basis[-1]))
+        rest = images[-1]
+        for q in basis * 2:
+            rest = rest - (q @ rest) * q
+        if rest.norm() < 1e-9:
+            break
+        basis.append(rest / rest.norm())
+    Q, HQ = torch.stack(basis[: len(images)]), torch.stack(images)
+    small = Q @ HQ.T
+    return torch.linalg.eigvalsh((small + small.T) / 2)[-1].item()
+
+
+def _dense(hvp, dim, pick=lambda lam: lam[-1]):
+    columns = [hvp(e) for e in torch.eye(dim, dtype=torch.float64)]
+    return pick(torch.linalg.eigvalsh(torch.stack(columns))).item()
+
+
+def _magnitude(s: Seen) -> float:
+    return s.spectrum[s.spectrum.abs().argmax()].item()
+
+
+SHARPNESS = Behaviour(
+    key="08/sharpness",
+    observe=observe,
+    passed=solved,
+    praise=lambda seen: (
+        f"Right at minima and at saddles; the network took {seen[-1].products} products of the {ALLOWED} allowed."
+    ),
+    otherwise=lambda seen: next(
+        f"for {s.name} the largest eigenvalue is {s.spectrum[-1]:.6g}, and your function found {s.value:.6g}."
+        for s in seen
+        if not s.right
+    ),
+    alternatives=(_by_scipy, _lanczos, lambda hvp, dim: torch.tensor(_by_scipy(hvp, dim))),
+    mistakes=(
+        Mistake(
+            "no number",
+            "It must return one number, the eigenvalue; this is something else.",
+            lambda hvp, dim: _power(hvp, _start(dim), 60)[0],
+            lambda seen: any(s.value != s.value for s in seen),
+        ),
+        Mistake(
+            "largest magnitude",
+            "This is the eigenvalue of largest magnitude, -3 for diag(1, -3): power iteration follows it, and so does eigsh unless it is told "
+            "otherwise. Shift the matrix, or ask for which='LA'.",
+            lambda hvp, dim: _by_scipy(hvp, dim, "LM"),
+            lambda seen: all(s.near(_magnitude(s), 1e-3) for s in seen) and not all(s.right for s in seen[:-1]),
+        ),
+        Mistake(
+            "absolute value",
+            "This is the largest absolute value of an eigenvalue, 3 for diag(1, -3): the growth of a vector forgets the sign.",
+            lambda hvp, dim: abs(_by_scipy(hvp, dim, "LM")),
+            lambda seen: all(s.near(abs(_magnitude(s)), 1e-3) for s in seen),
+        ),
+        Mistake(
+            "smallest",
+            "This is the smallest eigenvalue.",
+            lambda hvp, dim: _by_scipy(hvp, dim, "SA"),
+            lambda seen: all(s.near(s.spectrum[0].item(), 1e-3) for s in seen),
+        ),
+        Mistake(
+            "shift not taken back",
+            "This is the largest eigenvalue plus the shift. Take the shift out again, or return the Rayleigh quotient with the matrix itself.",
+            lambda hvp, dim: _shifted(hvp, dim, lambda value: value + 7.0),
+            lambda seen: (
+                all(s.value > s.spectrum[-1] for s in seen) and not any(s.near(abs(_magnitude(s)), 1e-3) for s in seen[:2])
+            ),
+        ),
+        Mistake(
+            "dense",
+            f"The eigenvalues are right, but building the whole matrix takes one product a parameter. At most {ALLOWED} are allowed for the network.",
+            _dense,
+            lambda seen: all(s.right for s in seen) and seen[-1].products >= len(seen[-1].spectrum),
+        ),
+        Mistake(
+            "too many products",
+            f"The eigenvalues are right, but this takes more than {ALLOWED} products for the network. Lanczos iteration needs a dozen or two; "
+            "shift by less if you iterate.",
+            lambda hvp, dim: _dense(hvp, dim) if dim < 20 else _power(hvp, _start(dim), 200)[1],
+            lambda seen: all(s.right for s in seen) and not seen[-1].cheap,
+        ),
+        Mistake(
+            "one product",
+            "This is the Rayleigh quotient of the vector it starts from. It is an average of the eigenvalues, and only a lower bound of the largest.",
+            lambda hvp, dim: _power(hvp, _start(dim) / _start(dim).norm(), 0)[1],
+            lambda seen: all(s.products <= 2 for s in seen),
+        ),
+        Mistake(
+            "average",
+            "This is the mean of the eigenvalues: the trace over the dimension.",
+            lambda hvp, dim: _dense(hvp, dim, torch.mean),
+            lambda seen: all(s.near(s.spectrum.mean().item(), 1e-3) for s in seen),
+        ),
+        Mistake(
+            "stopped early",
+            "This stops too early: it is near, but not right to six digits. Look at the residual |Hv - lambda v|, not at the change of the estimate, "
+            "or take more products.",
+            lambda hvp, dim: _dense(hvp, dim) if dim < 20 else _power(hvp, _start(dim), 9)[1],
+            lambda seen: all(s.near(s.spectrum[-1].item(), 0.1) for s in seen),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Lesson 09: everything of it that is not prose."""

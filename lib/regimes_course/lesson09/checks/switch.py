@@ -1,0 +1,137 @@
+"""Exercise 3: when does the oscillation end."""
+
+from functools import cache
+
+import torch
+
+from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson09.checks.walk import descend, walk
+
+__all__ = ["PHASE_SWITCH"]
+
+
+@cache
+def _cases() -> dict[str, tuple]:
+    bump = torch.tensor([8.0, 5.0, 6.0, 4.0, 3.0, 2.0, 1.0, 0.4, 0.3], dtype=torch.float64)
+    small = 1e-14 * torch.tensor([5.0, 7.0, 4.0, 6.0, 3.0, 2.0], dtype=torch.float64)
+    return {
+        "losses 8, 5, 6, 4, 3, 2, 1, 0.4, 0.3 and eta = 2": (bump, 2.0),
+        "a run that only falls": (walk(0.05, 8.0, 600), 8.0),
+        "two points with a margin of 0.05, eta = 32": (walk(0.05, 32.0, 600), 32.0),
+        "the same, stopped before it is below 1/eta": (walk(0.05, 32.0, 200), 32.0),
+        "losses of 1e-14 that rise for real": (small, 0.5),
+        "20,000 steps with a margin of 0.1 and eta = 128, down to 1e-17": (
+            descend(((1.0, 0.1), (-2.0, 0.1)), 128.0, 20000),
+            128.0,
+        ),
+    }
+
+
+def _literal(L, eta):
+    """Step by step."""
+    last, first = 0, -1
+    for t, value in enumerate(L.tolist()):
+        if t and value > L[t - 1].item() * (1 + 1e-10):
+            last = t
+        if first < 0 and value <= 1 / eta:
+            first = t
+    return last, first
+
+
+def _switch(L, eta, *, relative=1e-10, absolute=0.0, shift=1, pick=-1, level=None, none=0, never=-1):
+    up = torch.nonzero(L[1:] > L[:-1] * (1 + relative) + absolute)[:, 0]
+    below = torch.nonzero(L <= (1 / eta if level is None else level(L, eta)))[:, 0]
+    return (up[pick].item() + shift if len(up) else none), (below[0].item() if len(below) else never)
+
+
+def _argmax(L, eta):
+    up = L[1:] / L[:-1] - 1 > 1e-10
+    steps = torch.arange(1, len(L))
+    below = L * eta <= 1
+    return int((steps * up).max()), int(below.int().argmax()) if below.any() else -1
+
+
+def _count(L, eta):
+    return int((L[1:] > L[:-1] * (1 + 1e-10)).sum()), _switch(L, eta)[1]
+
+
+def _after(L, eta):
+    last, _ = _switch(L, eta)
+    return last, last + 1
+
+
+PHASE_SWITCH = Function(
+    key="09/phase_switch",
+    reference=_literal,
+    cases=_cases,
+    praise="It agrees with going through the run step by step: (63, 401) at a margin of 0.05, and 60 where rounding suggests nearly 20,000.",
+    alternatives=(_switch, _argmax, lambda L, eta: _switch(L, eta, relative=1e-9)),
+    mistakes=(
+        Mistake(
+            "rounding counts",
+            "This counts rounding. Late in a run of 20,000 steps the risk is 1e-17 and its last digit goes up and down: ask for more than a "
+            "relative 1e-10.",
+            lambda L, eta: _switch(L, eta, relative=0.0),
+        ),
+        Mistake(
+            "absolute tolerance",
+            "This asks for a rise of 1e-10 itself. A loss of 1e-14 can rise by half of itself and goes unnoticed: make it relative.",
+            lambda L, eta: _switch(L, eta, relative=0.0, absolute=1e-10),
+        ),
+        Mistake(
+            "the step before",
+            "The last rise is counted from the loss before it, one too few: L[t] > L[t-1] happens at step t.",
+            lambda L, eta: _switch(L, eta, shift=0),
+        ),
+        Mistake(
+            "the step after",
+            "The last rise is one too many: L[t] > L[t-1] happens at step t.",
+            lambda L, eta: _switch(L, eta, shift=2),
+        ),
+        Mistake(
+            "first increase",
+            "This is the first increase. The phase ends with the last.",
+            lambda L, eta: _switch(L, eta, pick=0),
+        ),
+        Mistake(
+            "number of increases",
+            "This counts the increases. Wanted is the step of the last one.",
+            _count,
+        ),
+        Mistake(
+            "eta for 1/eta",
+            "The threshold is 1/eta, not eta: a larger step needs a smaller risk.",
+            lambda L, eta: _switch(L, eta, level=lambda L, eta: eta),
+        ),
+        Mistake(
+            "2/eta",
+            "This uses the threshold 2/eta. Asked for is the first L <= 1/eta.",
+            lambda L, eta: _switch(L, eta, level=lambda L, eta: 2 / eta),
+        ),
+        Mistake(
+            "relative to the start",
+            "This compares L / L[0] with 1/eta. The threshold is for the risk itself.",
+            lambda L, eta: _switch(L, eta, level=lambda L, eta: L[0] / eta),
+        ),
+        Mistake(
+            "never is zero",
+            "Where the risk never comes below 1/eta the second number is -1; zero would mean that it starts there.",
+            lambda L, eta: _switch(L, eta, never=0),
+        ),
+        Mistake(
+            "none is -1",
+            "For a run that only falls the first number is 0.",
+            lambda L, eta: _switch(L, eta, none=-1),
+        ),
+        Mistake(
+            "wrong order",
+            "The two numbers are right but the wrong way round: the last increase comes first.",
+            lambda L, eta: _switch(L, eta)[::-1],
+        ),
+        Mistake(
+            "the threshold is not looked for",
+            "The second number is the step after the last rise. Look for the first L <= 1/eta, which may come hundreds of steps later.",
+            _after,
+        ),
+    ),
+)

@@ -1,0 +1,293 @@
+"""How answers are examined: never an exception for the learner, never broadcasting, each fault in its own words."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from regimes_course import exercises as checks
+from regimes_course.exercises import EXERCISES, Behaviour, Function, Mistake, Result, WrongAnswer, check
+from regimes_course.kit.checking import MIME, Outcome, describe, random, same
+
+KEY = "07/scale"
+
+
+def scale(x, a):
+    return a * x
+
+
+def stub(x, a):
+    raise NotImplementedError()
+
+
+TOY = Function(
+    key=KEY,
+    reference=scale,
+    cases=lambda: {"a row": (random(0, 1, 3), 2.0), "a block": (random(1, 4, 3), -3.0)},
+    praise="Right.",
+    alternatives=(),
+    mistakes=(
+        Mistake("not scaled", "This is x itself.", lambda x, a: x.clone()),
+        Mistake("divided", "This divides.", lambda x, a: x / a),
+        Mistake("in place", "This works on x itself.", lambda x, a: x.mul_(a)),
+        Mistake("by zero", "This divides by zero.", lambda x, a: x * (1 / 0)),
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch):
+    monkeypatch.setitem(checks.EXERCISES, KEY, TOY)
+
+
+def in_place(x, a):
+    x += 1
+    return a * x
+
+
+def fails_late(x, a):
+    return a * x if len(x) == 1 else x @ x
+
+
+ANSWERS = {
+    "right": (scale, "passed", None, "Right."),
+    "a stub": (stub, "not attempted", None, "Replace the line that raises NotImplementedError"),
+    "a mistake": (lambda x, a: x / a, "wrong", "divided", "This divides."),
+    "a mistake that changes its argument": (lambda x, a: x.mul_(a), "wrong", "in place", "This works on x itself."),
+    "a mistake that raises": (lambda x, a: (a / 0) * x, "wrong", "by zero", "This divides by zero."),
+    "raises": (lambda x, a: [][0], "wrong", None, "Your function raised IndexError: list index out of range (case: a row)"),
+    "raises in the second case": (fails_late, "wrong", None, "(case: a block)"),
+    "takes other arguments": (lambda x: x, "wrong", None, "Your function raised TypeError"),
+    "recursion without an end": (lambda x, a: (lambda f: f(f))(lambda f: f(f)), "wrong", None, "raised RecursionError"),
+    "returns nothing": (lambda x, a: None, "wrong", None, "Your function returned nothing; is a return missing?"),
+    "returns a list": (lambda x, a: (a * x).tolist(), "wrong", None, "Your function returned a list; expected a Tensor"),
+    "an array": (lambda x, a: (a * x).numpy(), "wrong", None, "Your function returned a ndarray; expected a Tensor"),
+    "ends Python": (lambda x, a: sys.exit(3), "wrong", None, "Your function raised SystemExit: 3"),
+    "a number": (lambda x, a: 1.0, "wrong", None, "Your function returned a float; expected a Tensor"),
+    "no row axis": (lambda x, a: (a * x)[0], "wrong", None, "Your function returned shape (3,); expected (1, 3)"),
+    "one axis more": (lambda x, a: (a * x)[None], "wrong", None, "Your function returned shape (1, 1, 3); expected (1, 3)"),
+    "broadcasts": (lambda x, a: (a * x).expand(2, 3), "wrong", None, "Your function returned shape (2, 3); expected (1, 3)"),
+    "transposed": (lambda x, a: (a * x).mT, "wrong", None, "Your function returned shape (3, 1); expected (1, 3)"),
+    "float32": (lambda x, a: (a * x).float(), "wrong", None, "Your function returned torch.float32; expected torch.float64"),
+    "changes its argument": (in_place, "wrong", None, "Your function changes its argument number 1 in place; work on a copy"),
+    "a little off": (lambda x, a: a * x * (1 + 1e-5), "wrong", None, "The values differ by 1e-05 of the largest entry"),
+    "not a number": (lambda x, a: a * x * float("nan"), "wrong", None, "Of the 3 entries 3 are NaN"),
+    "rounding": (lambda x, a: a * x * (1 + 1e-9), "passed", None, "Right."),
+}
+
+
+@pytest.mark.parametrize(("answer", "status", "mistake", "says"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_judged(answer, status, mistake, says):
+    result = check(KEY, answer)
+    assert (result.key, result.status, result.mistake) == (KEY, status, mistake)
+    assert says in result.diagnosis and result.diagnosis[0].isupper()
+
+
+class Hostile:
+    def __repr__(self):
+        raise SystemExit
+
+    def __eq__(self, other):
+        raise ValueError(self)
+
+
+class Bottomless(BaseException):
+    def __str__(self):
+        raise OSError
+
+
+def falls(x, a):
+    raise Bottomless
+
+
+@pytest.mark.parametrize("answer", [Hostile(), lambda x, a: Hostile(), lambda x, a: [Hostile()], falls], ids=range(4))
+@pytest.mark.parametrize("exercise", ["a function", "a behaviour"])
+def test_no_object_brings_a_check_to_its_knees(exercise, answer):
+    seen = replace(DEED, observe=lambda f: f(1, 2), passed=lambda seen: seen == 3)
+    result = (TOY if exercise == "a function" else seen).examine(answer)
+    assert result.status == "wrong" and len(result.diagnosis) > 20
+
+
+def test_what_the_notebook_does_to_numpy_does_not_judge_an_answer():
+    def reference(x):
+        return np.exp(-x)
+
+    toy = replace(TOY, reference=reference, cases=lambda: {"a large x": (np.float64(1e3),)}, mistakes=())
+    with np.errstate(all="raise"):
+        assert toy.examine(lambda x: np.exp(-x)).status == "passed"
+
+
+@pytest.mark.parametrize("value", [None, 3, "scale", torch.ones(2), [scale]], ids=str)
+@pytest.mark.parametrize("key", ["01/gn_direction", "01/find_the_bug"])
+def test_what_is_not_a_function_is_told_so(key, value):
+    result = check(key, value)
+    assert (result.status, result.mistake) == ("wrong", None)
+    name = key.removeprefix("01/")
+    assert f"This check wants the function itself, check('{key}', {name}), not its value" in result.diagnosis
+    assert f"it got {type(value).__name__}" in result.diagnosis
+
+
+def test_a_long_value_is_not_printed_in_full():
+    assert len(check(KEY, list(range(10**5))).diagnosis) < 200
+
+
+@pytest.mark.parametrize("answer", [stub, None, lambda x, a: x, lambda x, a: [][0]])
+def test_strict_raises_whatever_did_not_pass(answer):
+    with pytest.raises(WrongAnswer, match=f"^{KEY}: .") as error:
+        check(KEY, answer, strict=True)
+    assert check(KEY, answer).diagnosis in str(error.value) and isinstance(error.value, AssertionError)
+    assert check(KEY, scale, strict=True).status == "passed"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_unknown_exercise_is_named_beside_the_known(strict):
+    with pytest.raises(KeyError, match="no exercise '01/gn_dirction'; there are 01/gn_direction, "):
+        check("01/gn_dirction", scale, strict=strict)
+
+
+def test_each_case_gets_its_own_arguments():
+    seen = []
+
+    def keeps(x, a):
+        seen.append(x)
+        return x.mul_(a)
+
+    cases = TOY.cases()
+    fixed = replace(TOY, cases=lambda: cases)
+    before = [args[0].clone() for args in cases.values()]
+    assert fixed.examine(keeps).mistake == "in place" and len(seen) == 2
+    assert all(torch.equal(args[0], kept) for args, kept in zip(cases.values(), before, strict=True))
+
+
+def test_a_result_in_a_notebook():
+    result = Result(KEY, "wrong", 'a < b & "c" <script>', "divided")
+    bundle = result._repr_mimebundle_()
+    assert bundle.keys() == {"text/plain", "text/html", MIME} and MIME == "application/vnd.regimes.check+json"
+    record = {"key": KEY, "status": "wrong", "diagnosis": result.diagnosis, "mistake": "divided"}
+    assert json.loads(json.dumps(bundle[MIME])) == record
+    assert "a &lt; b &amp; &quot;c&quot; &lt;script&gt;" in bundle["text/html"] and "<script>" not in bundle["text/html"]
+    assert "role='status'" in bundle["text/html"] and KEY in bundle["text/html"]
+    assert bundle["text/plain"] == str(result) == f'✗ {KEY}: wrong. a < b & "c" <script>'
+    assert str(Result(KEY, "passed", "")) == f"✓ {KEY}: passed."
+    assert str(Result(KEY, "not attempted", "x")).startswith("○ ")
+
+
+def test_html_in_what_an_answer_raises_is_escaped():
+    def fails(x, a):
+        raise ValueError("<img src=x>")
+
+    assert "<img" not in check(KEY, fails)._repr_mimebundle_()["text/html"]
+
+
+T = torch.arange(6.0).reshape(2, 3)
+SAME = {
+    "tensors": (T, T.clone(), True),
+    "another value": (T, T + 1e-3, False),
+    "within rtol of the largest entry": (T, T + 4e-7, True),
+    "shapes that broadcast": (T[:1].expand(2, 3)[:1], T[:1].expand(2, 3), False),
+    "scalar and vector": (torch.ones(()), torch.ones(1), False),
+    "dtypes": (T, T.double(), False),
+    "nan against a number": (T / T[0, 0], T, False),
+    "empty": (torch.ones(0, 3), torch.ones(0, 3), True),
+    "empty, other shape": (torch.ones(0, 3), torch.ones(3, 0), False),
+    "zero against a tiny number": (torch.full((2,), 1e-30), torch.zeros(2), False),
+    "list and tuple": ([1, 2], (1, 2), True),
+    "lengths": ((1, 2), (1, 2, 3), False),
+    "nested": ((1, T), (1, T.clone()), True),
+    "nested, another": ((1, T), (1, T + 1), False),
+    "int and float": (1, 1.0, False),
+    "bool and int": (True, 1, False),
+    "close numbers": (1.0, 1 + 1e-8, True),
+    "numbers": (171, 170, False),
+    "texts": ("a", "a", True),
+    "nothing and a number": (None, 0, False),
+}
+
+
+@pytest.mark.parametrize(("a", "b", "equal"), SAME.values(), ids=SAME)
+def test_same(a, b, equal):
+    assert same(a, b, 1e-7) is equal and same(b, a, 1e-7) is equal
+
+
+@pytest.mark.parametrize(("value", "equal"), [(torch.nan, True), (torch.inf, False)])
+def test_an_example_that_gives_no_number_is_compared_too(value, equal):
+    assert same(torch.full((2,), value), torch.full((2,), torch.nan), 1e-7) is equal
+
+
+def test_outcomes_agree_in_errors_of_one_kind_and_in_what_they_change():
+    one, other, third = (Outcome(raised=text) for text in ("ValueError: a", "ValueError: b", "TypeError: a"))
+    assert one.agrees(other, 0) and not one.agrees(third, 0) and not one.agrees(Outcome(value=1), 0)
+    assert not Outcome(value=1).agrees(one, 0)
+    assert not Outcome(value=1, changed=0).agrees(Outcome(value=1), 0)
+    assert Outcome(value=1, changed=0).agrees(Outcome(value=1, changed=0), 0)
+
+
+def test_a_number_that_is_not_right_is_repeated():
+    assert describe(Outcome(value=(3, 4)), Outcome(value=(4, 4))) == "your function returned (3, 4); that is not right"
+
+
+def test_a_tuple_of_tensors_is_described_by_its_first_wrong_entry():
+    right = (torch.ones(3), torch.zeros(2))
+    assert "value number 2: " in describe(Outcome(value=(torch.ones(3), torch.ones(2))), Outcome(value=right))
+    assert describe(Outcome(value=right[:1]), Outcome(value=right)) == "your function returned 1 values; expected 2"
+    assert "expected a int" in describe(Outcome(value=(torch.ones(2), 4)), Outcome(value=(3, 4)))
+
+
+def test_a_judge_that_stumbles_does_not_raise():
+    stumbles = Behaviour(
+        KEY, observe=lambda f: f(), passed=lambda seen: 1 / 0, mistakes=(), alternatives=(), praise=str, otherwise=str
+    )
+    result = stumbles.examine(lambda: 1)
+    assert result.status == "wrong" and "ZeroDivisionError" in result.diagnosis
+
+
+def test_random_numbers_are_the_same_each_time_and_leave_the_generator_alone():
+    state = torch.get_rng_state()
+    assert torch.equal(random(3, 2, 5), random(3, 2, 5)) and not torch.equal(random(3, 4), random(4, 4))
+    assert random(0, 2).dtype == torch.float64 and torch.equal(torch.get_rng_state(), state)
+
+
+DEED = Behaviour(
+    key="07/deed",
+    observe=lambda answer: answer(10),
+    passed=lambda seen: seen > 100,
+    praise=lambda seen: f"It went to {seen}.",
+    otherwise=lambda seen: f"it went to {seen}, which is not enough.",
+    alternatives=(),
+    mistakes=(
+        Mistake("backwards", "It went backwards.", lambda x: -x, lambda seen: seen < 0),
+        Mistake("short", "It stopped short.", lambda x: x, lambda seen: seen <= 10),
+    ),
+)
+DEEDS = {
+    "passed": (lambda x: x**3, "passed", None, "It went to 1000."),
+    "first mistake that applies": (lambda x: -x, "wrong", "backwards", "It went backwards."),
+    "second mistake": (lambda x: 10, "wrong", "short", "It stopped short."),
+    "no known mistake": (lambda x: 20, "wrong", None, "It went to 20, which is not enough."),
+    "raises": (lambda x: x / 0, "wrong", None, "Your function raised ZeroDivisionError: division by zero"),
+    "a stub": (lambda x: stub(x, x), "not attempted", None, "Replace the line"),
+    "not a function": (7, "wrong", None, "it got int 7"),
+}
+
+
+@pytest.mark.parametrize(("answer", "status", "mistake", "says"), DEEDS.values(), ids=DEEDS)
+def test_a_deed_is_judged(answer, status, mistake, says):
+    result = DEED.examine(answer)
+    assert (result.status, result.mistake) == (status, mistake) and says in result.diagnosis
+
+
+@pytest.mark.parametrize("key", [key for key in EXERCISES if key != KEY])
+def test_examining_twice_gives_the_same(key):
+    answer = EXERCISES[key].mistakes[0].example
+    assert check(key, answer) == check(key, answer)
+
+
+def test_an_interrupt_is_not_taken_for_an_answer():
+    def interrupted(x, a):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(KEY, interrupted)

@@ -1,0 +1,199 @@
+"""The widget's machinery on a toy: sliders, sentence and picture follow each other, with and without a kernel."""
+
+import io
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from PIL import Image
+
+from regimes_course.kit import widget as live
+from regimes_course.kit.output import picture
+from regimes_course.kit.widget import Choice, Explorer, filmstrip
+
+CHOICES = {
+    "slope": Choice("slope, a", (1, 2, 3), 2),
+    "sign": Choice("sign", (1.0, -1.0), 1.0, {1.0: "up", -1.0: "down"}.get),
+}
+
+
+def compute(slope, sign):
+    return slope * sign
+
+
+def draw(figure):
+    ax = figure.subplots()
+    ax.set(xlim=(0, 1), ylim=(-3, 3))
+    (line,) = ax.plot([], [], color="red", linewidth=4)
+
+    def update(result):
+        line.set_data([0, 1], [0, result])
+        return f"The <b>slope</b> is {result:g}."
+
+    return [line], update
+
+
+@pytest.fixture
+def explorer():
+    return Explorer(compute, draw, CHOICES, size=(3, 2))
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What is displayed, and what is sent to the display handle afterwards."""
+    sent = []
+
+    class Handle:
+        def update(self, bundle, raw):
+            sent.append((bundle, {"raw": raw, "update": True}))
+
+    def display(thing, **options):
+        sent.append((thing, options))
+        return Handle() if options.get("display_id") else None
+
+    monkeypatch.setattr(live, "display", display)
+    return sent
+
+
+def pixels(png):
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
+
+
+def test_a_choice_rejects_a_start_that_is_not_offered():
+    with pytest.raises(ValueError, match=r"slider 'width, m' cannot start at 50: it offers \(10, 100\)"):
+        Choice("width, m", (10, 100), 50)
+
+
+def test_the_panel_has_labels_and_values_in_words(explorer):
+    panel = explorer.panel
+    assert panel.choices == {
+        "slope": {"label": "slope, a", "words": ["1", "2", "3"]},
+        "sign": {"label": "sign", "words": ["up", "down"]},
+    }
+    assert panel.ask == {"number": 0, "at": {"slope": 1, "sign": 0}} and panel.columns == 1
+    assert Explorer(compute, draw, CHOICES, size=(3, 2), columns=2).panel.columns == 2
+    assert repr(panel) == "Sliders: slope, a, sign"  # it is stored in notebooks: no address of an object
+
+
+def test_a_slider_moves_by_value_or_by_place_and_refuses_what_it_does_not_offer(explorer):
+    slope = explorer.sliders["slope"]
+    slope.value = 3
+    assert (slope.value, slope.index) == (3, 2)
+    slope.index -= 2
+    assert (slope.value, slope.index) == (1, 0)
+    with pytest.raises(ValueError, match=r"slider 'slope, a' offers \(1, 2, 3\); got 4"):
+        slope.value = 4
+    for index in (-1, 3):
+        with pytest.raises(IndexError, match=f"slider 'slope, a' has places 0 to 2; got {index}"):
+            slope.index = index
+    assert explorer.settings() == {"slope": 1, "sign": 1.0}
+
+
+def test_the_grid_has_every_combination_once(explorer):
+    assert explorer.settings() == {"slope": 2, "sign": 1.0}
+    grid = explorer.grid()
+    assert len(grid) == 6 == len({tuple(settings.items()) for settings in grid})
+    assert {tuple(settings) for settings in grid} == {("slope", "sign")}
+
+
+def test_moving_a_slider_changes_picture_and_sentence(explorer):
+    before = explorer.png()
+    assert explorer.sentence == "The <b>slope</b> is 2."
+    explorer.sliders["slope"].value = 3
+    assert explorer.sentence == "The <b>slope</b> is 3."  # without asking for a picture
+    after = explorer.png()
+    assert before != after and pixels(before).shape == pixels(after).shape == (200, 300, 3)
+    explorer.sliders["sign"].value = -1.0
+    assert explorer.sentence == "The <b>slope</b> is -3." and explorer.png() not in (before, after)
+
+
+def test_every_move_is_answered_with_its_number_after_its_picture(explorer, shown):
+    """The front end calls a picture new when the number of the answer is that of its last move."""
+    explorer.show()
+    pictures = []
+    explorer.panel.observe(lambda change: pictures.append((change.new, len(shown))), "answer")
+    explorer.panel.ask = {"number": 7, "at": {"slope": 2, "sign": 0}}
+    explorer.panel.ask = {"number": 9, "at": {"slope": 2, "sign": 0}}  # there and back, while the kernel was busy
+    assert pictures == [
+        ({"number": 7, "sentence": "The <b>slope</b> is 3.", "fault": ""}, 3),
+        ({"number": 9, "sentence": "The <b>slope</b> is 3.", "fault": ""}, 4),
+    ]
+
+
+def test_no_trace_of_an_earlier_curve_is_left(explorer):
+    first = explorer.png()
+    explorer.sliders["sign"].value = -1.0
+    explorer.sliders["slope"].value = 3
+    explorer.sliders["sign"].value = 1.0
+    explorer.sliders["slope"].value = 2
+    assert explorer.png() == first
+
+
+def test_the_picture_is_what_a_full_redraw_gives(explorer):
+    explorer.png()
+    explorer.sliders["slope"].value = 3
+    fast = pixels(explorer.png())
+    for artist in explorer.moving:
+        artist.set_animated(False)
+    explorer.figure.canvas.draw()
+    full = np.asarray(explorer.figure.canvas.buffer_rgba())[..., :3].astype(int)
+    red = (full[..., 0] > 200) & (full[..., 1] < 60)
+    assert red.sum() > 100  # the curve is on it
+    assert (np.abs(fast - full).max(-1) > 40).mean() < 0.002
+
+
+def test_show_sends_the_controls_and_then_an_ordinary_picture(explorer, shown):
+    explorer.show()
+    (panel, _), (bundle, options) = shown
+    assert panel is explorer.panel and panel.answer == {"number": 0, "sentence": "The <b>slope</b> is 2.", "fault": ""}
+    assert bundle == picture(explorer.png(), "The slope is 2.")
+    assert options == {"raw": True, "display_id": True}
+
+
+def test_a_move_updates_the_picture_in_place(explorer, shown):
+    explorer.show()
+    first = shown[-1][0]["image/png"]
+    explorer.sliders["slope"].value = 1
+    bundle, options = shown[-1]
+    assert len(shown) == 3 and options == {"raw": True, "update": True}
+    assert bundle == picture(explorer.png(), "The slope is 1.") and bundle["image/png"] != first
+
+
+def test_a_slider_that_does_not_move_computes_nothing():
+    calls = []
+    explorer = Explorer(lambda **settings: calls.append(settings) or 1, draw, CHOICES, size=(3, 2))
+    assert calls == []
+    explorer.sliders["slope"].value = 2
+    assert calls == []
+    explorer.sliders["slope"].value = 3
+    assert calls == [{"slope": 3, "sign": 1.0}]
+
+
+def test_a_fault_in_compute_is_said_and_not_swallowed(explorer):
+    explorer.png()
+    explorer.compute = lambda slope, sign: slope / (slope - 3)
+    with pytest.raises(ZeroDivisionError):
+        explorer.sliders["slope"].value = 3
+    fault = "This position cannot be shown. ZeroDivisionError: division by zero"
+    assert explorer.panel.answer == {"number": 1, "sentence": "The <b>slope</b> is 2.", "fault": fault}
+    explorer.sliders["slope"].value = 1
+    assert explorer.panel.answer["fault"] == ""
+
+
+def test_show_and_move_outside_a_kernel(explorer, monkeypatch, capsys):
+    monkeypatch.setattr(InteractiveShell, "initialized", lambda: False)
+    explorer.show()
+    explorer.sliders["slope"].value = 3
+    assert explorer.sentence == "The <b>slope</b> is 3."
+    assert "Sliders: slope, a, sign" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_a_filmstrip_has_as_many_frames_as_asked(count):
+    frames = {f"slope {k}": {"slope": k, "sign": -1.0} for k in range(count)}
+    figure = filmstrip(compute, draw, frames, size=(2, 1.5))
+    assert len(figure.subfigs) == len(figure.axes) == count
+    assert tuple(figure.get_size_inches()) == (2 * count, 1.5)
+    assert [part.get_suptitle() for part in figure.subfigs] == list(frames)
+    assert [ax.lines[0].get_ydata()[1] for ax in figure.axes] == [-k for k in range(count)]
+    assert not any(line.get_animated() for ax in figure.axes for line in ax.lines)  # they would not be saved

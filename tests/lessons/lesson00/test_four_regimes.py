@@ -1,0 +1,91 @@
+"""The mathematics of the widget of lesson 00 over its whole slider grid."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from tests.lessons.moves import panels
+
+from regimes_course.lesson00.widgets import four_regimes
+from regimes_course.lesson00.widgets.four_regimes import CEILING, CHOICES, FLOOR, FRAMES, STEPS, compute
+from regimes.problems import wave
+
+
+def told_alike(a, b):
+    """Runs that diverge are told as such, without numbers."""
+    return a.told.startswith("<b>Diverged</b>")
+
+
+def show(move):
+    return f"{move.scaling}, width {move.width}, step {move.fraction} of the limit"
+
+
+def test_losses_are_finite_and_the_curve_is_on_the_grid(grid):
+    for move in grid:
+        fit = move.result
+        assert fit.loss[0] == 1 and torch.isfinite(fit.loss).all() and (fit.loss >= 0).all(), show(move)
+        assert fit.x.shape == fit.f.shape == (200,), show(move)
+        assert fit.sharpness[0] == 2 * move.fraction and fit.sharpness[1] > 0, show(move)
+        diverged = bool((fit.loss > CEILING).any())
+        assert diverged or (len(fit.loss) == STEPS + 1 and torch.isfinite(fit.f).all() and 0 < fit.moved < 20), show(move)
+
+
+def test_steps_below_the_limit_fit_the_data(grid):
+    moves = [move for move in grid if move.fraction <= 0.5]
+    assert len(moves) == 24
+    for move in moves:
+        assert move.result.loss[-1] < 0.05, show(move)
+    for move in (m for m in moves if m.fraction == 0.1):
+        assert (move.result.loss.diff() < 1e-12).all(), f"{show(move)}: a small step never raises the loss"
+        assert move.result.sharpness[1] < 2, show(move)
+
+
+def test_steps_far_beyond_the_limit_diverge_and_say_so(grid):
+    for move in grid:
+        diverged = bool((move.result.loss > CEILING).any())
+        assert diverged or move.fraction < 2.5, show(move)
+        assert not diverged or move.fraction >= 1.0, show(move)
+        assert move.told.startswith("<b>Diverged</b>") == diverged, show(move)
+        assert not diverged or "Choose a smaller step" in move.told
+
+
+def test_the_readout_has_the_numbers_and_never_a_nan(grid):
+    for move in grid:
+        fit = move.result
+        if not move.told.startswith("<b>"):
+            assert f"loss is {fit.loss[-1]:.1e}" in move.told and f"{100 * fit.moved:.0f} % of their length" in move.told
+            assert f"from {fit.sharpness[0]:.2g} to {fit.sharpness[1]:.2g} (limit 2)" in move.told
+
+
+def test_wide_networks_are_lazy_in_ntk_scaling_and_not_in_mean_field_scaling(grid):
+    moved = {(m.scaling, m.width): m.result.moved for m in grid if m.fraction == 0.1}
+    widths = CHOICES["width"].values
+    ntk, mean_field = ([moved[scaling, width] for width in widths] for scaling in ("ntk", "mean_field"))
+    assert all(narrow > wide for narrow, wide in zip(ntk, ntk[1:], strict=False))
+    assert moved["ntk", 300] < moved["ntk", 10] / 2 and min(mean_field) > 1
+
+
+def test_at_half_the_limit_mean_field_training_ends_at_the_edge_of_stability(grid):
+    ends = {m.width: m.result.sharpness[1] for m in grid if (m.scaling, m.fraction) == ("mean_field", 0.5)}
+    assert all(1.8 < end < 2.2 for end in ends.values()), ends
+
+
+def test_a_loss_that_is_no_longer_finite_is_drawn_and_told():
+    fit = compute("mean_field", 10, 1e6)
+    assert len(fit.loss) < STEPS and fit.sharpness[1] == float("inf")
+    widget = four_regimes.explorer()
+    assert widget.update(fit).startswith("<b>Diverged</b>") and widget._render().startswith(b"\x89PNG")
+    widget.update(replace(fit, f=torch.tensor([torch.nan, torch.inf, -1e30]), x=fit.x[:3]))
+    assert np.asarray(widget.moving[0].get_ydata()).tolist() == [0, 9, -9]
+
+
+def test_target_data_and_fit_are_drawn(grid):
+    for move in grid:
+        if move.settings in FRAMES.values():
+            left, right = panels(four_regimes, move.result, (8.4, 3.4))
+            target, data, network = left.lines
+            assert [line.get_label() for line in left.lines] == ["target", "data", "network"]
+            np.testing.assert_array_equal(data.get_ydata(), wave().y)
+            np.testing.assert_allclose(network.get_ydata(), move.result.f)
+            np.testing.assert_allclose(right.lines[0].get_ydata(), move.result.loss.clamp(FLOOR / 10, CEILING * 10))
+            assert right.get_yscale() == "log" and right.get_xlim() == (0, STEPS)

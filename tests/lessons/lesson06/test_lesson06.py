@@ -1,0 +1,191 @@
+"""Slips and solutions that the exercises of lesson 06 do not list: rejected and accepted all the same."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.integrate import solve_ivp
+
+from regimes_course.exercises import check
+from regimes_course.lesson06.checks.limit import RELU_LIMIT
+from regimes_course.lesson06.checks.predict import PREDICT
+from regimes.networks import TwoLayer
+from regimes.theory import lazy
+
+
+def limit(
+    angle=lambda cos: torch.arccos(cos.clamp(-1, 1)),
+    change=lambda K, X, Z: K,
+    output=lambda t: t.sin() + (math.pi - t) * t.cos(),
+):
+    def answer(X, Z):
+        S, size = X @ Z.T, torch.outer(X.norm(dim=1), Z.norm(dim=1))
+        theta = angle(S / size)
+        return change((size * output(theta) + S * (math.pi - theta)) / (2 * math.pi), X, Z)
+
+    return answer
+
+
+def by_cosine_similarity(X, Z):
+    cos = torch.nn.functional.cosine_similarity(X[:, None], Z[None], dim=-1).clamp(-1, 1)
+    theta = cos.arccos()
+    return X.norm(dim=1)[:, None] * Z.norm(dim=1) * (theta.sin() + 2 * (math.pi - theta) * cos) / 2 / math.pi
+
+
+def in_numpy(X, Z):
+    S, size = X.numpy() @ Z.numpy().T, np.outer(X.norm(dim=1), Z.norm(dim=1))
+    theta = np.arccos(np.clip(S / size, -1, 1))
+    return torch.from_numpy((size * np.sin(theta) + 2 * S * (np.pi - theta)) / (2 * np.pi))
+
+
+def by_sampling(X, Z):
+    w = torch.randn(100_000, X.shape[1], generator=torch.Generator().manual_seed(0), dtype=X.dtype)
+    u, v = X @ w.T, Z @ w.T
+    return (u.clamp(min=0) @ v.clamp(min=0).T + X @ Z.T * ((u > 0).double() @ (v > 0).double().T)) / len(w)
+
+
+def predicted(weight, n=lambda r0: len(r0)):
+    def answer(K, K_new, r0, f_new, t):
+        lam, Q = torch.linalg.eigh(K)
+        return f_new - K_new @ Q @ (weight(lam, t / n(r0)) * (Q.T @ r0))
+
+    return answer
+
+
+def learned(lam, s):
+    return (1 - torch.exp(-lam * s)) / lam
+
+
+def by_scipy(K, K_new, r0, f_new, t):
+    n, A = len(r0), torch.cat([K, K_new]).numpy() / len(r0)
+    start = torch.cat([r0, f_new]).numpy()
+    end = solve_ivp(lambda _, s: -A @ s[:n], (0, t), start, rtol=1e-11, atol=1e-13, method="DOP853").y[:, -1]
+    return torch.from_numpy(end[n:])
+
+
+def by_small_steps(K, K_new, r0, f_new, t):
+    r, f, h = r0.clone(), f_new.clone(), t / 2000
+    for _ in range(2000):
+        r, f = r - h * K @ r / len(r0), f - h * K_new @ r / len(r0)
+    return f
+
+
+def loss(value):
+    return lambda net, start, x, y, alpha: value(net(x), start(x), y, alpha)
+
+
+def dial(f, f0, y, alpha):
+    return (alpha * (f - f0) - y).square().mean() / 2 / alpha**2
+
+
+def with_frozen_start(net, start, x, y, alpha):
+    return dial(net(x), start(x).detach(), y, alpha)
+
+
+def one_by_one(net, start, x, y, alpha):
+    total = 0
+    for i in range(len(y)):
+        total = total + (net(x[i : i + 1])[0] - start(x[i : i + 1])[0] - y[i] / alpha) ** 2
+    return total / (2 * len(y))
+
+
+def scales_weights(net, start, x, y, alpha):
+    net.v.data *= alpha
+    return (net(x) - start(x) - y).square().mean() / 2 / alpha**2
+
+
+# What is wrong, the mistake it is recognised as (None: the general diagnosis), the answer.
+WRONG = {
+    "relu_limit": [
+        ("arccos alone", "not clamped", limit(angle=torch.arccos)),
+        ("clamped to half a turn", None, limit(angle=lambda cos: torch.arccos(cos.clamp(0, 1)))),
+        ("arcsin", None, limit(angle=lambda cos: torch.arcsin(cos.clamp(-1, 1)))),
+        ("degrees", None, limit(angle=lambda cos: torch.rad2deg(torch.arccos(cos.clamp(-1, 1))))),
+        ("normalised by d", None, limit(change=lambda K, X, Z: K / X.shape[1])),
+        ("minus", None, limit(output=lambda t: t.sin() - (math.pi - t) * t.cos())),
+        ("theta in the features", None, limit(output=lambda t: t.sin() + t * t.cos())),
+        ("of X alone", None, lambda X, Z: limit()(X, X)),
+        ("erf", None, lazy.erf_kernel),
+        ("sampled", None, by_sampling),
+        ("lengths squared", None, limit(change=lambda K, X, Z: K * torch.outer(X.norm(dim=1), Z.norm(dim=1)))),
+    ],
+    "predict": [
+        ("the residual's end", None, lambda K, K_new, r0, f_new, t: torch.linalg.matrix_exp(-K * t / len(r0)) @ r0),
+        ("time squared", None, predicted(lambda lam, s: learned(lam, s * s))),
+        ("discrete", None, predicted(lambda lam, s: (1 - (1 - lam * s / 10) ** 10) / lam)),
+        ("by few steps", None, by_small_steps),
+        ("no exponential", None, predicted(lambda lam, s: lam * s / (1 + lam * s) / lam)),
+        ("kernel twice", None, predicted(lambda lam, s: learned(lam, s) * lam**2)),
+        ("inverse squared", None, predicted(lambda lam, s: learned(lam, s) / lam)),
+        ("labels for residuals", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new, r0 + 1, f_new, t)),
+        ("half the time", None, predicted(learned, n=lambda r0: 2 * len(r0))),
+        ("transposed", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new.T, r0, f_new, t)),
+        ("the start alone", None, lambda K, K_new, r0, f_new, t: f_new.clone()),
+    ],
+    "scaled_loss": [
+        ("plain", None, loss(lambda f, f0, y, alpha: (f - y).square().mean() / 2)),
+        ("nothing scaled", None, loss(lambda f, f0, y, alpha: (f - f0 - y).square().mean() / 2 * alpha)),
+        ("divided inside", None, loss(lambda f, f0, y, alpha: ((f - f0) / alpha - y).square().mean() / 2 * alpha**2)),
+        ("absolute", None, loss(lambda f, f0, y, alpha: (alpha * (f - f0) - y).abs().mean() / 2 / alpha**2)),
+        ("alpha squared above", None, loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha) * alpha**4)),
+        ("sum and no half", None, loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha) * 2 * len(y))),
+        ("added", None, loss(lambda f, f0, y, alpha: dial(f, -f0, y, alpha))),
+        ("plus labels", None, loss(lambda f, f0, y, alpha: dial(f, f0, -y, alpha))),
+        ("not averaged", "no tensor", loss(lambda f, f0, y, alpha: (alpha * (f - f0) - y).square() / 2 / alpha**2)),
+        ("a number", "no tensor", loss(lambda f, f0, y, alpha: float(dial(f, f0, y, alpha).detach()))),
+        ("the network detached", "detached", loss(lambda f, f0, y, alpha: dial(f.detach(), f0, y, alpha))),
+        ("half the gradient", None, loss(lambda f, f0, y, alpha: (dial(f, f0, y, alpha) + dial(f, f0, y, alpha).detach()) / 2)),
+        ("the weights scaled", "changes a network", scales_weights),
+        ("columns", None, loss(lambda f, f0, y, alpha: dial(f, f0, y[:, None], alpha))),
+        ("nothing subtracted", "start not taken out", loss(lambda f, f0, y, alpha: dial(f, 0, y, alpha))),
+    ],
+}
+RIGHT = {
+    "relu_limit": {
+        "cosine similarity": by_cosine_similarity,
+        "numpy": in_numpy,
+        "library": lazy.relu_kernel,
+        "closed": limit(),
+    },
+    "predict": {
+        "scipy": by_scipy,
+        "eigenvalues": predicted(learned),
+        "expm1": predicted(lambda lam, s: -torch.expm1(-lam * s) / lam),
+        "library": lambda K, K_new, r0, f_new, t: f_new + lazy.flow_prediction(K, K_new, r0, t),
+    },
+    "scaled_loss": {
+        "start not detached": loss(dial),
+        "start detached": with_frozen_start,
+        "sample by sample": one_by_one,
+        "one axis": loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha)[None]),
+    },
+}
+
+
+def test_some_cosine_is_above_one_by_rounding_however_it_is_computed():
+    """Else an answer without the clamp would pass."""
+    ratios, units = [], []
+    for X, Z in RELU_LIMIT.cases().values():
+        ratios.append((X @ Z.T / torch.outer(X.norm(dim=1), Z.norm(dim=1))).abs().max())
+        units.append(((X / X.norm(dim=1, keepdim=True)) @ (Z / Z.norm(dim=1, keepdim=True)).T).abs().max())
+    assert max(ratios) > 1 and max(units) > 1
+
+
+def test_entries_that_are_no_numbers_are_said_to_be_so():
+    said = check("06/relu_limit", limit(angle=lambda cos: torch.arccos(cos * (1 + 1e-15)))).diagnosis
+    assert "NaN" in said
+
+
+def test_the_hand_calculations_of_the_hints():
+    K, K_new, r0, f_new, t = next(iter(PREDICT.cases().values()))
+    assert PREDICT.reference(K, K_new, r0, f_new, t).item() == pytest.approx(1 + 0.75 * (1 - math.exp(-1)))
+    x = torch.eye(2, dtype=torch.float64)
+    assert RELU_LIMIT.reference(x, x)[0].tolist() == pytest.approx([1, 0.159], abs=5e-4)
+    assert RELU_LIMIT.reference(x, -x)[0, 0].item() == pytest.approx(0, abs=1e-8)
+
+
+def test_the_library_has_the_exercises():
+    X, Z = list(RELU_LIMIT.cases().values())[2]
+    torch.testing.assert_close(lazy.relu_kernel(X, Z), RELU_LIMIT.reference(X, Z), rtol=0, atol=1e-6)
+    assert isinstance(TwoLayer(2, 3), torch.nn.Module)

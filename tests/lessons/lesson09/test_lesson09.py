@@ -1,0 +1,197 @@
+"""Slips and solutions that the exercises of lesson 09 do not list: rejected and accepted all the same."""
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import fsolve
+from scipy.special import lambertw
+
+from regimes_course.lesson09.checks import best, largest, switch
+from regimes_course.lesson09.checks.walk import descend, walk
+from regimes.metrics import phase_switch
+from regimes.problems import two_points
+from regimes.theory import large_steps as theory
+
+
+def gap(value=lambda phi, dphi, z: phi(z) - z * dphi(z), end=lambda g: g.abs().max()):
+    return lambda phi, dphi, z: end(value(phi, dphi, z))
+
+
+def verdicts(**changes):
+    right = {"softplus": "c", "GELU": "c", "SiLU": "c", "tanh": "c", "ReLU": "bc", "z**2": "ac", "leaky softplus": ""}
+    return lambda: right | {name.replace("leaky", "leaky softplus"): value for name, value in changes.items()}
+
+
+def switched(
+    up=lambda L: L[1:] > L[:-1] * (1 + 1e-10), below=lambda L, eta: L <= 1 / eta, make=lambda last, first: (last, first)
+):
+    def answer(L, eta):
+        rose, low = torch.nonzero(up(L))[:, 0], torch.nonzero(below(L, eta))[:, 0]
+        return make(rose[-1].item() + 1 if len(rose) else 0, low[0].item() if len(low) else -1)
+
+    return answer
+
+
+def loop(L, eta):
+    values, last, first = L.tolist(), 0, -1
+    for t in range(1, len(values)):
+        if values[t] / values[t - 1] > 1 + 1e-10:
+            last = t
+    for t in reversed(range(len(values))):
+        if values[t] <= 1 / eta:
+            first = t
+    return [last, first]
+
+
+def library(L, eta):
+    return tuple(k.item() for k in phase_switch(L, 1 / eta))
+
+
+def scan(start=8.0, step=0.02, rises=lambda L: bool((L[1:] > L[:-1] * (1 + 1e-10)).any()), steps=400):
+    def answer(gamma):
+        eta = start
+        while not rises(walk(gamma, eta, steps)):
+            eta += step
+        return eta - step
+
+    return answer
+
+
+scanned = cache(scan())
+
+
+def threshold(c):
+    return lambda eta, lip, beta: c / (eta * (lip**2 + beta))
+
+
+W2 = float(lambertw(2).real)
+
+# What is wrong, the mistake it is recognised as (None: the general diagnosis), the answer.
+WRONG = {
+    "near_homogeneity_gap": [
+        ("at one", None, lambda phi, dphi, z: (phi(torch.ones_like(z[0])) - dphi(torch.ones_like(z[0]))).abs()),
+        ("squared", None, gap(end=lambda g: g.square().max())),
+        ("range", None, gap(end=lambda g: g.max() - g.min())),
+        ("where it is", None, lambda phi, dphi, z: z[(phi(z) - z * dphi(z)).abs().argmax()]),
+        ("own grid", None, lambda phi, dphi, z: gap()(phi, dphi, torch.linspace(-2.5, 2.5, 501, dtype=z.dtype))),
+        ("positive half", None, lambda phi, dphi, z: gap()(phi, dphi, z[z >= 0])),
+        ("smallest", None, gap(end=lambda g: g.abs().min())),
+        ("signed smallest", None, gap(end=lambda g: g.min())),
+    ],
+    "classify": [
+        ("a list", None, lambda: ["c"] * 7),
+        ("sets", None, verdicts(ReLU={"b", "c"})),
+        ("a missing key", None, lambda: {"softplus": "c"}),
+        ("another letter", None, verdicts(tanh="d")),
+        ("all fail", "ReLU has a gap", lambda: dict.fromkeys(verdicts()(), "abc")),
+        ("none fails", "tanh suits", lambda: dict.fromkeys(verdicts()(), "")),
+        ("tanh has a gap", "a gap without a bound", verdicts(tanh="ac")),
+        ("SiLU only", "GELU or SiLU suits", verdicts(SiLU="")),
+        ("GELU with a kink", "smooth ones with a kink", verdicts(GELU="bc")),
+        ("leaky has a gap", "a gap without a bound", verdicts(leaky="a")),
+    ],
+    "phase_switch": [
+        ("a tolerance of a percent", None, switched(up=lambda L: L[1:] > 1.05 * L[:-1])),
+        ("against the start", None, switched(up=lambda L: L[1:] > L[0])),
+        ("largest", None, switched(up=lambda L: L[1:] == L.max())),
+        ("half of 1/eta", None, switched(below=lambda L, eta: L <= 0.5 / eta)),
+        ("threshold of the lemma", None, switched(below=lambda L, eta: L <= 0.8526 / eta)),
+        ("falls", None, switched(up=lambda L: L[1:] < L[:-1])),
+        ("the first phase is not looked for", None, switched(make=lambda last, first: (0, first))),
+    ],
+    "largest_monotone_eta": [
+        ("negative", None, lambda gamma: -14 - gamma),
+        ("rounded", None, lambda gamma: round(scanned(gamma))),
+        ("steps of one half", None, scan(step=0.5)),
+        ("a smaller start", None, lambda gamma: 0.95 * scanned(gamma)),
+        ("theory", "the first step only", lambda gamma: theory.first_rise(min(gamma, 0.3))),
+        ("curvature with the margin", "one over the curvature", lambda gamma: largest._start(gamma, 1.0)),
+        ("one number", "the same for every margin", lambda gamma: 16),
+        ("three percent too far", "a step too far", lambda gamma: 1.03 * scanned(gamma)),
+        ("1 / gamma^2", None, lambda gamma: 1 / gamma**2),
+    ],
+    "best_eta": [
+        ("zero", "not a step", lambda T: 0.0),
+        ("1/T", "smaller for longer runs", lambda T: 1 / T),
+        ("the square root", "timid", lambda T: math.sqrt(T)),
+        ("14", "monotone", lambda T: 14),
+        ("T/1024", "monotone", lambda T: T / 1024),
+        ("a hundred", "timid", lambda T: 100.0),
+        ("T/64", "timid", lambda T: T / 64),
+    ],
+    "stable_threshold": [
+        ("W(2) squared", None, threshold(W2**2)),
+        ("two digits", None, threshold(0.85)),
+        ("e^W", None, threshold(math.exp(W2))),
+        ("a half", None, threshold(0.5)),
+        ("beta squared", None, lambda eta, lip, beta: W2 / (eta * (lip**2 + beta**2))),
+        ("the product", None, lambda eta, lip, beta: W2 / (eta * (lip**2 * (1 + beta)))),
+        ("without the square and the beta", None, lambda eta, lip, beta: W2 / (eta * lip)),
+        ("a tensor", None, lambda eta, lip, beta: torch.tensor(W2 / (eta * (lip**2 + beta)), dtype=torch.float64)),
+        ("the other bound", "local", lambda eta, lip, beta: theory.local_threshold(eta, lip, beta)),
+    ],
+}
+RIGHT = {
+    "near_homogeneity_gap": {
+        "both signs": gap(end=lambda g: torch.stack([g, -g]).max()),
+        "sorted": gap(end=lambda g: g.abs().sort().values[-1]),
+        "numpy": lambda phi, dphi, z: torch.tensor(np.abs((phi(z) - z * dphi(z)).numpy()).max()),
+    },
+    "classify": {"with spaces of time": verdicts(), "upside down": verdicts(ReLU="cb", **{"z**2": "ca"})},
+    "phase_switch": {"a loop": loop, "the library": library, "a list": switched(make=lambda last, first: [last, first])},
+    "largest_monotone_eta": {
+        "a scan": scanned,
+        "a scan from above the start": scan(start=13.0),
+        "naive rises": scan(rises=lambda L: bool((L.diff() > 0).any())),
+        "NumPy's number": lambda gamma: np.float64(scanned(gamma)),
+        "fewer steps": scan(steps=120),
+    },
+    "best_eta": {
+        "linear": lambda T: T / 2,
+        "a whole number": lambda T: 512,
+        "huge": lambda T: 1e5,
+        "NumPy's": lambda T: np.float64(T / 4),
+        "the best of a grid": lambda T: min((128.0, 256.0, 512.0, 700.0), key=lambda eta: walk(0.05, eta, T)[-1]),
+    },
+    "stable_threshold": {
+        "the constant": threshold(0.852605502),
+        "fsolve": lambda eta, lip, beta: float(fsolve(lambda c: c * math.exp(c[0]) - 2, 1.0)[0]) / (eta * (lip**2 + beta)),
+        "the library": theory.stable_threshold,
+        "NumPy's": lambda eta, lip, beta: np.float64(threshold(W2)(eta, lip, beta)),
+    },
+}
+
+
+def test_the_walk_is_gradient_descent():
+    """Against autograd and a step by hand."""
+    x, y = two_points(0.07)
+    w, losses = torch.zeros(2, dtype=torch.float64, requires_grad=True), []
+    for _ in range(30):
+        L = torch.nn.functional.softplus(-y * (x @ w)).mean()
+        losses.append(L.item())
+        (slope,) = torch.autograd.grad(L, w)
+        w = (w - 20.0 * slope).detach().requires_grad_()
+    np.testing.assert_allclose(walk(0.07, 20.0, 29), losses, rtol=1e-9)
+
+
+def test_the_runs_of_the_third_exercise_are_those_of_the_statement():
+    assert library(walk(0.05, 32.0, 600), 32.0) == (63, 401)
+    L = descend(((1.0, 0.1), (-2.0, 0.1)), 128.0, 20000)
+    assert library(L, 128.0) == (60, 63) and L[-1] < 1e-16
+    naive = (L[1:] > L[:-1]).nonzero()[:, 0] + 1
+    assert len(naive) > 500 and naive[-1] > 15000  # how many exactly is a matter of rounding
+    assert len(switch._cases()) == 6
+
+
+@pytest.mark.parametrize(("gamma", "wanted"), [(0.025, 14.26), (0.05, 14.72), (0.1, 16.68), (0.2, 21.89)])
+def test_the_largest_monotone_steps(gamma, wanted):
+    assert largest.largest(gamma) == pytest.approx(wanted, abs=0.02)
+
+
+def test_what_a_step_buys():
+    seen = best.observe(lambda T: 256.0)
+    assert [run.steps for run in seen] == [1024, 4096] and seen[1].end < 1e-5
+    assert walk(0.05, 14.7, 4096)[-1] > 6.8e-3

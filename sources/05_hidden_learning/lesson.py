@@ -56,6 +56,7 @@ from regimes_course.kit.widget import strip
 from regimes_course.lesson05 import figures as draw
 from regimes_course.lesson05.widgets import flow
 
+# %%
 ledger = Ledger("05")
 size = at_scale(
     course=dict(n=50, d=3, k=2, m=100, seeds=10, little=1e-7),

@@ -69,11 +69,11 @@ def drawn(ax):
     return [line for line in ax.lines if len(line.get_xdata())]
 
 
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__[-2:])
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__.split(".")[1][-2:])
 def test_every_function_that_makes_a_figure_is_here(lesson):
     functions = {name: f for name in lesson.__all__ if isfunction(f := getattr(lesson, name))}
     makers = {name for name, f in functions.items() if signature(f).return_annotation == tuple[Figure, str]}
-    assert makers == set(DATA[lesson.__name__[-2:]])
+    assert makers == set(DATA[lesson.__name__.split(".")[1][-2:]])
 
 
 @every

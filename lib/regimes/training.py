@@ -1,13 +1,13 @@
 """The training loop and what it records."""
 
-import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from regimes.data import checked_once
 from regimes.directions import Direction
@@ -185,15 +185,32 @@ def train(
 
 def progress(items: Iterable, what: str, total: int | None = None):
     """The items, with a progress bar that shows itself after two seconds and goes away however the loop ends."""
-    quiet = bool(os.environ.get("TQDM_DISABLE"))  # tqdm's own variable, which its notebook bar does not heed
-    bar = tqdm(total=total or len(items), desc=what, leave=False, delay=2, disable=quiet)
-    try:
-        for item in items:
-            yield item
-            bar.update()
-    finally:
-        bar.total = bar.n  # short of its total, a notebook's bar would turn red and stay
-        bar.close()
+    line = _PageLine() if "ipykernel" in sys.modules else None  # None: the terminal
+    with tqdm(items, what, total, leave=False, delay=2, file=line, ncols=80 if line else None) as bar:
+        yield from bar
+
+
+class _PageLine:
+    """A line of text in a notebook that a progress bar writes again and again, and leaves empty.
+
+    A bar made of widgets would stay in the saved notebook, and show an error to whoever opens it next.
+    """
+
+    def __init__(self):
+        self.handle = None
+
+    def write(self, text: str) -> None:
+        """Show the text in place of the last one."""
+        from IPython.display import display
+
+        shown = {"text/plain": text.strip()}
+        if self.handle:
+            self.handle.update(shown, raw=True)
+        elif text.strip():
+            self.handle = display(shown, raw=True, display_id=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def _direction(optimizer, x, y, k, rows) -> Direction:

@@ -12,8 +12,7 @@ MIME = "application/vnd.regimes.claims+json"
 FIRST_SEED = 1000
 HANGS = 1800  # seconds: no cell takes a tenth of them on a busy machine
 # No claim needs a picture. What a figure says is still made of the fresh numbers; it is only not painted.
-NOT_PAINTED = """from regimes import explore
-from regimes_course.learner import page
+NOT_PAINTED = """from regimes_course.kit import page, widget
 
 page.show = lambda *shown: None
 widget.filmstrip = lambda *settings, **options: None

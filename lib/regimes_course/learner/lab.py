@@ -14,7 +14,7 @@ from regimes_course.learner.handout import hand_out_lessons
 
 WELCOME = "work/lessons/00_start_here.ipynb"
 PORT = 8888  # Jupyter's own
-SETTINGS = Path(__file__).with_name("jupyter")  # no question about news over the first figure; a user's own settings win
+SETTINGS = Path(__file__).with_name("jupyter")  # see default_setting_overrides.json there; a user's own settings win
 
 
 def free_port(first: int) -> int:

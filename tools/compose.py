@@ -20,7 +20,8 @@ if find_spec("regimes") is None:
     raise RuntimeError(
         "This notebook runs in a Python without the course. Open it with python3 course.py lab; or, "
         "where you chose Jupyter yourself (VS Code, JupyterHub, Binder, Colab), choose the kernel of "
-        "the course's folder .venv, or run %pip install -e FOLDER with the folder that holds course.py, "
+        "the course's folder .venv, or run "
+        '%pip install -e "FOLDER[course]" with the folder that holds course.py, '
         "and restart the kernel."
     )"""
 

@@ -21,7 +21,7 @@ STAMP = VENV / "regimes.stamp"
 LOG = VENV / "install.log"
 SHARED = VENV / "shared_torch"  # names the folder of a torch that .venv takes from elsewhere
 CONSTRAINTS = ROOT / "constraints.txt"
-LEARNER, AUTHOR = "", "dev"  # extras of pyproject.toml
+LEARNER, AUTHOR = "course", "course,dev"  # extras of pyproject.toml
 
 HINTS = [  # what pip's log may mean: the first pattern found speaks
     (r"No space left|not enough space", "The disk is full: the course needs about 1.5 GB."),
@@ -90,7 +90,7 @@ def environment(extra=LEARNER):
     if shared:
         install_around(shared, pins, extra)
     else:
-        pip("install", "--compile", "-c", str(pins), "-e", f".[{extra}]" if extra else ".")
+        pip("install", "--compile", "-c", str(pins), "-e", f".[{extra}]")
     STAMP.write_text(stamp(health(), extra))
     print("Installed.".ljust(78), flush=True)
     return PYTHON
@@ -112,17 +112,17 @@ def need_packages(extra):
 
     names = [re.match(r"[\w.-]+", one).group() for one in requirements(extra)]
     if missing := [name for name in names if not any(distributions(name=name))]:
-        what = f".[{extra}]" if extra else "."
         stop(f"The course is installed in this Python ({sys.executable}), without {', '.join(missing)}.\n"
-             f'To install what is missing: cd "{ROOT}" && "{sys.executable}" -m pip install -e "{what}"')  # fmt: skip
+             f'To install what is missing: cd "{ROOT}" && "{sys.executable}" -m pip install -e ".[{extra}]"')  # fmt: skip
 
 
 def requirements(extra):
-    """What pyproject.toml asks for, as ["torch>=2.6", ...]."""
+    """What pyproject.toml asks for with these extras ("course,dev"), as ["torch>=2.6", ...]."""
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    return project["dependencies"] + (project["optional-dependencies"][extra] if extra else [])
+    extras = project["optional-dependencies"]
+    return project["dependencies"] + [one for name in extra.split(",") for one in extras[name]]
 
 
 def make_venv():

@@ -24,6 +24,13 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None
     width: under gradient flow :math:`\dot f = -K r / n`, under damped Gauss-Newton
     :math:`\dot f = -K (K + \epsilon)^{-1} r`.
 
+    The kernel of ten images for a convolutional network:
+
+    >>> net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 1))
+    >>> K = neural_tangent_kernel(net, torch.randn(10, 1, 8, 8))
+    >>> K.shape, bool(torch.linalg.eigvalsh(K)[0] > 0)
+    (torch.Size([10, 10]), True)
+
     Args:
         net: a `TwoLayer` or any module, with one output a sample or several: ``N`` counts all of them, sample by sample.
         x: inputs ``(..., n, d)``.

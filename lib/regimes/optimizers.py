@@ -60,14 +60,16 @@ class DirectionOptimizer(torch.optim.Optimizer):
 
     Attributes:
         net: the network it moves.
-        last: the `Direction` of the latest step.
-        dt: the time the latest step took, a number or one a run.
+        last: the `Direction` of the latest step, ``None`` before the first.
+        dt: the time the latest step took, a number or one a run; zero before the first.
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor, **options):
         if not isinstance(lr, EdgeFraction):
             _positive(lr, "the step size lr")
-        self.net, self.last, self.dt = net, None, None
+        self.net = net
+        self.last: Direction | None = None
+        self.dt: float | Tensor = 0.0
         super().__init__(trainable(net), {"lr": lr, **options})
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
@@ -151,6 +153,17 @@ class GradientDescent(DirectionOptimizer):
 
 class GaussNewton(DirectionOptimizer):
     r"""Gauss-Newton on the squared loss, :math:`w \leftarrow w - \eta\, c J^T (c J J^T + \epsilon I)^{-1} r`.
+
+    Any module will do that treats samples one by one. Each step of 0.5 about halves the residual, and quarters the loss:
+
+    >>> _ = torch.manual_seed(0)
+    >>> net = nn.Sequential(nn.Linear(2, 30), nn.Tanh(), nn.Linear(30, 1), nn.Flatten(0)).double()
+    >>> x = torch.randn(8, 2, dtype=torch.float64)
+    >>> y = x[:, 0] * x[:, 1]
+    >>> optimizer = GaussNewton(net, lr=0.5)
+    >>> losses = [optimizer.step(x, y).item() for _ in range(20)]
+    >>> losses[19] < 1e-9 * losses[0]
+    True
 
     Args:
         net: a `TwoLayer` or any module.

@@ -57,8 +57,10 @@ class Store:
 
 @cache
 def library(*beside: Path) -> str:
-    """The version of this library, of the packages in the folders ``beside`` it, and of the arithmetic below them: any change
-    of their sources makes another one."""
+    """The version of this library and of the arithmetic below it: any change of their sources makes another one.
+
+    So does one of the packages in the folders ``beside`` it.
+    """
     folders = (Path(__file__).parent, *beside)
     sources = [file.read_bytes() for folder in folders for file in sorted(folder.rglob("*.py"))]
     return fingerprint(sources, torch.__version__, np.__version__)

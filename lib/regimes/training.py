@@ -22,8 +22,13 @@ COLUMNS = ("step", "time", "loss")  # of every trace
 class Steps(Protocol):
     """An optimizer or a flow: moves a network, says how long it took."""
 
-    net: nn.Module
-    dt: float | Tensor
+    @property
+    def net(self) -> nn.Module:
+        """The network it moves."""
+
+    @property
+    def dt(self) -> float | Tensor:
+        """The time that the latest step took, one number or one a run."""
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """Where to go from here, and the loss here."""
@@ -137,6 +142,16 @@ def train(
     batches: Iterator[tuple[Tensor, Tensor]] | None = None,
 ) -> Trace:
     """Take ``steps`` steps on the full batch, or each on a batch of its own, and record what happens.
+
+    The sharpness along a run, beside the loss: with the step ``lr`` gradient descent is at its edge where it is ``2 / lr``.
+
+    >>> from regimes import GradientDescent, TwoLayer, sharpness
+    >>> from regimes.problems import wave
+    >>> data, net = wave(), TwoLayer(1, 20)
+    >>> measure = {"sharpness": lambda net: sharpness(net, data.x, data.y)}
+    >>> trace = train(net, data.x, data.y, GradientDescent(net, lr=0.1), steps=200, every=50, measure=measure)
+    >>> trace.step.tolist(), bool(trace.measured["sharpness"][-1] > trace.measured["sharpness"][0])
+    ([0, 50, 100, 150, 200], True)
 
     Args:
         net: the network that ``optimizer`` moves.

@@ -50,7 +50,7 @@ from regimes.metrics import condition_number, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import teacher_student
-from regimes.sweep import sweep
+from regimes.sweeps import sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger

@@ -46,7 +46,7 @@ from regimes.metrics import feature_movement, loss_on, refit, weighted_cosine_di
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import teacher_student
-from regimes.sweep import stack_size, sweep
+from regimes.sweeps import stack_size, sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger

@@ -48,7 +48,7 @@ from regimes.metrics import departure, kernel_cosine, kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.problems import digits, parity
-from regimes.sweep import stack_size, sweep
+from regimes.sweeps import stack_size, sweep
 from regimes.theory import lazy
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger

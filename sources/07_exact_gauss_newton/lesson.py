@@ -48,7 +48,7 @@ from regimes.losses import CrossEntropy
 from regimes.networks import Reversible
 from regimes.optimizers import ExactGaussNewton, GaussNewton
 from regimes.problems import ten_digits
-from regimes.sweep import sweep
+from regimes.sweeps import sweep
 from regimes.theory import gauss_newton, reversible
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger

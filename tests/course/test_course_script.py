@@ -80,8 +80,8 @@ def test_arguments_and_flags_reach_the_module(course, monkeypatch):
     assert course.main(["check", "work/01.ipynb", "--json"]) == 7
     assert course.main(["--torch-index", "URL", "notebooks", "01"]) == 7
     assert seen == [
-        "", (["-m", "regimes_course", "check", "work/01.ipynb", "--json"], None),
-        "dev", (["-m", "tools.notebooks", "build", "01"], course.ROOT),
+        "course", (["-m", "regimes_course", "check", "work/01.ipynb", "--json"], None),
+        "course,dev", (["-m", "tools.notebooks", "build", "01"], course.ROOT),
     ]  # fmt: skip
     assert os.environ.pop("REGIMES_TORCH_INDEX") == "URL"
 

@@ -23,7 +23,7 @@ def wanted(requirements):
 
 def pyproject():
     extras = PROJECT["optional-dependencies"]
-    return wanted([*PROJECT["dependencies"], *extras["dev"]])
+    return wanted([*PROJECT["dependencies"], *extras["course"], *extras["dev"]])
 
 
 def conda():

@@ -17,8 +17,8 @@ def course(tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("environment_of_the_tests", ROOT / "tools/environment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    project = '[project]\ndependencies = ["torch>=2.6"]\n[project.optional-dependencies]\ndev = ["no-such-package>=1"]\n'
-    (tmp_path / "pyproject.toml").write_text(project)
+    extras = '[project.optional-dependencies]\ncourse = ["matplotlib>=3.8"]\ndev = ["no-such-package>=1"]\n'
+    (tmp_path / "pyproject.toml").write_text(f'[project]\ndependencies = ["torch>=2.6"]\n{extras}')
     (tmp_path / "constraints.txt").write_text("numpy==2.4.6\ntorch==2.13.0\ntriton==3.7.1 ; sys_platform == 'linux'\n")
     module.ROOT, module.CONSTRAINTS, module.VENV = tmp_path, tmp_path / "constraints.txt", tmp_path / ".venv"
     module.PYTHON, module.STAMP = Path(sys.executable), tmp_path / ".venv/regimes.stamp"
@@ -34,13 +34,13 @@ def course(tmp_path, monkeypatch):
 
 
 def test_the_stamp_changes_with_all_that_decides(course):
-    first = course.stamp("3.11.7", "")
-    assert course.stamp("3.11.7", "") == first
-    others = {course.stamp("3.12.0", ""), course.stamp("3.11.7", "dev")}
+    first = course.stamp("3.11.7", course.LEARNER)
+    assert course.stamp("3.11.7", course.LEARNER) == first
+    others = {course.stamp("3.12.0", course.LEARNER), course.stamp("3.11.7", course.AUTHOR)}
     course.CONSTRAINTS.write_text("numpy==2.4.7\n")
-    others.add(course.stamp("3.11.7", ""))
+    others.add(course.stamp("3.11.7", course.LEARNER))
     (course.ROOT / "pyproject.toml").write_text("")
-    others.add(course.stamp("3.11.7", ""))
+    others.add(course.stamp("3.11.7", course.LEARNER))
     assert len(others | {first}) == 5
 
 
@@ -54,15 +54,15 @@ def pip_calls(course, monkeypatch):
 
 
 def test_an_unchanged_environment_calls_no_pip(course, pip_calls):
-    course.environment("dev")
-    assert pip_calls[-1][-1] == ".[dev]" and len(pip_calls) == 1
-    course.environment("dev")
-    course.environment("")  # what an author has is enough for a learner
+    course.environment(course.AUTHOR)
+    assert pip_calls[-1][-1] == ".[course,dev]" and len(pip_calls) == 1
+    course.environment(course.AUTHOR)
+    course.environment(course.LEARNER)  # what an author has is enough for a learner
     assert len(pip_calls) == 1
     course.CONSTRAINTS.write_text("numpy==2.4.7\n")
-    course.environment("")
-    assert len(pip_calls) == 2 and pip_calls[-1][-1] == "."
-    course.environment("dev")  # but not the other way round
+    course.environment(course.LEARNER)
+    assert len(pip_calls) == 2 and pip_calls[-1][-1] == ".[course]"
+    course.environment(course.AUTHOR)  # but not the other way round
     assert len(pip_calls) == 3
 
 
@@ -132,9 +132,9 @@ def test_a_python_that_has_the_course_is_used_and_told_what_it_lacks(course, mon
     assert course.installed_here() and course.environment() == sys.executable
     monkeypatch.setattr(course, "requirements", lambda extra: ["torch>=2.6", "no-such-package>=1; os_name != 'x'"])
     with pytest.raises(SystemExit):
-        course.environment("dev")
+        course.environment(course.AUTHOR)
     error = capsys.readouterr().err
-    assert "without no-such-package." in error and f'cd "{ROOT}" && ' in error and '-m pip install -e ".[dev]"' in error
+    assert "without no-such-package." in error and f'cd "{ROOT}" && ' in error and '-m pip install -e ".[course,dev]"' in error
 
 
 def test_a_course_installed_from_elsewhere_does_not_count(course):
@@ -222,8 +222,8 @@ def test_pip_does_not_see_what_lies_beside_a_shared_torch(course, monkeypatch, t
     course.shared_path().write_text("an earlier one")
     calls = []
     monkeypatch.setattr(course, "pip", lambda *words: calls.append((course.shared_path().exists(), *words)))
-    course.install_around(str(tmp_path), tmp_path / "pins", "dev")
-    assert [call[0] for call in calls] == [False, False] and calls[0][-1] == "no-such-package>=1"
+    course.install_around(str(tmp_path), tmp_path / "pins", course.AUTHOR)
+    assert [call[0] for call in calls] == [False, False] and calls[0][-2:] == ("matplotlib>=3.8", "no-such-package>=1")
     assert not any(word.startswith("torch") for call in calls for word in call[1:])
     assert course.shared_path().read_text().strip() == str(tmp_path)
 
@@ -237,7 +237,7 @@ def test_an_update_that_fails_or_is_killed_does_not_cost_the_shared_torch(course
     assert len(pip_calls) == done
     with monkeypatch.context() as broken, pytest.raises(SystemExit):
         broken.setattr(course, "pip", lambda *words: course.stop("no network"))
-        course.environment("dev")
+        course.environment(course.AUTHOR)
     course.environment()
     assert len(pip_calls) == done and course.shared_path().exists()
     course.shared_path().unlink()  # as a kill leaves it

@@ -10,8 +10,9 @@ from regimes_course import __main__ as command
 from regimes_course.learner import doctor
 from regimes_course.learner.doctor import Finding
 
-NEEDS = ["numpy>=1.26", "torch>=2.6", "ruff>=0.6; extra == 'dev'", "pywinpty; sys_platform == 'nowhere'"]
-HERE = {"numpy": "2.4.6", "torch": "2.13.0+cpu"}
+BASE = ["numpy>=1.26", "torch>=2.6", "pywinpty; sys_platform == 'nowhere'"]
+NEEDS = [*BASE, "matplotlib>=3.8; extra == 'course'", "ruff>=0.6; extra == 'dev'"]
+HERE = {"numpy": "2.4.6", "torch": "2.13.0+cpu", "matplotlib": "3.11.2"}
 
 
 def test_packages_in_order():
@@ -22,7 +23,8 @@ def test_packages_in_order():
 @pytest.mark.parametrize(
     ("here", "says"),
     [
-        ({"numpy": "2.4.6"}, "torch is missing (needs >=2.6)"),
+        ({**HERE, "torch": None}, "torch is missing (needs >=2.6)"),
+        ({**HERE, "matplotlib": None}, "matplotlib is missing (needs >=3.8)"),
         ({**HERE, "numpy": "1.20.3"}, "numpy 1.20.3 (needs >=1.26)"),
     ],
 )

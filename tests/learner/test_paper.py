@@ -140,7 +140,7 @@ def counter():
 add, look = counter()
 add()"""
 SWEEP = """import os, time
-from regimes.sweep import sweep
+from regimes.sweeps import sweep
 def run(a):
     print('stack', int(a), file=open('log', 'a'))
     while int(a) == 2 and os.path.exists('hold'):

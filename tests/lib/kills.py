@@ -1,4 +1,4 @@
-"""Kill a sweep twenty times, at moments that a seed chooses, and say what was lost: run by test_sweep in its own process.
+"""Kill a sweep twenty times, at moments that a seed chooses, and say what was lost: run by test_sweeps in its own process.
 
 It forks, so that the twenty sweeps share one import of torch; it waits for files, never for the clock.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 import torch
 
-from regimes.sweep import sweep
+from regimes.sweeps import sweep
 
 LOG = Path(sys.argv[1]) / "log"
 STORE = Path(sys.argv[1]) / "store"

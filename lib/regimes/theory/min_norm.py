@@ -161,7 +161,7 @@ def random_init_bound(m: int, alpha: float, *, d: int, q: int, s: Tensor, target
 
 
 def conditional_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor, outside: int) -> Tensor:
-    r"""Root mean square distance to :math:`\hat\Theta` given the last layer: ``sqrt(outside) m^(-alpha) norm``. *Derived.*
+    r"""Root mean square distance to :math:`\hat\Theta` given the last layer: ``sqrt(outside) m^(-alpha) norm`` (derived).
 
     Once the error is zero, the distance is :math:`\|U_2 V^\top\|_F`. ``U2`` never moves and the other weights never see
     it, so it is independent of where ``V`` ends. Exact at every width, for every rule that steps in the row space.
@@ -177,7 +177,7 @@ def conditional_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tens
 
 
 def distance_law(m: float | Tensor, alpha: float | Tensor, sigma: Tensor, outside: int) -> Tensor:
-    r"""Root mean square distance to :math:`\hat\Theta` where the flow ends, for wide networks. *Derived.*
+    r"""Root mean square distance to :math:`\hat\Theta` where the flow ends, for wide networks (derived).
 
     The root of :math:`(d - r)\, m^{-2\alpha} \sum_j \sqrt{\gamma^2 + \sigma_j^2}` with :math:`\gamma = m^{1 - 2\alpha}`: what
     `conditional_law` says of the :math:`\|V\|_F^2` at which the flow ends from ``U1 V^T = 0``, ``U1 U1^T = gamma``,
@@ -198,7 +198,7 @@ def distance_law(m: float | Tensor, alpha: float | Tensor, sigma: Tensor, outsid
 
 
 def full_step_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor, q: int, outside: int) -> Tensor:
-    r"""The distance of `distance_law` after one full undamped Gauss-Newton step instead of the flow. *Derived.*
+    r"""The distance of `distance_law` after one full undamped Gauss-Newton step instead of the flow (derived).
 
     The step solves the problem and ends at :math:`\|V\|_F^2 = q\gamma + \|\hat\Theta\|_F^2 / 4\gamma`: the smaller the
     start, the farther it overshoots. In ``m`` the distance has the exponent ``max(1/2 - 2 alpha, -1/2)``.

@@ -43,13 +43,13 @@ class Finding:
 
 
 def unmet(requirements: Iterable[str], versions: Mapping[str, str]) -> list[str]:
-    """The requirements ("numpy>=1.26", of this platform, without extras) that the installed `versions` do not meet."""
+    """The requirements ("numpy>=1.26", of this platform and the course) that the installed `versions` do not meet."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     here = {canonicalize_name(name): version for name, version in versions.items()}
     wanted = [Requirement(text) for text in requirements]
-    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wanted = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "course"})]
     found = [(one, here.get(canonicalize_name(one.name))) for one in wanted]
     return [
         f"{one.name} {version or 'is missing'} (needs {one.specifier or 'any version'})"

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.sweep import Sweep
+from regimes.sweeps import Sweep
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
 from regimes_course.kit.plotting import BLUE, GREEN, LOSS, ORANGE, curve, legend, median, panels, predicted, span, step_axis

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.sweep import Sweep
+from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import Trace
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, LOOKS, ORANGE, PINK, curve, legend, median, panels, predicted, span

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.sweep import Sweep
+from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 from regimes.theory.reversible import inversion_error
 from regimes.training import Trace

@@ -126,7 +126,7 @@ def change(path: Path, text: str) -> None:
 
 
 def test_an_environment_that_has_the_course_is_used_as_it_is(lab, upstream, tmp_path, home, browser):
-    """As with conda, in a JupyterHub or in a container: `pip install -e .` and no .venv. The port asked for is taken."""
+    """As with conda, in a JupyterHub or in a container: the course is in it, and no .venv. The port asked for is taken."""
     folder, own = tmp_path / "course", tmp_path / "own"
     git(tmp_path, "clone", "-q", str(upstream), "course")
     venv.create(own, with_pip=True)

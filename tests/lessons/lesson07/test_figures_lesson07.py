@@ -6,7 +6,7 @@ import torch
 from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
 
 from regimes_course.lesson07 import figures as lesson07
-from regimes.sweep import Sweep
+from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 
 SEEDS = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)  # three runs whose median and mean differ

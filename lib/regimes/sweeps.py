@@ -30,6 +30,7 @@ CACHE = 400_000  # bytes of one n x m array of a stack that still pay, measured
 EXPECTED = {kind.__name__: kind for kind in (Diverged, Singular, Unsolvable)}  # ends of a run that belong to its settings
 
 Run = Callable[..., Mapping[str, Tensor]]
+Values = Sequence[float] | Tensor | np.ndarray
 Row = dict[str, Tensor] | Exception
 
 
@@ -66,7 +67,7 @@ def stack_size(n: int, m: int, device: torch.device | str = "cpu") -> int | None
 
 def sweep(
     run: Run,
-    grid: Mapping[str, Sequence[float]],
+    grid: Mapping[str, Values],
     *,
     stack: int | None = None,
     jobs: int | None = None,
@@ -119,7 +120,7 @@ def sweep(
     return _collect(grid, settings, [row for rows in done for row in rows])
 
 
-def _axis(name: str, values: Sequence[float]) -> Tensor:
+def _axis(name: str, values: Values) -> Tensor:
     """The values as a tensor: float64, as NumPy takes numbers, unless they have a type already."""
     try:
         return torch.as_tensor(np.atleast_1d(values))

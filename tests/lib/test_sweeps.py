@@ -20,7 +20,7 @@ from regimes.linalg import Singular
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.store import Store, fingerprint
-from regimes.sweep import CACHE, Sweep, stack_size, sweep
+from regimes.sweeps import CACHE, Sweep, stack_size, sweep
 from regimes.training import Diverged, Trace, train
 from tests.lib.cases import D, relative, two_layer
 
@@ -181,7 +181,7 @@ def test_a_run_that_fails_is_a_row_with_its_error_and_said_once(stack, jobs):
         RuntimeWarning, match=r"^4 of 10 runs failed .* first, a=2, b=0.5, raised ZeroDivisionError: two$"
     ) as said:
         result = sweep(failing, grid, stack=stack, jobs=jobs)
-    assert len(said) == 1 and "test_sweep" in said[0].filename
+    assert len(said) == 1 and "test_sweeps" in said[0].filename
     assert {place: str(error) for place, error in result.errors.items()} == {
         (2, 0.5): "two", (2, 0.25): "two", (5, 0.5): "Awkward: five at home", (5, 0.25): "Awkward: five at home",
     }  # fmt: skip
@@ -193,7 +193,7 @@ def test_a_run_that_fails_is_a_row_with_its_error_and_said_once(stack, jobs):
 def test_an_error_of_every_run_is_raised_as_it_was():
     with pytest.raises(NameError, match="a_typo") as caught:
         sweep(lambda a: {"a": a_typo}, {"a": [1, 2, 3]})  # noqa: F821
-    assert caught.traceback[-1].path.name == "test_sweep.py"  # it leads to the line
+    assert caught.traceback[-1].path.name == "test_sweeps.py"  # it leads to the line
 
 
 def test_an_interrupt_ends_the_sweep():
@@ -270,7 +270,7 @@ def test_the_environment_names_a_store_too(tmp_path, logged, monkeypatch):
 
 def test_the_progress_bar_says_what_was_found(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("regimes.sweep.progress", lambda work, what, total: said.append((what, total)) or work)
+    monkeypatch.setattr("regimes.sweeps.progress", lambda work, what, total: said.append((what, total)) or work)
     sweep(stopping, {"a": [1, 2]}, stack=1, store=tmp_path)
     sweep(stopping, {"a": [1, 2, 3, 4, 5]}, stack=1, store=tmp_path)
     assert said == [("sweep", 2), ("sweep (2 of 5 stacks from the store)", 3)]
@@ -334,7 +334,7 @@ def test_different_work_never_mixes(tmp_path, monkeypatch):
     with torch.no_grad():
         net.weight.add_(1)
     assert all_of_them() == [sweep(run, {"a": [1.0, 2.0]})["a"].tolist() for run in runs] and count() == 11 + 5
-    monkeypatch.setattr("regimes.sweep.library", lambda: "a later version")
+    monkeypatch.setattr("regimes.sweeps.library", lambda: "a later version")
     all_of_them()
     assert count() == 16 + 10
 

@@ -13,27 +13,28 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import walk_packages
-from types import ModuleType
 
 import torch
 
 import regimes_course
+from regimes_course.kit.widget import Explorer, Widget
 
 TINY = ["two_points"]
 
 
-def widgets() -> Iterator[tuple[str, ModuleType]]:
-    """Name and module of every widget."""
+def widgets() -> Iterator[tuple[str, Widget]]:
+    """Name and widget, of every lesson."""
     for found in walk_packages(regimes_course.__path__, "regimes_course."):
-        if ".widgets." in found.name:
-            yield found.name.rpartition(".")[2], import_module(found.name)
+        if found.name.endswith(".widgets"):
+            named = vars(import_module(found.name)).items()
+            yield from ((name, widget) for name, widget in named if isinstance(widget, Widget))
 
 
-def bench(name: str, module: ModuleType) -> dict:
+def bench(name: str, widget: Widget) -> dict:
     """A row: seconds of the first picture, and of the moves their median and the worst, with where that was."""
-    widget, moves = module.explorer(), []
-    first = _seconds(widget.png)
-    for slider in widget.sliders.values():
+    explorer, moves = Explorer(widget), []
+    first = _seconds(explorer.png)
+    for slider in explorer.sliders.values():
         count, start = len(slider.choice.values), slider.index
         for index in dict.fromkeys((0, count // 2, count - 1)):
             if index != slider.index:
@@ -58,10 +59,10 @@ def main(arguments=None) -> int:
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     print("# Widgets\n\n| widget | first picture, CPU ms | median move | worst move | where |\n|---|---|---|---|---|")
-    for name, module in widgets():
+    for name, widget in widgets():
         if options.tiny and name not in TINY:
             continue
-        row = bench(name, module)
+        row = bench(name, widget)
         first, median, worst = (f"{1e3 * row[key]:.0f}" for key in ("first", "median", "worst"))
         print(f"| {name} | {first} | {median} | {worst} | {row['at']} |", flush=True)
         if options.json:

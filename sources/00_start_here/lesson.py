@@ -33,7 +33,6 @@ from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import wave
 from regimes.training import train
 from regimes_course.kit.page import guess, show
-from regimes_course.kit.widget import filmstrip
 from regimes_course.learner.progress import progress
 from regimes_course.lesson00 import figures as draw
 from regimes_course.lesson00.widgets import four_regimes
@@ -113,13 +112,11 @@ guess(
 # Three positions of its sliders, for readers without a running kernel:
 
 # %%
-frames = four_regimes.FRAMES
-steady = list(frames.items())[
-    :2
-]  # the third is chaotic: its numbers differ between machines
+# the third is chaotic: its numbers differ between machines
+steady = list(four_regimes.frames.items())[:2]
 told = [f"({t}) {four_regimes.sentence(four_regimes.compute(**f))}" for t, f in steady]
 show(
-    filmstrip(four_regimes.compute, four_regimes.draw, frames, size=(4.2, 2.3)),
+    four_regimes.film((4.2, 2.3), columns=3),
     "Scaling 1/m with small steps bends the units towards the wave; scaling 1/√m moves "
     "them much less; steps at the stability limit make the loss jump before it falls. "
     + " ".join(told),
@@ -135,7 +132,7 @@ show(
 # 3. a step from which the run does not come back.
 
 # %% tags=["widget"]
-four_regimes.explorer().show()
+four_regimes.show()
 
 # %% [markdown]
 # ## How a lesson works

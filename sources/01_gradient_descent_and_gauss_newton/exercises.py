@@ -36,7 +36,7 @@ from regimes.training import train
 from regimes_course.exercises import check
 from regimes_course.kit.page import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson01.checks.bug import fresh
+from regimes_course.lesson01.experiments import fresh
 
 # %% [markdown] exercise="gn_direction" stars=2 minutes=15 concept="sample space"
 # ## Exercise 1: the Gauss-Newton direction in sample space

@@ -52,10 +52,9 @@ from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import digits, teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger, digits3
+from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import filmstrip
+from regimes_course.kit.words import digits3, span
 from regimes_course.lesson01 import figures as draw
 from regimes_course.lesson01.widgets import gd_against_gn
 
@@ -341,10 +340,9 @@ _ = ledger.claim("digits-steps", gn.steps_to(1e-6), theory.steps_to(1e-6, 0.1))
 # Three positions of the sliders, for readers without a running kernel:
 
 # %%
-frames = gd_against_gn.FRAMES
-last = gd_against_gn.compute(**list(frames.values())[-1])
+last = gd_against_gn.compute(**list(gd_against_gn.frames.values())[-1])
 show(
-    filmstrip(gd_against_gn.compute, gd_against_gn.draw, frames, size=(3.4, 2.9)),
+    gd_against_gn.film((3.4, 2.9), columns=3),
     "Gauss-Newton against gradient descent on 20 noise labels. Conditioning slows gradient "
     "descent and leaves Gauss-Newton alone; with a damping above the smallest eigenvalue the "
     f"loss first rises to {last.gauss_newton.max():.0f} times its start, outside its dashed "
@@ -359,7 +357,7 @@ show(
 # 3. at κ = 100 and ε = 1e-4, the largest step without an overshoot.
 
 # %% tags=["widget"] id="widget"
-gd_against_gn.explorer().show()
+gd_against_gn.show()
 
 # %% [markdown]
 # ## What we measured against what was predicted

@@ -55,8 +55,7 @@ from regimes.theory import gauss_newton as theory
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import span
 from regimes_course.lesson02 import figures as draw
 from regimes_course.lesson02.widgets import particles
 
@@ -174,7 +173,7 @@ guess(my_guess, f"four times as wide, {span(4 ** -slopes[0])} times nearer")
 
 # %%
 says = "Hidden weights as a cloud that moves while the network learns."
-show(*strip(particles, says, (8, 2.9), columns=1))
+show(*particles.filmstrip(says, (8, 2.9)))
 
 # %% [markdown]
 # Run the next cell and move time with the arrow keys. Find out
@@ -187,7 +186,7 @@ show(*strip(particles, says, (8, 2.9), columns=1))
 # 2. Only the largest std. 3. In other positions, but along the same three rays.</details>
 
 # %% tags=["widget"] id="widget"
-particles.explorer().show()
+particles.show()
 
 # %% [markdown]
 # ## 4. Convergence, whatever the conditioning

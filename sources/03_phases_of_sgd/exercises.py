@@ -37,8 +37,7 @@ from regimes.theory.sgd_phases import fluctuation_exponent
 from regimes_course.exercises import check
 from regimes_course.kit.page import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson03.checks.fluctuations import start
-from regimes_course.lesson03.checks.relu_flows import flow
+from regimes_course.lesson03.experiments import flow, start
 
 # %% [markdown] exercise="i2_i3" stars=2 minutes=15 concept="tilting a Gaussian"
 # ## Exercise 1: two Gaussian integrals

@@ -54,8 +54,7 @@ from regimes.theory.online_sgd import integrate
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import span
 from regimes_course.lesson03 import figures as draw
 from regimes_course.lesson03.widgets import phase_diagram
 
@@ -352,7 +351,7 @@ guess(
 # A student in two equal groups, five overlaps: $q$ with itself, $c$ in the group, $e$ across, $m$ with the own teacher unit, $n$ with the other. Three points of the diagram:
 
 # %%
-show(*strip(phase_diagram, "Three phases.", (11.4, 4.3), columns=1))
+show(*phase_diagram.filmstrip("Three phases.", (11.4, 4.3)))
 
 # %% [markdown]
 # Run the next cell. Find
@@ -365,7 +364,7 @@ show(*strip(phase_diagram, "Three phases.", (11.4, 4.3), columns=1))
 # becomes one as d grows. 3. At κ = 0 they agree at δ = 1, and at δ = −1/8 they are far apart.</details>
 
 # %% tags=["widget"] id="widget"
-phase_diagram.explorer().show()
+phase_diagram.show()
 
 # %% [markdown]
 # ## What we measured against what was predicted

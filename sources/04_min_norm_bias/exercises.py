@@ -28,7 +28,7 @@
 import torch
 
 from regimes_course.exercises import check
-from regimes_course.lesson04.checks.boxes import BOXES, data, recorded
+from regimes_course.lesson04.boxes import BOXES, data, recorded
 
 # %% [markdown] exercise="imbalance_level" stars=1 minutes=15 concept="imbalance as speed"
 # ## Exercise 1: read the speed off the start

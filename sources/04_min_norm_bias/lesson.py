@@ -54,8 +54,7 @@ from regimes.theory import linear_flows, min_norm
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import span
 from regimes_course.lesson04 import experiments as zoo
 from regimes_course.lesson04 import figures as draw
 from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
@@ -124,7 +123,7 @@ for gap in (1e-1, 1e-3, 1e-6):
     print(f"{gap:g} off: half way at t = {linear_flows.half_time(0.5, gap - 0.5, 1):.3g}")
 
 # %%
-show(*strip(hyperbolas, "One weight in each layer.", (8, 3.2), columns=1))
+show(*hyperbolas.filmstrip("One weight in each layer.", (8, 3.2)))
 
 # %% [markdown]
 # On the line $v = -u$ the flow runs into a saddle at zero and never arrives; beside it, every factor of ten costs the same additional
@@ -135,7 +134,7 @@ show(*strip(hyperbolas, "One weight in each layer.", (8, 3.2), columns=1))
 # 3. a step of gradient descent that visibly changes the hyperbola: to which side?
 
 # %% tags=["widget"] id="hyperbolas"
-hyperbolas.explorer().show()
+hyperbolas.show()
 
 # %% [markdown]
 # ## 3. Imbalance is speed
@@ -270,10 +269,10 @@ guess(my_guess, f"no, it ends {span(distance[:, 4])} away: an output of zero is 
 # 3. what full steps of Gauss-Newton do from a length of 0.05 with $u_2$ at 150°.
 
 # %%
-show(*strip(interpolant, "Which interpolator?", (8, 3.4), columns=1))
+show(*interpolant.filmstrip("Which interpolator?", (8, 3.4)))
 
 # %% tags=["widget"] id="interpolant"
-interpolant.explorer().show()
+interpolant.show()
 
 # %% [markdown]
 # ## 6. Width and size of the start
@@ -364,7 +363,7 @@ guess(my_guess, f"{span(ratio)} times")
 # 3. the smallest α at which the theorem says anything at a width of the slider.
 
 # %% tags=["widget"] id="width-dial"
-width_dial.explorer().show()
+width_dial.show()
 
 # %% [markdown]
 # Which other optimizers keep what? Each runs from a start without condition and from one inside the set, with $U_2 = 0$; one start each.

@@ -37,8 +37,7 @@ from regimes.training import train
 from regimes_course.exercises import check
 from regimes_course.kit.page import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson05.checks.explode import attempt
-from regimes_course.lesson05.checks.rescale import trained
+from regimes_course.lesson05.experiments import attempt, trained
 
 # %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
 # ## Exercise 1: fit the last layer again

@@ -51,8 +51,7 @@ from regimes.theory import gauss_newton as theory
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.plotting import median, span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import median, span
 from regimes_course.lesson05 import figures as draw
 from regimes_course.lesson05.widgets import flow
 
@@ -340,7 +339,7 @@ guess(my_guess, f"ratio {median(noises[0.1]['gain'][0]):.2g}; below 1 it does no
 # Three positions of the sliders:
 
 # %%
-show(*strip(flow, "Three settings of the flow.", (9.6, 3.2), columns=1))
+show(*flow.filmstrip("Three settings of the flow.", (9.6, 3.2)))
 
 # %% [markdown]
 # Run the next cell. Find
@@ -352,7 +351,7 @@ show(*strip(flow, "Three settings of the flow.", (9.6, 3.2), columns=1))
 # <details><summary>What we found</summary>1. std 10. 2. η = 1 with ε = 5e-4, for example. 3. Noise 0.3.</details>
 
 # %% tags=["widget"] id="widget"
-flow.explorer().show()
+flow.show()
 
 # %% [markdown]
 # ## 8. Three abstracts, three claims

@@ -53,8 +53,7 @@ from regimes.theory import lazy
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import median, span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import median, span
 from regimes_course.lesson06 import figures as draw
 from regimes_course.lesson06.widgets import lazy_dial
 
@@ -356,7 +355,7 @@ guess(
 # A smaller parity problem (16 signs, 96 samples), trained while you move. The kernel's rows are sorted by the two signs that count. Three positions of the sliders:
 
 # %%
-show(*strip(lazy_dial, "Three settings of the dial.", (9.6, 3.2), columns=1))
+show(*lazy_dial.filmstrip("Three settings of the dial.", (9.6, 3.2)))
 
 # %% [markdown]
 # Run the next cell. Find
@@ -369,7 +368,7 @@ show(*strip(lazy_dial, "Three settings of the dial.", (9.6, 3.2), columns=1))
 # network. 2. Width 32, α = 0.05: the kernel grows during training, and the limit falls below the step. 3. 256, and 32.</details>
 
 # %% tags=["widget"] id="widget"
-lazy_dial.explorer().show()
+lazy_dial.show()
 
 # %% [markdown]
 # ## What we measured against what was predicted

@@ -27,7 +27,7 @@ import torch
 
 from regimes.problems import ten_digits
 from regimes_course.exercises import check
-from regimes_course.lesson07.checks.walk import half
+from regimes_course.lesson07.experiments import half
 
 # %% [markdown] exercise="invert" stars=1 minutes=10 concept="reversible blocks"
 # ## Exercise 1: run it backwards

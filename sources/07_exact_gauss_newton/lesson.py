@@ -53,8 +53,7 @@ from regimes.theory import gauss_newton, reversible
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import span
 from regimes_course.lesson07 import experiments as exact_runs
 from regimes_course.lesson07 import figures as draw
 from regimes_course.lesson07.widgets import exact_steps
@@ -244,7 +243,7 @@ def after_training(name, lr):
     net, feed = fresh(512), many.batches(64, seed=S + 7, shift=True)
     rule = exact_runs.optimizer(name, net, lr)
     train(net, many.x, many.y, rule, 44, every=44, batches=feed)
-    return metrics.batch_changes(rule, feed, 22)
+    return exact_runs.batch_changes(rule, feed, 22)
 
 
 rates = {"exact Gauss-Newton": 0.5, "Adam": 1e-3}
@@ -358,7 +357,7 @@ refused(fresh(128), steps=20, loss=loss, newton=True)
 # Three positions of the sliders: squared loss, three blocks of width 256, $n = 1024$, ten epochs (stored runs, one seed).
 
 # %%
-show(*strip(exact_steps, "Three stored runs.", (10, 3.0), columns=1))
+show(*exact_steps.filmstrip("Three stored runs.", (10, 3.0)))
 
 # %% [markdown]
 # Run the next cell. Find
@@ -369,12 +368,12 @@ show(*strip(exact_steps, "Three stored runs.", (10, 3.0), columns=1))
 # 4. a run that diverges.
 #
 # After ten epochs Adam and gradient descent with small steps have not finished: compare them with care. For a step or a batch size between the positions, measured on the spot
-# in seconds: `show(*exact_steps.live(step=0.3, batch=48))`.
+# in seconds: `from regimes_course.lesson07.widgets import live` and `show(*live(step=0.3, batch=48))`.
 #
 # <details><summary>What we found</summary>1. 32 is best, 128 worst: the more samples for the same width, the longer the step that fits them all. 2. Clean images, batches of 32. 3. Noisy labels, from the middle step on. 4. The exact rule with the large step and batches of 128.</details>
 
 # %% tags=["widget"] id="widget"
-exact_steps.explorer().show()
+exact_steps.show()
 
 # %% [markdown]
 # ## What we measured against what was predicted

@@ -32,9 +32,7 @@ from regimes.theory.edge_of_stability import degree_four_end
 from regimes_course.exercises import check
 from regimes_course.kit.page import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson08.checks.largest import network_hessian
-from regimes_course.lesson08.checks.step import networks
-from regimes_course.lesson08.widgets.degree_four import descend
+from regimes_course.lesson08.experiments import descend, network_hessian, networks
 
 # %% [markdown] exercise="logistic_loss_and_weight" stars=1 minutes=10 concept="overflow and cancellation"
 # ## Exercise 1: the logistic loss, for any q

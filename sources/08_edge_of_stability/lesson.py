@@ -55,8 +55,7 @@ from regimes.theory.gauss_newton import step_loss
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import span
 from regimes_course.lesson08 import figures as draw
 from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 
@@ -166,10 +165,10 @@ _ = ledger.claim("settling", [run.left for run in runs], 0.368)
 guess(my_guess, f"four times: gap / η² is {gaps[0]:.2g} at η = 0.05")
 
 # %%
-show(*strip(degree_four, "Three slider positions.", (9, 3.4), columns=1))
+show(*degree_four.filmstrip("Three slider positions.", (9, 3.4)))
 
 # %% tags=["widget"]
-degree_four.explorer().show()
+degree_four.show()
 
 # %% [markdown]
 # *Try:* does the place of rest depend on the start? On what does it depend whether $xy$ ends at 1 or at −1? In the middle panel each run slides down the
@@ -242,10 +241,10 @@ for e in (0.2, 0.3):
     print(f"η = {e}: mean ηS/2 is one up to {(means - 1).abs().max():.1g}")
 
 # %%
-show(*strip(chebyshev_fit, "Three slider positions.", (9, 3.4), columns=1))
+show(*chebyshev_fit.filmstrip("Three slider positions.", (9, 3.4)))
 
 # %% tags=["widget"]
-chebyshev_fit.explorer().show()
+chebyshev_fit.show()
 
 # %% [markdown]
 # *Try:* from which step on does the run reach the edge within 500 steps? What do width and degree change? What is $\eta S/2$ when a run diverges?

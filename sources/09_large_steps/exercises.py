@@ -30,7 +30,7 @@ from regimes.theory import large_steps as theory
 from regimes_course.exercises import check
 from regimes_course.kit.page import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson09.checks.walk import walk
+from regimes_course.lesson09.experiments import walk
 
 # %% [markdown] exercise="near_homogeneity_gap" stars=1 minutes=10 concept="near-homogeneity"
 # ## Exercise 1: how far from homogeneous

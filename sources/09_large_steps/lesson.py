@@ -51,8 +51,7 @@ from regimes.theory import large_steps as theory
 from regimes.training import train
 from regimes_course.kit.ledger import Ledger
 from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.plotting import median, span
-from regimes_course.kit.widget import strip
+from regimes_course.kit.words import median, span
 from regimes_course.lesson09 import figures as draw
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 
@@ -133,7 +132,7 @@ show(*draw.lemma(taken))
 my_guess = ...
 
 # %%
-show(*strip(two_points, "Two points.", (9.6, 3.2), columns=1))
+show(*two_points.filmstrip("Two points.", (9.6, 3.2)))
 
 # %% [markdown]
 # Below the first step that raises the risk, nothing happens. Above it, the weights jump across the wedge in which both points are right, drift
@@ -178,7 +177,7 @@ guess(my_guess, "larger; η hardly moves the last rise, halving γ moves it four
 # <details><summary>What we found</summary>1. 14, 14, 16, 20. 2. Next to nothing; about four times earlier. 3. 256, for example.</details>
 
 # %% tags=["widget"] id="two-points"
-two_points.explorer().show()
+two_points.show()
 
 # %% [markdown]
 # ## 3. A network: two phases, at any width
@@ -215,7 +214,7 @@ _ = ledger.claim("average-network", torch.stack(ratio))
 guess(my_guess, f"{span(last[:, 0], '.0f')}, medians over 8 seeds")
 
 # %%
-show(*strip(tug_of_war, "Four points, m = 20.", (9.6, 3.2), columns=1))
+show(*tug_of_war.filmstrip("Four points, m = 20.", (9.6, 3.2)))
 
 # %% [markdown]
 # Two phases, and the same switch at widths 2, 20 and 200 (the step of the paper, $m\eta$, is a hundred times as large in the last case). At $\eta = 48$ the threshold $1/\eta$ is crossed
@@ -261,7 +260,7 @@ guess(my_guess, f"{median(raw[1]):.1%} (median, η = 192); smoothed {smooth.max(
 # <details><summary>What we found</summary>1. Between 24 and 32. 2. 192 and 150, for example. 3. tanh.</details>
 
 # %% tags=["widget"] id="tug-of-war"
-tug_of_war.explorer().show()
+tug_of_war.show()
 
 # %% [markdown]
 # ## 5. What a large step buys
@@ -315,7 +314,7 @@ show(*draw.rates((T, pair), (T3, {"η = 64": risk[:, 0], "η = T/4": risk[:, 1]}
 # <details><summary>What we found</summary>1. 32. 2. 64 and 128. 3. The risk hardly ever rises, and the margin is about twice as large.</details>
 
 # %% tags=["widget"] id="digit-steps"
-digit_steps.explorer().show()
+digit_steps.show()
 
 # %% [markdown]
 # ## 6. Which activations

@@ -4,7 +4,6 @@ import base64
 import html
 import io
 import re
-from types import ModuleType
 
 import nbformat
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
+from regimes_course.kit.widget import Explorer, Widget
 from regimes_course.lesson00.widgets import four_regimes
 from regimes_course.lesson01.widgets import gd_against_gn
 from regimes_course.lesson02.widgets import particles
@@ -23,6 +23,7 @@ from regimes_course.lesson07.widgets import exact_steps
 from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
+from tests.lessons.moves import NAMES
 
 LESSONS = {  # the widgets of each lesson, and moves of their sliders
     "lessons/00_start_here.ipynb": {four_regimes: [("scaling", "ArrowRight"), ("width", "ArrowLeft")]},
@@ -73,16 +74,16 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
     assert kinds(notebook.save()) == stored, "running the lesson shows something else than what is stored"
     expect(notebook.page.locator(".widget-hprogress:visible")).to_have_count(0)  # no progress bar is left
 
-    for module, moves in LESSONS[path].items():
-        move_all(notebook, module, moves)
+    for widget, moves in LESSONS[path].items():
+        move_all(notebook, widget, moves)
     assert kinds(notebook.save()) == stored, "moving a slider left something behind"
     assert "Traceback" not in notebook.log()
 
 
-def move_all(notebook: Notebook, module: ModuleType, moves: list[tuple[str, str]]) -> None:
+def move_all(notebook: Notebook, widget: Widget, moves: list[tuple[str, str]]) -> None:
     """Move the sliders of one widget."""
-    name = module.__name__.rpartition(".")[2]
-    cell, twin = notebook.cell(f"{name}.explorer().show()"), module.explorer()
+    name = NAMES[widget]
+    cell, twin = notebook.cell(f"{name}.show()"), Explorer(widget)
     twin.png()  # as the notebook did: the places of the panels are those of the first picture
     notebook.select(cell)
     cell.screenshot(path=ARTIFACTS / f"{notebook.name}_{name}_before.png")
@@ -103,7 +104,7 @@ def move(notebook: Notebook, cell: Locator, twin, name: str, key: str) -> None:
     """Move a slider by one key, as its twin in this process; wait until sentence and picture are those of the twin."""
     twin.sliders[name].index += 1 if key == "ArrowRight" else -1
     picture, sentence = pixels(twin.png()), plain(twin.sentence)
-    notebook.tab_to(cell.get_by_role("slider", name=twin.choices[name].label, exact=True))
+    notebook.tab_to(cell.get_by_role("slider", name=twin.sliders[name].choice.label, exact=True))
     notebook.page.keyboard.press(key)
     expect(cell.get_by_role("status")).to_have_text(sentence)
     expect(cell.locator(".regimes-old")).to_have_count(0)

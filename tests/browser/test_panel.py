@@ -10,7 +10,7 @@ TOY = """\
 from pathlib import Path
 from time import sleep
 
-from regimes_course.kit.widget import Choice, Explorer
+from regimes_course.kit.widget import Choice, Widget
 
 CHOICES = {
     "slope": Choice("slope of the line, a", (1, 2, 3, 4, 5), 2),
@@ -30,12 +30,11 @@ def draw(figure):
 
     def update(result):
         line.set_data([0, 1], [0, result])
-        return f"The <b>slope</b> is {result}."
 
     return [line], update
 
 Path("calls").write_text("")
-Explorer(compute, draw, CHOICES, size=(5, 2.5), columns=2).show()
+Widget(compute, draw, "The <b>slope</b> is {}.".format, CHOICES, {}, size=(5, 2.5), columns=2).show()
 """
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 LOST = "Nothing moves? Run this cell again."

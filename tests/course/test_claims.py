@@ -12,11 +12,12 @@ MIME = "application/vnd.regimes.claims+json"
 FIRST_SEED = 1000
 HANGS = 1800  # seconds: no cell takes a tenth of them on a busy machine
 # No claim needs a picture. What a figure says is still made of the fresh numbers; it is only not painted.
-NOT_PAINTED = """from regimes_course.kit import page, widget
+NOT_PAINTED = """from regimes_course.kit import page
+from regimes_course.kit.widget import Widget
 
 page.show = lambda *shown: None
-widget.filmstrip = lambda *settings, **options: None
-widget.strip = lambda *settings, **options: ()"""
+Widget.film = lambda *settings, **options: None
+Widget.filmstrip = lambda *settings, **options: ()"""
 
 
 def claims(notebook) -> dict[str, dict]:

@@ -8,6 +8,7 @@ import pytest
 
 LIB = Path(__file__).resolve().parents[2] / "lib"
 FILES = sorted(LIB.rglob("*.py"))
+SOURCES = sorted(LIB.parent.glob("sources/*/*.py"))
 
 
 def name_of(path: Path) -> str:
@@ -61,6 +62,13 @@ def test_a_measurement_uses_no_prediction():
 
 def test_no_lesson_imports_another():
     assert not {(a, b) for a, b in ARROWS if all(n.startswith("regimes_course.lesson") for n in (a, b)) and room(a) != room(b)}
+
+
+def test_a_check_is_for_the_learner_who_calls_it():
+    """What a notebook, a figure or a widget shows is an experiment, or the library's: nobody imports it from a check."""
+    notebooks = {(path.parent.name, name) for path in SOURCES for name in imports(LIB / path.name, path.read_text("utf-8"))}
+    users = {a for a, b in ARROWS | notebooks if ".checks" in b and ".checks" not in a}
+    assert len(notebooks) > 100 and users == {"regimes_course.exercises"}
 
 
 def test_no_circles():

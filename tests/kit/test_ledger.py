@@ -8,7 +8,7 @@ from importlib import resources
 import pytest
 import torch
 
-from regimes_course.kit.ledger import BOUNDS, MIME, VERDICTS, WORDS, Claim, Ledger, digits3
+from regimes_course.kit.ledger import BOUNDS, MIME, VERDICTS, WORDS, Claim, Ledger
 
 TEXT = {"statement": "It falls.", "paper": "Arbel et al. 2023", "setting": "n = 4"}
 FILES = sorted(p / "claims.toml" for p in resources.files("regimes_course").iterdir() if (p / "claims.toml").is_file())
@@ -196,17 +196,6 @@ def test_the_table_has_five_columns_and_says_why():
     assert {line.count("|") for line in (head, rule, row)} == {6}
     assert row.startswith("| It falls. *Arbel et al. 2023, eq. 3. n = 4.* |")
     assert row.endswith("| **contradicts**: seen twice |")
-
-
-NUMBERS = {
-    0.0: "0", 1.0: "1", -3.0: "-3", 171.0: "171", 170.6: "171", 9999.0: "9999", 10000.0: "1e+04", 123456.0: "1.23e+05",
-    2.02031: "2.02", 0.99999: "1", 0.000123456: "0.000123", 1e-10: "1e-10", 9.9e-11: "below 1e-10", -3e-14: "below 1e-10",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("value", "text"), NUMBERS.items())
-def test_three_digits(value, text):
-    assert digits3(value) == text
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.parent.name)

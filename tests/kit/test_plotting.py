@@ -127,19 +127,6 @@ def test_the_style_ends_with_its_context():
     assert base.STYLE.keys() <= before.keys()
 
 
-SPANS = {
-    "2.2 to 4.5": (torch.tensor([3.0, 2.21, 4.49]), {}),
-    "0.3": (torch.tensor([0.3001, 0.2999]), {}),
-    "7.0e-05 to 2.0e-03": (torch.tensor([[7e-5], [2e-3]]), {"form": ".1e"}),
-    "12": (torch.tensor(12.0), {}),
-}
-
-
-@pytest.mark.parametrize(("words", "case"), SPANS.items())
-def test_span(words, case):
-    assert figures.span(case[0], **case[1]) == words
-
-
 # Lesson 01: three conditionings, two seeds.
 KAPPA = torch.tensor([1.0, 10.0, 100.0])[:, None]
 STRAYS = torch.tensor([1.0, 1.5, 2.0]).double()[:, None].expand(3, 2)  # how far each conditioning is from the law

@@ -1,6 +1,7 @@
 """The widget's machinery on a toy: sliders, sentence and picture follow each other, with and without a kernel."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from regimes_course.kit import widget as live
 from regimes_course.kit.output import picture
-from regimes_course.kit.widget import Choice, Explorer, filmstrip
+from regimes_course.kit.widget import Choice, Explorer, Widget
 
 CHOICES = {
     "slope": Choice("slope, a", (1, 2, 3), 2),
@@ -28,14 +29,16 @@ def draw(figure):
 
     def update(result):
         line.set_data([0, 1], [0, result])
-        return f"The <b>slope</b> is {result:g}."
 
     return [line], update
 
 
+TOY = Widget(compute, draw, "The <b>slope</b> is {:g}.".format, CHOICES, {}, size=(3, 2))
+
+
 @pytest.fixture
 def explorer():
-    return Explorer(compute, draw, CHOICES, size=(3, 2))
+    return Explorer(TOY)
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_the_panel_has_labels_and_values_in_words(explorer):
         "sign": {"label": "sign", "words": ["up", "down"]},
     }
     assert panel.ask == {"number": 0, "at": {"slope": 1, "sign": 0}} and panel.columns == 1
-    assert Explorer(compute, draw, CHOICES, size=(3, 2), columns=2).panel.columns == 2
+    assert Explorer(replace(TOY, columns=2)).panel.columns == 2
     assert repr(panel) == "Sliders: slope, a, sign"  # it is stored in notebooks: no address of an object
 
 
@@ -87,13 +90,6 @@ def test_a_slider_moves_by_value_or_by_place_and_refuses_what_it_does_not_offer(
         with pytest.raises(IndexError, match=f"slider 'slope, a' has places 0 to 2; got {index}"):
             slope.index = index
     assert explorer.settings() == {"slope": 1, "sign": 1.0}
-
-
-def test_the_grid_has_every_combination_once(explorer):
-    assert explorer.settings() == {"slope": 2, "sign": 1.0}
-    grid = explorer.grid()
-    assert len(grid) == 6 == len({tuple(settings.items()) for settings in grid})
-    assert {tuple(settings) for settings in grid} == {("slope", "sign")}
 
 
 def test_moving_a_slider_changes_picture_and_sentence(explorer):
@@ -161,7 +157,7 @@ def test_a_move_updates_the_picture_in_place(explorer, shown):
 
 def test_a_slider_that_does_not_move_computes_nothing():
     calls = []
-    explorer = Explorer(lambda **settings: calls.append(settings) or 1, draw, CHOICES, size=(3, 2))
+    explorer = Explorer(replace(TOY, compute=lambda **settings: calls.append(settings) or 1))
     assert calls == []
     explorer.sliders["slope"].value = 2
     assert calls == []
@@ -169,9 +165,9 @@ def test_a_slider_that_does_not_move_computes_nothing():
     assert calls == [{"slope": 3, "sign": 1.0}]
 
 
-def test_a_fault_in_compute_is_said_and_not_swallowed(explorer):
+def test_a_fault_in_compute_is_said_and_not_swallowed():
+    explorer = Explorer(replace(TOY, compute=lambda slope, sign: slope / (3 - slope)))
     explorer.png()
-    explorer.compute = lambda slope, sign: slope / (slope - 3)
     with pytest.raises(ZeroDivisionError):
         explorer.sliders["slope"].value = 3
     fault = "This position cannot be shown. ZeroDivisionError: division by zero"
@@ -182,18 +178,25 @@ def test_a_fault_in_compute_is_said_and_not_swallowed(explorer):
 
 def test_show_and_move_outside_a_kernel(explorer, monkeypatch, capsys):
     monkeypatch.setattr(InteractiveShell, "initialized", lambda: False)
+    TOY.show()
     explorer.show()
     explorer.sliders["slope"].value = 3
     assert explorer.sentence == "The <b>slope</b> is 3."
     assert "Sliders: slope, a, sign" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("count", [1, 3, 4])
-def test_a_filmstrip_has_as_many_frames_as_asked(count):
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (3, 3, 1), (4, 1, 4), (3, 2, 2)])
+def test_a_film_has_as_many_frames_as_asked(count, columns, rows):
     frames = {f"slope {k}": {"slope": k, "sign": -1.0} for k in range(count)}
-    figure = filmstrip(compute, draw, frames, size=(2, 1.5))
-    assert len(figure.subfigs) == len(figure.axes) == count
-    assert tuple(figure.get_size_inches()) == (2 * count, 1.5)
-    assert [part.get_suptitle() for part in figure.subfigs] == list(frames)
+    figure = replace(TOY, frames=frames).film((2, 1.5), columns=columns)
+    assert len(figure.axes) == count and tuple(figure.get_size_inches()) == (2 * columns, 1.5 * rows)
+    assert [part.get_suptitle() for part in figure.subfigs[:count]] == list(frames)
     assert [ax.lines[0].get_ydata()[1] for ax in figure.axes] == [-k for k in range(count)]
     assert not any(line.get_animated() for ax in figure.axes for line in ax.lines)  # they would not be saved
+
+
+def test_a_filmstrip_is_a_film_and_what_it_shows():
+    frames = {"flat": {"slope": 1, "sign": 1.0}, "down": {"slope": 2, "sign": -1.0}}
+    figure, says = replace(TOY, frames=frames).filmstrip("Two slopes.", (2, 1.5))
+    assert tuple(figure.get_size_inches()) == (2, 3)
+    assert says == "Two slopes. (flat) The <b>slope</b> is 1. (down) The <b>slope</b> is -2."

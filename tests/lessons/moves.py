@@ -1,69 +1,78 @@
-"""What the tests of all widgets share: positions of the sliders, visited once, and how pictures compare. A ``module`` is one
-that defines a widget; its test file ``test_<name>.py`` says in ``POSITIONS`` where it is visited, if not everywhere."""
+"""What the tests of all widgets share: positions of the sliders, visited once, and how pictures compare. The test file of a
+widget, ``test_<name>.py``, says in ``POSITIONS`` where it is visited, if not everywhere."""
 
 import random
 from functools import cache
 from importlib import import_module
+from itertools import product
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
 from benchmarks.widgets import widgets
 from regimes_course.kit.plotting import new_figure
+from regimes_course.kit.widget import Explorer, Widget
 
-WIDGETS = [module for _, module in widgets()]
-
-
-def name(module: ModuleType) -> str:
-    """The name of a widget."""
-    return module.__name__.rpartition(".")[2]
+NAMES = {widget: name for name, widget in widgets()}
+WIDGETS = list(NAMES)
 
 
-def own_tests(module: ModuleType) -> ModuleType:
+def home(widget: Widget) -> ModuleType:
+    """The module that defines a widget."""
+    return import_module(widget.compute.__module__)
+
+
+def own_tests(widget: Widget) -> ModuleType:
     """The test file of a widget."""
-    return import_module(f"tests.lessons.{module.__name__.split('.')[1]}.test_{name(module)}")
+    return import_module(f"tests.lessons.{widget.compute.__module__.split('.')[1]}.test_{NAMES[widget]}")
 
 
-def start(module):
+def start(widget):
     """Where the sliders start."""
-    return {name: choice.start for name, choice in module.CHOICES.items()}
+    return {name: choice.start for name, choice in widget.choices.items()}
 
 
-def each_alone(module):
+def everywhere(widget):
+    """Every combination of slider positions."""
+    return [dict(zip(widget.choices, values, strict=True)) for values in product(*(c.values for c in widget.choices.values()))]
+
+
+def each_alone(widget):
     """Where the sliders start, and each of them moved alone from there."""
-    choices = module.CHOICES.items()
+    choices = widget.choices.items()
     moved = [{name: value} for name, choice in choices for value in choice.values if value != choice.start]
-    return [start(module), *(start(module) | move for move in moved)]
+    return [start(widget), *(start(widget) | move for move in moved)]
 
 
-def anywhere(module, pick, count):
+def anywhere(widget, pick, count):
     """``count`` positions that the random generator ``pick`` draws."""
-    return [{name: pick.choice(choice.values) for name, choice in module.CHOICES.items()} for _ in range(count)]
+    return [{name: pick.choice(choice.values) for name, choice in widget.choices.items()} for _ in range(count)]
 
 
 @cache
-def visit(module):
+def visit(widget):
     """For every position of the sliders, or those of ``POSITIONS``: its settings, its result and the sentence."""
-    positions = getattr(own_tests(module), "POSITIONS", None) or module.explorer().grid()
-    return [_at(module, settings) for settings in positions]
+    positions = getattr(own_tests(widget), "POSITIONS", None) or everywhere(widget)
+    return [_at(widget, settings) for settings in positions]
 
 
-def _at(module, settings):
-    result, settings = module.compute(**settings), {name: settings[name] for name in module.CHOICES}
-    return SimpleNamespace(**settings, settings=settings, result=result, told=module.sentence(result))
+def _at(widget, settings):
+    result, settings = widget.compute(**settings), {name: settings[name] for name in widget.choices}
+    return SimpleNamespace(**settings, settings=settings, result=result, told=widget.sentence(result))
 
 
 @cache
-def drawn(module):
+def drawn(widget):
     """Some of the visited positions with their ``png``: the start, the ends of each slider and some at random."""
-    moves = {tuple(move.settings.values()): move for move in visit(module)}
-    ends = [start(module) | {name: c.values[i]} for name, c in module.CHOICES.items() for i in (0, -1)]
-    wanted = [tuple(settings.values()) for settings in (start(module), *ends)]
+    moves = {tuple(move.settings.values()): move for move in visit(widget)}
+    ends = [start(widget) | {name: c.values[i]} for name, c in widget.choices.items() for i in (0, -1)]
+    wanted = [tuple(settings.values()) for settings in (start(widget), *ends)]
     few = {key: moves[key] for key in wanted if key in moves}
     few |= {key: moves[key] for key in random.Random(0).sample(list(moves), min(12, len(moves)))}
-    widget = module.explorer()
+    explorer = Explorer(widget)
     for move in few.values():
-        move.updated, move.png, move.artists = widget.update(move.result), widget._render(), artists(widget.figure.axes)
+        explorer.update(move.result)
+        move.png, move.artists = explorer._render(), artists(explorer.figure.axes)
     return list(few.values())
 
 
@@ -85,19 +94,19 @@ def _arrays(artist):
     return [artist.get_array()] if hasattr(artist, "get_array") else []
 
 
-def panels(module, result, size):
-    """The axes of the module's figure with this result drawn."""
-    figure = new_figure(size)
-    module.draw(figure)[1](result)
+def panels(widget, result):
+    """The axes of the widget's figure with this result drawn."""
+    figure = new_figure(widget.size)
+    widget.paint(figure, result)
     return figure.axes
 
 
-def assert_as_a_full_redraw(widget):
-    """What a widget shows after moves is what drawing everything anew gives."""
-    canvas = widget.figure.canvas
+def assert_as_a_full_redraw(explorer):
+    """What an explorer shows after moves is what drawing everything anew gives."""
+    canvas = explorer.figure.canvas
     fast = np.array(canvas.buffer_rgba(), dtype=int)
-    widget.figure.set_layout_engine("none")  # the places of the panels are those of the first picture
-    for artist in widget.moving:
+    explorer.figure.set_layout_engine("none")  # the places of the panels are those of the first picture
+    for artist in explorer.moving:
         artist.set_animated(False)
     canvas.draw()
     full = np.asarray(canvas.buffer_rgba(), dtype=int)
@@ -105,11 +114,11 @@ def assert_as_a_full_redraw(widget):
     assert differ < 0.002, f"{differ:.2%} of the pixels differ"
 
 
-def assert_as_a_fresh_widget(module, **settings):
-    """What a widget shows after moves is what a fresh one with the same settings draws."""
-    widget, fresh = module.explorer(), module.explorer()
-    widget.png()
+def assert_as_a_fresh_widget(widget, **settings):
+    """What an explorer shows after moves is what a fresh one with the same settings draws."""
+    explorer, fresh = Explorer(widget), Explorer(widget)
+    explorer.png()
     for name, value in settings.items():
-        widget.sliders[name].value = value
+        explorer.sliders[name].value = value
         fresh.sliders[name].value = value
-    assert widget.png() == fresh.png(), settings
+    assert explorer.png() == fresh.png(), settings

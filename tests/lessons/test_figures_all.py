@@ -10,17 +10,8 @@ from inspect import isfunction, signature
 
 import numpy as np
 import pytest
-from tests.kit import test_plotting as test_figures
-from tests.lessons.lesson00 import test_figures_lesson00
-from tests.lessons.lesson03 import test_figures_lesson03
-from tests.lessons.lesson06 import test_figures_lesson06
-from tests.lessons.lesson07 import test_figures_lesson07
-from tests.lessons.lesson08 import test_figures_lesson08
-from tests.lessons.lesson09 import test_figures_lesson09
-from tests.lessons import test_figures_lessons
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from tests.kit.test_plotting import is_black, is_level, is_marks, is_measured, is_predicted, labels
 
 from regimes_course.lesson00 import figures as lesson00
 from regimes_course.lesson01 import figures as lesson01
@@ -32,6 +23,15 @@ from regimes_course.lesson06 import figures as lesson06
 from regimes_course.lesson07 import figures as lesson07
 from regimes_course.lesson08 import figures as lesson08
 from regimes_course.lesson09 import figures as lesson09
+from tests.kit import test_plotting as test_figures
+from tests.kit.test_plotting import is_black, is_level, is_marks, is_measured, is_predicted, labels
+from tests.lessons import test_figures_lessons
+from tests.lessons.lesson00 import test_figures_lesson00
+from tests.lessons.lesson03 import test_figures_lesson03
+from tests.lessons.lesson06 import test_figures_lesson06
+from tests.lessons.lesson07 import test_figures_lesson07
+from tests.lessons.lesson08 import test_figures_lesson08
+from tests.lessons.lesson09 import test_figures_lesson09
 
 LESSONS = (lesson00, lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
 DATA = {

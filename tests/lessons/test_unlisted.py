@@ -7,6 +7,8 @@ recognised as or None, the answer)``, and in ``RIGHT`` the answers by name.
 import re
 
 import pytest
+
+from regimes_course.exercises import check
 from tests.lessons.lesson01 import test_lesson01
 from tests.lessons.lesson03 import test_lesson03
 from tests.lessons.lesson04 import test_lesson04_first
@@ -14,8 +16,6 @@ from tests.lessons.lesson05 import test_lesson05
 from tests.lessons.lesson06 import test_lesson06
 from tests.lessons.lesson07 import test_lesson07
 from tests.lessons.lesson09 import test_lesson09
-
-from regimes_course.exercises import check
 
 LESSONS = {
     "01": test_lesson01,

@@ -87,7 +87,7 @@ def test_teacher_student_refuses(options, message):
 
 def test_digits():
     problem = digits(3, 8, n=60, seed=1)
-    images, target = load_digits(return_X_y=True)
+    target = load_digits().target
     assert problem.x.shape == (60, 64) and len(problem.x_test) == (target == 3).sum() + (target == 8).sum() - 60
     assert set(problem.y.tolist()) == {-1.0, 1.0} and problem.y.dtype == problem.x.dtype == torch.float64
     assert relative(problem.x.mean(0) + 1, torch.ones(64, dtype=torch.float64)) < 1e-12

@@ -13,7 +13,7 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import digits_in_the_ball, separation, tug_of_war, two_points
 from regimes.theory import large_steps as theory
 from regimes.training import train
-from regimes_course.lesson09.checks.walk import walk
+from regimes_course.lesson09.experiments import walk
 
 DOUBLE = torch.float64
 LEAKY = theory.CONSTANTS["leaky_softplus"]

@@ -1,4 +1,4 @@
-"""Training on mini-batches, optimizers of torch's, and what a step does to its own batch and to the next."""
+"""Training on mini-batches, and optimizers of torch's."""
 
 import pytest
 import torch
@@ -8,7 +8,6 @@ from regimes.kernels import neural_tangent_kernel
 from regimes.losses import CrossEntropy
 from regimes.metrics import (
     accuracy,
-    batch_changes,
     cka,
     compared_with,
     kernel_distance,
@@ -16,7 +15,7 @@ from regimes.metrics import (
     participation_ratio,
     reconstruction,
 )
-from regimes.optimizers import GaussNewton, GradientDescent, TorchOptimizer
+from regimes.optimizers import GradientDescent, TorchOptimizer
 from regimes.theory.reversible import inversion_error
 from regimes.training import Trace, train
 from tests.lib.cases import D, N, normal, perceptron, relative, reversible, two_layer, weights
@@ -71,25 +70,6 @@ def test_a_torch_optimizer_with_another_loss_and_a_direction_that_is_known():
     GradientDescent(twin, 0.1, loss=loss).step(X, ONE_HOT)
     assert relative(weights(net), weights(twin)) < 1e-14
     assert relative(gradient(twin, X, ONE_HOT, loss=loss).tensors[0], known.tensors[0]) > 1e-3
-
-
-def test_changes_of_own_and_next_batch():
-    net, twin = two_layer(), two_layer()
-    changes = batch_changes(GradientDescent(net, 0.2), iter(BATCHES), 5)
-    table, mover = [], GradientDescent(twin, 0.2)
-    for k in range(6):
-        table.append([loss_on(twin, *batch).item() for batch in BATCHES])
-        mover.step(*BATCHES[k])
-    for k in range(5):
-        for row, b in enumerate((k, k + 1)):
-            assert changes[row, k].item() == pytest.approx(table[k + 1][b] / table[k][b] - 1, rel=1e-10)
-    assert changes.shape == (2, 5) and (changes[0] < 0).all()
-
-
-def test_changes_of_each_run():
-    stack = two_layer(runs=(3,), seed=torch.arange(3))
-    changes = batch_changes(GaussNewton(stack, 0.01, damping=0.1), iter(BATCHES), 4)
-    assert changes.shape == (2, 4, 3) and len(changes[0, 0].unique()) == 3
 
 
 def test_accuracy():

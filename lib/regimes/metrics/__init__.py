@@ -1,6 +1,6 @@
 """What to measure about a network."""
 
-from regimes.metrics.batches import accuracy, batch_changes
+from regimes.metrics.accuracy import accuracy
 from regimes.metrics.departure import departure
 from regimes.metrics.features import feature_movement, refit, weighted_cosine_distance
 from regimes.metrics.from_start import compared_with, reconstruction
@@ -14,7 +14,6 @@ from regimes.metrics.sharpness import sharpness, sometimes
 __all__ = [
     "Phases",
     "accuracy",
-    "batch_changes",
     "cka",
     "compared_with",
     "condition_number",

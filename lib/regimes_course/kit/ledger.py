@@ -12,7 +12,9 @@ from importlib import resources
 import torch
 from torch import Tensor
 
-__all__ = ["VERDICTS", "Claim", "Ledger", "digits3"]
+from regimes_course.kit.words import digits3
+
+__all__ = ["VERDICTS", "Claim", "Ledger"]
 
 MIME = "application/vnd.regimes.claims+json"
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
@@ -133,19 +135,6 @@ class Ledger:
         )
         records = [asdict(c) for c in self.claims.values()]
         return {"text/plain": "\n".join(lines), "text/markdown": self.markdown(), MIME: records}
-
-
-def digits3(value: float) -> str:
-    """A number with three significant digits; a rounding error as the bound it respects.
-
-    >>> digits3(2.02031), digits3(170.6), digits3(3.2e-14), digits3(0), digits3(123456.0)
-    ('2.02', '171', 'below 1e-10', '0', '1.23e+05')
-    """
-    if 0 < abs(value) < 1e-10:
-        return "below 1e-10"
-    if float(value).is_integer() and abs(value) < 1e4:
-        return f"{value:.0f}"
-    return f"{value:.3g}"
 
 
 def _read(lesson: str) -> dict:

@@ -23,7 +23,6 @@ __all__ = [
     "new_figure",
     "panels",
     "predicted",
-    "span",
     "step_axis",
     "style",
 ]
@@ -123,17 +122,6 @@ def legend(ax: Axes, **kwargs) -> Axes:
     with style():
         ax.legend(**kwargs)
     return ax
-
-
-def median(values: Tensor) -> Tensor:
-    """The median over the last axis, runs; of an even number of them the mean of the two in the middle."""
-    return values.double().quantile(0.5, dim=-1)
-
-
-def span(values: Tensor, form: str = ".2g") -> str:
-    """The smallest and the largest value in words, for a figure's sentence; one number if both are written alike."""
-    low, high = (format(end.item(), form) for end in (values.min(), values.max()))
-    return low if low == high else f"{low} to {high}"
 
 
 def step_axis(ax: Axes, step: Tensor) -> None:

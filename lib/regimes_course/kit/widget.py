@@ -5,66 +5,101 @@ widgets are not (code hosts, exports). Only the moving artists are redrawn at a 
 """
 
 import io
-from collections.abc import Callable, Mapping
-from itertools import product
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from math import ceil
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from IPython.display import display
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
 from regimes_course.kit.output import picture
 from regimes_course.kit.panel import Choice, Panel
 from regimes_course.kit.plotting import new_figure, style
 
-__all__ = ["Choice", "Explorer", "filmstrip", "side_by_side", "strip"]
+__all__ = ["Choice", "Explorer", "Widget", "side_by_side"]
 
-Draw = Callable[[Any], tuple[list[Artist], Callable[[Any], str]]]
+Drawn = tuple[list[Artist], Callable[[Any], None]]  # artists that move, and a function that gives them a result
 
 
-def side_by_side(panels: Mapping[Callable, Axes], sentence: Callable[[Any], str]) -> tuple[list[Artist], Callable[[Any], str]]:
+@dataclass(frozen=True, eq=False)
+class Widget:
+    """A computation with a few settings, drawn and told: for a reader to move, and as a strip of frames that stands still.
+
+    Attributes:
+        compute: a pure function; its keywords are the names in ``choices``. At most 0.3 s a call.
+        draw: ``draw(figure)`` puts empty artists into the figure and returns those that move with a function
+            ``update(result)``, which gives them their data.
+        sentence: ``sentence(result)`` is what the picture shows, with its numbers.
+        choices: a `Choice` for each keyword of ``compute``.
+        frames: keywords of ``compute`` by the title of their frame.
+        size: of the figure under the sliders, in inches.
+        columns: in how many columns the sliders stand.
+    """
+
+    compute: Callable[..., Any]
+    draw: Callable[[Any], Drawn]
+    sentence: Callable[[Any], str]
+    choices: Mapping[str, Choice]
+    frames: Mapping[str, Mapping[str, Any]]
+    size: tuple[float, float]
+    columns: int = 1
+
+    def show(self) -> None:
+        """Show the widget in a notebook."""
+        Explorer(self).show()
+
+    def paint(self, figure: Figure | SubFigure, result: Any) -> None:
+        """Draw a result into an empty figure."""
+        with style():
+            self.draw(figure)[1](result)
+
+    def film(self, size: tuple[float, float], *, columns: int = 1) -> Figure:
+        """The ``frames``, ``columns`` of them in a row, for readers without sliders; ``size`` is of one, in inches."""
+        rows = ceil(len(self.frames) / columns)
+        figure = new_figure((size[0] * columns, size[1] * rows))
+        parts = figure.subfigures(rows, columns, squeeze=False).ravel()
+        for part, (title, settings) in zip(parts, self.frames.items(), strict=False):
+            self.paint(part, self.compute(**settings))
+            part.suptitle(title, fontsize=10.5)
+        return figure
+
+    def filmstrip(self, lead: str, size: tuple[float, float]) -> tuple[Figure, str]:
+        """The `film` with one frame a row, and what it shows: the sentence ``lead``, and one for each frame."""
+        told = (f"({title}) {self.sentence(self.compute(**settings))}" for title, settings in self.frames.items())
+        return self.film(size), " ".join([lead, *told])
+
+
+def side_by_side(axes: Iterable[Axes], *panels: Callable[[Axes], Drawn]) -> Drawn:
     """What a ``draw`` returns whose picture consists of panels.
 
     Args:
-        panels: for each function ``panel(ax)`` its axes. It puts empty artists in and returns them with a function
-            ``show(result)`` that gives them their data.
-        sentence: the result in words.
+        axes: one for each panel.
+        panels: ``panel(ax)`` puts empty artists in and returns them with a function ``show(result)`` that gives them their
+            data.
     """
-    drawn = [panel(ax) for panel, ax in panels.items()]
+    drawn = [panel(ax) for panel, ax in zip(panels, axes, strict=True)]
 
-    def update(result: Any) -> str:
+    def update(result: Any) -> None:
         for _, show in drawn:
             show(result)
-        return sentence(result)
 
     return [artist for artists, _ in drawn for artist in artists], update
 
 
 class Explorer:
-    """A widget: sliders, a sentence with the numbers, and a picture.
+    """A widget in the hands of a reader: where its sliders stand, and the picture and the sentence of that position."""
 
-    Args:
-        compute: a pure function; its keywords are the names in ``choices``. At most 0.3 s a call.
-        draw: ``draw(figure)`` puts empty artists into the figure and returns them with a function ``update(result)`` that
-            gives them their data and returns the sentence.
-        choices: a `Choice` for each keyword of ``compute``.
-        size: of the figure, in inches.
-        columns: in how many columns the sliders stand.
-    """
-
-    def __init__(
-        self, compute: Callable, draw: Draw, choices: Mapping[str, Choice], size: tuple[float, float], *, columns: int = 1
-    ):
-        self.compute, self.choices = compute, choices
-        self.figure = new_figure(size)
+    def __init__(self, widget: Widget):
+        self.widget = widget
+        self.figure = new_figure(widget.size)
         with style():
-            self.moving, self.update = draw(self.figure)
-        self.panel = Panel(choices, columns)
+            self.moving, self.update = widget.draw(self.figure)
+        self.panel = Panel(widget.choices, widget.columns)
         self.sliders = self.panel.sliders
         self.background, self.handle, self.sentence = None, None, ""
         self.panel.observe(lambda _: self._move(), "ask")
@@ -73,17 +108,15 @@ class Explorer:
         """Where the sliders stand."""
         return {name: slider.value for name, slider in self.sliders.items()}
 
-    def grid(self) -> list[dict[str, Any]]:
-        """Every combination of slider positions."""
-        return [dict(zip(self.choices, values, strict=True)) for values in product(*(c.values for c in self.choices.values()))]
-
     def png(self) -> bytes:
         """The picture for the sliders as they stand, and, as a side effect, ``sentence``: what it shows."""
-        self.sentence = self.update(self.compute(**self.settings()))
+        result = self.widget.compute(**self.settings())
+        self.update(result)
+        self.sentence = self.widget.sentence(result)
         return self._render()
 
     def show(self) -> None:
-        """Show the widget in a notebook."""
+        """Show sliders and picture in a notebook."""
         bundle = picture(self.png(), self.sentence)
         self.panel.reply(self.sentence)
         display(self.panel)
@@ -112,43 +145,3 @@ class Explorer:
         png = io.BytesIO()
         Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(png, "PNG", compress_level=1)
         return png.getvalue()
-
-
-def filmstrip(
-    compute: Callable,
-    draw: Draw,
-    frames: Mapping[str, Mapping[str, Any]],
-    size: tuple[float, float],
-    *,
-    columns: int | None = None,
-) -> Figure:
-    """A few slider positions side by side, for readers without widgets.
-
-    Args:
-        compute, draw: as for `Explorer`.
-        frames: for each frame a title and the keywords of ``compute``.
-        size: of one frame, in inches.
-        columns: how many frames in a row; all of them unless said otherwise.
-    """
-    columns = columns or len(frames)
-    rows = ceil(len(frames) / columns)
-    figure = new_figure((size[0] * columns, size[1] * rows))
-    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for part, (title, settings) in zip(parts, frames.items(), strict=False):
-        with style():
-            draw(part)[1](compute(**settings))
-        part.suptitle(title, fontsize=10.5)
-    return figure
-
-
-def strip(widget: ModuleType, lead: str, size: tuple[float, float], *, columns: int | None = None) -> tuple[Figure, str]:
-    """The `filmstrip` of a widget's ``FRAMES``, and in words what it shows.
-
-    Args:
-        widget: a module with ``compute``, ``draw``, ``sentence`` and ``FRAMES``.
-        lead: the sentence before those of the frames.
-        size, columns: as for `filmstrip`.
-    """
-    figure = filmstrip(widget.compute, widget.draw, widget.FRAMES, size, columns=columns)
-    told = (f"({title}) {widget.sentence(widget.compute(**frame))}" for title, frame in widget.FRAMES.items())
-    return figure, " ".join([lead, *told])

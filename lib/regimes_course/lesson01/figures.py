@@ -8,7 +8,8 @@ from torch import Tensor
 
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
-from regimes_course.kit.plotting import LOSS, curve, eigenvalues, legend, panels, predicted, span, step_axis
+from regimes_course.kit.plotting import LOSS, curve, eigenvalues, legend, panels, predicted, step_axis
+from regimes_course.kit.words import span
 
 __all__ = ["damping", "images", "modes", "race", "spectra"]
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from regimes.sweeps import Sweep
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, LOSS, ORANGE, curve, legend, median, panels, predicted, span, step_axis
+from regimes_course.kit.plotting import BLUE, GREEN, LOSS, ORANGE, curve, legend, panels, predicted, step_axis
+from regimes_course.kit.words import median, span
 
 __all__ = ["bound", "envelope", "peaks", "race", "threshold", "width"]
 

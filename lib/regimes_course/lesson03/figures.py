@@ -12,7 +12,8 @@ from torch import Tensor
 from regimes.theory.online_sgd import Path
 from regimes.theory.sgd_phases import fluctuation_exponent, noise_plateau, unspecialised_plateau
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, panels, predicted
+from regimes_course.kit.words import span
 
 __all__ = ["concentration", "learning", "narrow", "plateaus", "specialisation", "trend"]
 

@@ -17,7 +17,10 @@ Run = Callable[[TwoLayerLinear, Problem], None]  # trains the network in place
 
 
 def _torch(make: Callable, steps: int, batch: int | None = None) -> Run:
-    """An optimizer of torch on the sum of squares, on all samples or on random ones."""
+    """An optimizer of torch on the sum of squares, on all samples or on random ones.
+
+    The library's `GradientDescent` knows neither momentum nor weight decay; without them a test compares the two.
+    """
 
     def run(net: TwoLayerLinear, data: Problem) -> None:
         optimizer, generator = make(net.parameters()), torch.Generator().manual_seed(0)

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from regimes.training import Trace
-from regimes_course.kit.ledger import digits3
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, median, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, panels, predicted
+from regimes_course.kit.words import digits3, median, span
 
 __all__ = ["drift", "rates", "slowest", "table", "widths"]
 

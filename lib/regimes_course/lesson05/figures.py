@@ -9,7 +9,8 @@ from torch import Tensor
 from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, LOOKS, ORANGE, PINK, curve, legend, median, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, LOOKS, ORANGE, PINK, curve, legend, panels, predicted
+from regimes_course.kit.words import median, span
 
 __all__ = ["floors", "hidden", "limits", "shrinkage", "starts", "steps"]
 

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes_course.kit.plotting import BLUE, GREEN, ORANGE, PINK, curve, legend, median, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, ORANGE, PINK, curve, legend, panels, predicted
+from regimes_course.kit.words import median, span
 
 __all__ = ["dial", "frozen", "kernel_error", "scalings", "signs", "widths"]
 

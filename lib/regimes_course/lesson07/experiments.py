@@ -1,9 +1,12 @@
-"""Mini-batch runs of reversible networks that are too long for a slider or a lesson: measured once, stored, read here.
+"""A half layer to take apart, what a step does to two batches, and runs that are too long for a slider or a lesson.
+
+Those are mini-batch runs of reversible networks: measured once, stored, read here.
 
 ``python -m tools.exact_steps`` measures all of them again and writes ``exact_steps.json``.
 """
 
 import json
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from itertools import product
@@ -13,13 +16,27 @@ from torch import Tensor, nn
 
 from regimes.linalg import Unsolvable
 from regimes.losses import Loss, squared
-from regimes.metrics import accuracy, batch_changes, cka, loss_on
-from regimes.networks import Reversible
+from regimes.metrics import accuracy, cka, loss_on
+from regimes.networks import HalfLayer, Reversible, get_activation
 from regimes.optimizers import DirectionOptimizer, ExactGaussNewton, GaussNewton, GradientDescent, TorchOptimizer
 from regimes.problems import Images, ten_digits
 from regimes.training import progress, train
 
-__all__ = ["DATA", "GRID", "LONG", "METHODS", "STEPS", "long_run", "long_runs", "measure", "optimizer", "step_size", "stored"]
+__all__ = [
+    "DATA",
+    "GRID",
+    "LONG",
+    "METHODS",
+    "STEPS",
+    "batch_changes",
+    "half",
+    "long_run",
+    "long_runs",
+    "measure",
+    "optimizer",
+    "step_size",
+    "stored",
+]
 
 METHODS = ("exact Gauss-Newton", "min-norm Gauss-Newton", "Adam", "gradient descent")
 STEPS = {  # small, middle, large, of each method
@@ -42,6 +59,44 @@ LONG = {  # method, step, epochs
     "min-norm Gauss-Newton, α = 0.5": ("min-norm Gauss-Newton", 0.5, 12),
     "Adam": ("Adam", 1e-3, 40),
 }
+
+
+def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:
+    """A half layer with ReLU at ``x`` ``(n, h)``.
+
+    It has ``.A`` ``(n, m + 1)``, ``.output = A W``, and ``.push(t)``, how the output moves with x.
+    """
+    phi, slope = get_activation("relu")(x @ V)
+    return HalfLayer(x, torch.nn.functional.pad(phi, (0, 1), value=1.0), slope, V, W)
+
+
+def batch_changes(
+    optimizer: DirectionOptimizer, batches: Iterator[tuple[Tensor, Tensor]], steps: int, *, loss: Loss = squared
+) -> Tensor:
+    """Take a step on each of ``steps`` batches; by what share that changes the loss on this batch, and on the next one.
+
+    A step that generalises lowers both; one that only fits its batch lowers the first.
+
+    Args:
+        optimizer: see `regimes.optimizers`; its network moves.
+        batches: ``(x, y)`` without end; one more than ``steps`` is taken.
+        steps: how many.
+        loss: of the optimizer.
+
+    Returns:
+        ``L_after / L_before - 1``, ``(2, steps, ...)``: on the own batch, on the next; negative is better.
+
+    Source: Buffelli et al. 2024, figure 3.
+    """
+    changes, own = [], next(batches)
+    for _ in range(steps):
+        pair = own, next(batches)
+        before = torch.stack([loss_on(optimizer.net, *batch, loss=loss) for batch in pair])
+        optimizer.step(*own)
+        after = torch.stack([loss_on(optimizer.net, *batch, loss=loss) for batch in pair])
+        changes.append(after / before - 1)
+        own = pair[1]
+    return torch.stack(changes, 1)
 
 
 def optimizer(method: str, net: nn.Module, step: float, *, loss: Loss = squared) -> DirectionOptimizer:

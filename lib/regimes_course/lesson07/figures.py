@@ -12,21 +12,8 @@ from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 from regimes.theory.reversible import inversion_error
 from regimes.training import Trace
-from regimes_course.kit.plotting import (
-    BLUE,
-    GREEN,
-    GREY,
-    LOSS,
-    ORANGE,
-    PINK,
-    SKY,
-    curve,
-    legend,
-    median,
-    panels,
-    predicted,
-    span,
-)
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, LOSS, ORANGE, PINK, SKY, curve, legend, panels, predicted
+from regimes_course.kit.words import median, span
 
 __all__ = ["COMPARED", "LOOKS", "batches", "climax", "exactness", "inversion", "lazy", "rates"]
 
@@ -156,12 +143,10 @@ def batches(changes: Mapping[str, Tensor], long: Mapping[str, Mapping[str, Tenso
     """What a step does to its own batch and to the next ``(2, steps, seeds)``, and stored training losses of long runs."""
     fig, (left, *axes) = panels(1 + len(long), size=(3.6, 3.3))
     for i, (name, change) in enumerate(changes.items()):
-        colour, marker = LOOKS[name]
         mean = 100 * change.mean(1)
         at = torch.tensor([0.0, 1.0]) + 0.36 * i - 0.18
-        left.bar(
-            at.numpy(), median(mean).numpy(), 0.34, color=colour, label=name, hatch="" if i == 0 else "//", edgecolor="white"
-        )
+        look = {"color": LOOKS[name][0], "hatch": "" if i == 0 else "//", "edgecolor": "white"}
+        left.bar(at.numpy(), median(mean).numpy(), 0.34, label=name, **look)
         left.plot(at[:, None].expand_as(mean), mean, ".", color="black", markersize=4)
     predicted(left, [-0.4, 0.4], [100 * (theory.step_loss(1, 0.5) - 1)] * 2, "predicted, own batch, α = 0.5")
     left.axhline(0, color=GREY, linewidth=1)

@@ -9,7 +9,8 @@ from torch import Tensor
 from regimes.theory.edge_of_stability import quadratic_factor
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, curve, legend, median, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, curve, legend, panels, predicted
+from regimes_course.kit.words import median, span
 
 __all__ = ["digits", "newton", "sharpening", "two_certainties"]
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from regimes.theory import large_steps as theory
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, curve, legend, median, panels, predicted, span
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, curve, legend, panels, predicted
+from regimes_course.kit.words import median, span
 
 __all__ = ["activations", "five", "lemma", "rates", "slopes", "switches"]
 

@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 import torch
-from tests.kit.test_plotting import trace
 
-from regimes_course.lesson00 import figures as lesson00
 from regimes.problems import Problem
+from regimes_course.lesson00 import figures as lesson00
+from tests.kit.test_plotting import trace
 
 K = torch.arange(11.0, dtype=torch.float64)
 X = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from regimes_course.exercises import check
 from regimes.linalg import SmallestEigenvalue
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.training import train
+from regimes_course.exercises import check
 
 
 def solve(J, r, damping):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from regimes.networks import TwoLayer
 from regimes_course.exercises import check
 from regimes_course.lesson02.checks.laws import LAWS, data
-from regimes.networks import TwoLayer
 
 WRONG_LAWS = [law for law in LAWS if not law.right]
 

@@ -5,16 +5,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
-from regimes_course.lesson02.widgets import particles
-from regimes_course.lesson02.widgets.particles import CEILING, CHOICES, FLOOR, STEPS, compute
-from regimes_course.kit.snapshots import at, moments, record
 from regimes.metrics import loss_on, weighted_cosine_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.training import train
+from regimes_course.kit.snapshots import at, moments, record
+from regimes_course.lesson02.widgets import particles
+from regimes_course.lesson02.widgets.particles import CEILING, CHOICES, FLOOR, STEPS, compute
+from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
 NEWTON, DESCENT = "Gauss-Newton", "gradient descent"
 MOMENTS = CHOICES["step"].values
@@ -109,7 +109,7 @@ def test_gauss_newton_follows_its_law_and_gradient_descent_never_rises(ends):
 
 def axes(moment):
     """The artists of the left and of the right picture after an update."""
-    return panels(particles, moment, (8, 3.6))
+    return panels(particles, moment)
 
 
 def test_dots_are_where_the_weights_are_and_as_large_as_v():

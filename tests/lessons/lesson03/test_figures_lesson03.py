@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from tests.kit.test_plotting import is_black, labels
-from tests.lessons.test_figures_lessons import shows
 
-from regimes_course.lesson03 import figures as lesson03
 from regimes.theory.online_sgd import Path
 from regimes.theory.sgd_phases import fluctuation_exponent, noise_plateau, unspecialised_plateau
 from regimes.training import Trace
+from regimes_course.lesson03 import figures as lesson03
+from tests.kit.test_plotting import is_black, labels
+from tests.lessons.test_figures_lessons import shows
 
 DOUBLE = torch.float64
 TIME = torch.tensor([0.0, 1.0, 30.0, 400.0], dtype=DOUBLE)

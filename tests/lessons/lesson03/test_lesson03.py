@@ -6,10 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from regimes_course.lesson03.checks import classify, integrals, plateau, success
-from regimes_course.lesson03.checks.fluctuations import start
-from regimes_course.lesson03.checks.relu_flows import flow, recorded
-from regimes_course.lesson03.checks.times import STEP_TO_TIME
 from regimes.flows import RungeKutta4
 from regimes.networks import committee
 from regimes.online import overlap_chain
@@ -18,6 +14,9 @@ from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory import gaussian, online_sgd, sgd_phases
 from regimes.theory.online_sgd import integrate
 from regimes.training import train
+from regimes_course.lesson03.checks import classify, integrals, plateau, success
+from regimes_course.lesson03.checks.times import STEP_TO_TIME
+from regimes_course.lesson03.experiments import flow, recorded, start
 
 PI2 = 2 / math.pi
 

@@ -5,12 +5,12 @@ import random
 
 import numpy as np
 import pytest
-from tests.lessons.moves import anywhere, each_alone, panels
 
-from regimes_course.lesson03.widgets import phase_diagram
-from regimes_course.lesson03.widgets.phase_diagram import HIGH, LOW, START, compute, sentence
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import noise_plateau, phase, step_to_time, unspecialised_plateau
+from regimes_course.lesson03.widgets import phase_diagram
+from regimes_course.lesson03.widgets.phase_diagram import CURVES, HIGH, LOW, START, compute, sentence
+from tests.lessons.moves import anywhere, each_alone, panels
 
 CORNERS = [{"kappa": k, "delta": x, "d": d} for k in (0.0, 1.5) for x in (-2.0, 1.0) for d in (100, 10**6)]
 EDGE = [{"kappa": 0.5, "delta": -1.0}, {"delta": -0.5}, {"kappa": 1.5, "delta": -1.5, "d": 10**6, "end": 10000.0}]
@@ -24,7 +24,7 @@ def told_alike(a, b):
 
 
 def axes(here):
-    return panels(phase_diagram, here, (11.4, 4.3))
+    return panels(phase_diagram, here)
 
 
 def test_the_phase_decides_what_is_integrated(grid):
@@ -101,6 +101,6 @@ def test_curves_are_what_was_computed():
         assert (limit.get_linestyle(), limit.get_color()) == ("--", "black")
         assert noise.get_visible() == (settings["delta"] == 0.5)
         assert rest.get_ydata()[0] == unspecialised_plateau(2)
-        for line, name in zip(overlaps.lines, phase_diagram.CURVES, strict=True):
+        for line, name in zip(overlaps.lines, CURVES, strict=True):
             np.testing.assert_allclose(line.get_ydata(), getattr(here.both, name)[1:].clip(-1, 5) if here.both else [])
         assert bool(risk.texts[0].get_text()) == (here.both is None)

@@ -8,10 +8,13 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, each_alone, panels
 
+from regimes.networks import TwoLayerLinear
+from regimes.optimizers import GaussNewton, GradientDescent
+from regimes_course.kit.words import short
 from regimes_course.lesson04.widgets import hyperbolas
-from regimes_course.lesson04.widgets.hyperbolas import CEILING, END, FLOOR, FRAMES, START, compute, sentence
+from regimes_course.lesson04.widgets.hyperbolas import CEILING, END, FLOOR, FRAMES, START, Walk, compute, sentence
+from tests.lessons.moves import anywhere, each_alone, panels
 
 SADDLES = [{"u0": 1.0, "v0": -1.0}, {"u0": 0.5, "v0": 0.5, "y": -2.0, "newton": 1.0}, {"u0": 0.0, "v0": 0.0}]
 SOLUTION = {"u0": 2.0, "v0": 0.5, "y": 1.0}
@@ -26,7 +29,7 @@ def alike(a, b):
 
 
 def axes(paths):
-    return panels(hyperbolas, paths, (8.8, 4.2))
+    return panels(hyperbolas, paths)
 
 
 def test_everything_is_finite(grid):
@@ -65,6 +68,17 @@ def test_small_steps_follow_the_flow_and_its_late_rate():
         assert abs(walk.imbalance - paths.d) < 0.1
 
 
+def test_walks_are_the_training_of_a_network_with_one_hidden_unit():
+    paths, one = compute(**START), torch.ones(1, 1, dtype=torch.float64)
+    for walk, rule in zip(paths.walks, (GradientDescent, GaussNewton), strict=True):
+        net = TwoLayerLinear(1, 1, 1)
+        net.load_state_dict({"U": paths.u0 * one, "V": paths.v0 * one})
+        optimizer = rule(net, walk.eta)
+        for point in walk.points[1:51]:
+            optimizer.step(one, paths.y * one)
+            np.testing.assert_allclose(point, [net.U.item(), net.V.item()], rtol=1e-10)
+
+
 def test_the_half_time_is_where_half_is_learned():
     for start in ({}, {"u0": 0.2, "v0": 0.2}, {"u0": 0.2, "v0": 0.0, "y": -1.0}):
         paths = compute(**START | start)
@@ -97,9 +111,9 @@ def test_only_saddles_and_solutions_lack_a_rate(grid):
         saddle = move.u0 == -math.copysign(1, move.y) * move.v0
         assert ("never arrives" in move.told) == saddle, move.settings
         assert ("is a solution" in move.told) == (move.u0 * move.v0 == move.y), move.settings
-        assert (f"late rate {hyperbolas._short(move.result.rate or 0)} =" in move.told) == (
-            not saddle and move.u0 * move.v0 != move.y
-        ), move.settings
+        assert (f"late rate {short(move.result.rate or 0)} =" in move.told) == (not saddle and move.u0 * move.v0 != move.y), (
+            move.settings
+        )
 
 
 def test_divergence_is_told_at_its_step(grid):
@@ -114,9 +128,9 @@ def test_divergence_is_told_at_its_step(grid):
 
 
 def test_a_late_rate_is_measured_only_where_the_loss_is_small():
-    walk = hyperbolas.Walk("gradient descent", 0.5, np.zeros((5, 2)), np.array([1.0, 1e-7, 1e-9, 1e-11, 1e-30]), None)
+    walk = Walk("gradient descent", 0.5, np.zeros((5, 2)), np.array([1.0, 1e-7, 1e-9, 1e-11, 1e-30]), None)
     assert walk.rate == pytest.approx(math.log(100) / 0.5) and walk.arrived
-    assert hyperbolas.Walk("gradient descent", 0.5, np.zeros((2, 2)), np.array([1.0, 1e-7]), None).rate is None
+    assert Walk("gradient descent", 0.5, np.zeros((2, 2)), np.array([1.0, 1e-7]), None).rate is None
 
 
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):

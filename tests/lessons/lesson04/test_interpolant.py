@@ -9,10 +9,28 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, each_alone, panels
 
+from regimes.directions import gradient
+from regimes.flows import RungeKutta4
+from regimes.networks import TwoLayerLinear
+from regimes.optimizers import GaussNewton, TorchOptimizer
+from regimes_course.kit.words import short
 from regimes_course.lesson04.widgets import interpolant
-from regimes_course.lesson04.widgets.interpolant import ADAM, CHOICES, FITTED, FLOW, NEWTON, START, compute, sentence
+from regimes_course.lesson04.widgets.interpolant import (
+    ADAM,
+    CHOICES,
+    FITTED,
+    FLOW,
+    METHODS,
+    NEWTON,
+    RULES,
+    START,
+    TARGET,
+    TICK,
+    compute,
+    sentence,
+)
+from tests.lessons.moves import anywhere, each_alone, panels
 
 _drawn = zip(anywhere(interpolant, random.Random(0), 120), itertools.cycle(CHOICES["method"].values), strict=False)
 POSITIONS = [*each_alone(interpolant), *(settings | {"method": method} for settings, method in _drawn)]
@@ -24,7 +42,7 @@ def alike(a, b):
 
 
 def axes(found):
-    return panels(interpolant, found, (8.8, 4.6))
+    return panels(interpolant, found)
 
 
 def ends(found):
@@ -122,28 +140,20 @@ def test_linear_regression_goes_straight_to_the_nearest_predictor_that_fits(grid
         assert move.result.across(last) == pytest.approx(move.result.across(first), abs=1e-12), move.settings
 
 
-def test_the_first_gauss_newton_step_is_that_of_the_pseudo_inverse():
+@pytest.mark.parametrize(("method", "steps"), [(FLOW, 100), (NEWTON, 5), (ADAM, 100)])
+def test_the_rules_are_those_of_the_library(method, steps):
     x, state = np.array([0.6, 0.8]), np.array([[0.3, -0.2], [0.5, 0.1], [0.7, -0.4]])
-
-    def output(w):
-        return torch.as_tensor(x) @ w[:2] @ w[2]
-
-    w = torch.as_tensor(state)
-    J = torch.autograd.functional.jacobian(output, w).reshape(1, -1)
-    step = (torch.linalg.pinv(J) @ (1 - output(w)).reshape(1)).reshape(3, 2)
-    np.testing.assert_allclose(next(interpolant._newton(x, state)), state + step.numpy(), rtol=1e-12)
-
-
-def test_adam_is_that_of_torch():
-    x, state = np.array([0.6, 0.8]), np.array([[0.3, -0.2], [0.5, 0.1], [0.7, -0.4]])
-    w = torch.tensor(state, requires_grad=True)
-    optimizer = torch.optim.Adam([w], lr=0.01)
-    ours = list(itertools.islice(interpolant._adam(x, state), 50))
+    net = TwoLayerLinear(2, 1, 2)
+    net.load_state_dict({"U": torch.tensor(state[:2]), "V": torch.tensor(state[2:])})
+    optimizer = {
+        FLOW: lambda: RungeKutta4(net, gradient, TICK),
+        NEWTON: lambda: GaussNewton(net, 1.0),
+        ADAM: lambda: TorchOptimizer(net, torch.optim.Adam(net.parameters(), lr=0.01)),
+    }[method]()
+    ours = list(itertools.islice(RULES[method](x, state), steps))
     for _ in ours:
-        optimizer.zero_grad()
-        ((1 - torch.as_tensor(x) @ w[:2] @ w[2]) ** 2 / 2).backward()
-        optimizer.step()
-    np.testing.assert_allclose(ours[-1], w.detach(), rtol=1e-8)
+        optimizer.step(torch.tensor(x)[None], torch.tensor([[TARGET]]).double())
+    np.testing.assert_allclose(ours[-1], torch.cat([net.U, net.V]).detach(), rtol=1e-8)
 
 
 def test_a_network_that_does_not_arrive_is_told():
@@ -159,7 +169,7 @@ def test_a_network_that_does_not_arrive_is_told():
 
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
-        first, last, predicted = map(interpolant._short, ends(move.result))
+        first, last, predicted = map(short, ends(move.result))
         assert f"Θ starts at q = {first}, where" in move.told and f"predicted to end at q = {predicted}." in move.told
         assert f"Trained by {move.method}, the network ends at q = {last}, at " in move.told, move.settings
         assert "has not arrived" not in move.told
@@ -168,7 +178,7 @@ def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
 
 
 def test_artists_are_where_they_should_be():
-    for method, (colour, marker) in interpolant.METHODS.items():
+    for method, (colour, marker) in METHODS.items():
         found = compute(**START | {"method": method})
         left, right = axes(found)
         line, foot, plain, *ways, predicted, start = left.lines

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from regimes.linear import imbalance as spectrum
+from regimes.linear import row_space
+from regimes.theory import min_norm
 from regimes_course.kit.checking import random
+from regimes_course.kit.numbers import numbers
 from regimes_course.lesson04.checks import invariant, starts
 from regimes_course.lesson04.checks.distance import DISTANCE_FROM_LAST_LAYER
 from regimes_course.lesson04.checks.imbalance import IMBALANCE_LEVEL, levels, rank
 from regimes_course.lesson04.checks.invariant import trained
-from regimes_course.kit.numbers import numbers
-from regimes.linear import imbalance as spectrum
-from regimes.linear import row_space
-from regimes.theory import min_norm
 
 LEVELS, DISTANCE = IMBALANCE_LEVEL.reference, DISTANCE_FROM_LAST_LAYER.reference
 

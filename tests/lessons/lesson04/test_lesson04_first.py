@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from scipy.linalg import null_space, orth, subspace_angles
 
+from regimes.linear import row_space
 from regimes_course.exercises import check
 from regimes_course.kit.checking import random
+from regimes_course.kit.numbers import numbers
 from regimes_course.lesson04.checks import imbalance, starts
 from regimes_course.lesson04.checks.distance import DISTANCE_FROM_LAST_LAYER
 from regimes_course.lesson04.checks.imbalance import IMBALANCE_LEVEL, levels, rank
-from regimes_course.kit.numbers import numbers
-from regimes.linear import row_space
 
 LEVELS, DISTANCE = IMBALANCE_LEVEL.reference, DISTANCE_FROM_LAST_LAYER.reference
 

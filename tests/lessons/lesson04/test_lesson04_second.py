@@ -6,14 +6,14 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from regimes_course.lesson04.checks.boxes import BOXES, data, gradients, recorded, start
+from regimes.linear import gauss_newton_factor, row_space
+from regimes.theory import linear_flows
+from regimes_course.lesson04.boxes import BOXES, data, gradients, recorded, start
 from regimes_course.lesson04.checks.optimizer import WHICH_OPTIMIZER
 from regimes_course.lesson04.checks.paths import CASES, path
 from regimes_course.lesson04.checks.scalar import SCALAR_FLOW
 from regimes_course.lesson04.checks.sylvester import GN_STEP
 from regimes_course.lesson04.checks.verdicts import change, imbalance
-from regimes.linear import gauss_newton_factor, row_space
-from regimes.theory import linear_flows
 
 F64 = torch.float64
 

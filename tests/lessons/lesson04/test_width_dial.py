@@ -3,11 +3,26 @@
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
-from regimes_course.lesson04.widgets import width_dial
-from regimes_course.lesson04.widgets.width_dial import CHOICES, DRAWS, FLOW, HIGH, LOW, STEPS, WIDTHS, compute
 from regimes.theory.min_norm import conditional_law, exponent, random_init_bound, smallest_width
+from regimes_course.lesson04.widgets import width_dial
+from regimes_course.lesson04.widgets.width_dial import (
+    CHOICES,
+    DRAWS,
+    FLOW,
+    HIGH,
+    LOOKS,
+    LOW,
+    STEPS,
+    TARGET,
+    WIDTHS,
+    S,
+    _follow,
+    _slope,
+    compute,
+    draw_gram,
+)
+from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
 FULL = "Gauss-Newton, η = 1"
 
@@ -28,7 +43,7 @@ def show(move):
 
 
 def axes(found):
-    return panels(width_dial, found, (8.8, 4.2))
+    return panels(width_dial, found)
 
 
 def test_everything_is_finite_and_in_the_picture(grid):
@@ -60,8 +75,8 @@ def test_given_the_last_layer_the_draws_have_the_spread_of_their_noise():
     """Exactly: sqrt(outside) m^(-alpha) |V|, and networks this wide have the last layer of the law."""
     torch.manual_seed(0)
     for alpha, k in ((0.3, 3), (0.5, 5), (1.0, 4)):
-        G = torch.stack([width_dial.draw_gram(WIDTHS[k], alpha, 7, 200, seed=9)])
-        norm = width_dial._follow(G, FLOW)[0, :, range(2), range(2)].sum(-1).mean().sqrt()
+        G = torch.stack([draw_gram(WIDTHS[k], alpha, 7, 200, seed=9)])
+        norm = _follow(G, FLOW)[0, :, range(2), range(2)].sum(-1).mean().sqrt()
         law = compute(alpha, FLOW, WIDTHS[0]).flow[k]
         assert conditional_law(WIDTHS[k], alpha, norm, 20).item() == pytest.approx(law.item(), rel=5e-3)
 
@@ -74,9 +89,9 @@ def test_a_small_start_is_worth_less_the_longer_the_steps_of_gauss_newton(runs):
 
 def test_training_ended_everywhere(runs):
     for alpha, method in runs:
-        G = torch.stack([width_dial.draw_gram(m, alpha, 7, 2, seed=k) for k, m in enumerate(WIDTHS)])
-        error = width_dial._follow(G, method)[..., 2:, :2] - width_dial.TARGET
-        start = G[..., 2:, :2] - width_dial.TARGET
+        G = torch.stack([draw_gram(m, alpha, 7, 2, seed=k) for k, m in enumerate(WIDTHS)])
+        error = _follow(G, method)[..., 2:, :2] - TARGET
+        start = G[..., 2:, :2] - TARGET
         ratio = torch.linalg.matrix_norm(error) / torch.linalg.matrix_norm(start)
         assert ratio.max() <= 1e-3, (alpha, method, ratio.max())
 
@@ -88,10 +103,10 @@ def test_the_bound_is_drawn_only_where_the_theorem_holds(runs):
         if exponent(alpha)[0] is None:
             assert found.begins is None and m.numel() == 0, alpha
             continue
-        assert found.begins == smallest_width(alpha, d=25, q=2, s=width_dial.S)
+        assert found.begins == smallest_width(alpha, d=25, q=2, s=S)
         assert (m >= found.begins).all() and (m.numel() > 0) == (found.begins <= WIDTHS[-1]), alpha
         for width, value in zip(m.int().tolist(), bound.tolist(), strict=True):
-            assert value == random_init_bound(width, alpha, d=25, q=2, s=width_dial.S, target=width_dial.TARGET)
+            assert value == random_init_bound(width, alpha, d=25, q=2, s=S, target=TARGET)
             if width in WIDTHS:
                 assert found.drawn[WIDTHS.index(width)].max() < value
                 covered.add(alpha)
@@ -127,7 +142,7 @@ def test_artists_are_where_they_should_be():
         (some,) = [line for line in dots if len(line.get_xdata())]
         np.testing.assert_array_equal(np.asarray(some.get_xdata()).reshape(-1, DRAWS)[:, 0], WIDTHS)
         np.testing.assert_array_equal(np.asarray(some.get_ydata()).reshape(-1, DRAWS), found.drawn)
-        assert (some.get_color(), some.get_marker()) == width_dial.LOOKS[kind]
+        assert (some.get_color(), some.get_marker()) == LOOKS[kind]
         for line, law in ((flow, found.flow), (full, found.full)):
             np.testing.assert_array_equal(line.get_xdata(), WIDTHS)
             np.testing.assert_array_equal(line.get_ydata(), law)
@@ -149,7 +164,7 @@ def test_exponents_of_the_laws_tend_to_those_of_the_theory():
 
 def test_a_fitted_slope_is_that_of_a_power_law():
     m = torch.tensor(WIDTHS, dtype=torch.float64)
-    torch.testing.assert_close(width_dial._slope(torch.stack([3 * m**-0.7, m**0.2])), torch.tensor([-0.7, 0.2]).double())
+    torch.testing.assert_close(_slope(torch.stack([3 * m**-0.7, m**0.2])), torch.tensor([-0.7, 0.2]).double())
 
 
 def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():

@@ -10,16 +10,34 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
-from tests.lessons.moves import anywhere, each_alone, panels
 
 from regimes.directions import gauss_newton
-from regimes_course.lesson05.widgets import flow
-from regimes_course.lesson05.widgets.flow import CHOICES, DESCENT, END, FRAMES, LOSSES, NEWTON, RED, START, STEPS, compute, sentence
 from regimes.metrics import loss_on, refit, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.training import train
+from regimes_course.kit.widget import Explorer
+from regimes_course.lesson05.widgets import flow
+from regimes_course.lesson05.widgets.flow import (
+    CHOICES,
+    CURVES,
+    DESCENT,
+    EIGENVALUES,
+    END,
+    FRAMES,
+    LOSSES,
+    NEWTON,
+    RED,
+    START,
+    STEPS,
+    _badge,
+    _problem,
+    _short,
+    compute,
+    sentence,
+)
+from tests.lessons.moves import anywhere, each_alone, panels
 
 _pick = random.Random(0)
 _drawn = anywhere(flow, _pick, 20)
@@ -30,7 +48,7 @@ GAPS = True  # there is nothing to rescale at the start, nor for gradient descen
 
 
 def axes(result):
-    return panels(flow, result, (10.4, 4))
+    return panels(flow, result)
 
 
 def red(widget):
@@ -72,7 +90,7 @@ def test_the_badge_is_there_exactly_where_a_run_left_the_flow(grid):
     for move in grid:
         run = move.result
         badge = "diverged" if run.diverged is not None else "overshoot" if run.loss.max() > 1.05 * run.loss[0] else ""
-        assert flow._badge(run).startswith(badge) and bool(flow._badge(run)) == bool(badge), move.settings
+        assert _badge(run).startswith(badge) and bool(_badge(run)) == bool(badge), move.settings
         assert move.told.startswith(f"<b>{badge.capitalize()}") if badge else "<b>" not in move.told, move.settings
         kinds.add(badge)
     assert kinds == {"", "overshoot", "diverged"}
@@ -81,11 +99,11 @@ def test_the_badge_is_there_exactly_where_a_run_left_the_flow(grid):
 def test_a_peak_of_more_than_five_percent_is_an_overshoot():
     for peak, badge in ((1.04, ""), (1.06, "overshoot, 1.06 × the start"), (2800.0, "overshoot, 2800 × the start")):
         run = replace(compute(**START), loss=torch.tensor([0.5, 0.5 * peak, 0.1]))
-        assert flow._badge(run) == badge and f"peak {peak:.4g} × the start" in sentence(run)
+        assert _badge(run) == badge and f"peak {peak:.4g} × the start" in sentence(run)
 
 
 def test_the_badge_is_red_in_the_picture_and_gone_after_the_next_move():
-    widget = flow.explorer()
+    widget = Explorer(flow)
     assert red(widget) == 0
     widget.sliders["damping"].value = 5e-4
     widget.sliders["eta"].value = 1.0
@@ -107,7 +125,7 @@ def test_no_first_step_fails():
     """What cannot be computed at the start has no run to show: with the smallest damping, at every start."""
     values = (CHOICES[name].values for name in ("kappa", "seed", "width", "std"))
     for kappa, seed, width, std in product(*values):
-        problem = flow._problem(kappa, 0.0, seed)
+        problem = _problem(kappa, 0.0, seed)
         net = TwoLayer(3, width, std=std, seed=seed + 50)
         gauss_newton(net, problem.x, problem.y, damping=CHOICES["damping"].values[0])
 
@@ -115,19 +133,17 @@ def test_no_first_step_fails():
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
         run = move.result
-        assert f"training loss {run.loss[-1]:.3g}, peak {flow._short(run.peak)} × the start; " in move.told, move.settings
+        assert f"training loss {run.loss[-1]:.3g}, peak {_short(run.peak)} × the start; " in move.told, move.settings
         assert (
             f"test loss {run.test[-1]:.3g}." in move.told and f"After {len(run.loss) - 1} steps of {move.method}" in move.told
         )
-        assert (
-            (f"G = {flow._short(run.gap)}" in move.told and f"F = {flow._short(run.gain)}" in move.told) if run.look else True
-        )
+        assert (f"G = {_short(run.gap)}" in move.told and f"F = {_short(run.gain)}" in move.told) if run.look else True
         assert ("η and ε play no part" in move.told) == (move.method == DESCENT)
 
 
 def test_gap_and_gain_are_those_of_a_network_trained_by_hand():
     run = compute(**START | {"seed": 3, "width": 50, "noise": 0.1})
-    problem, y = teacher_student(50, 3, teacher_width=2, seed=3), flow._problem(1, 0.1, 3).y
+    problem, y = teacher_student(50, 3, teacher_width=2, seed=3), _problem(1, 0.1, 3).y
     net = TwoLayer(3, 50, std=0.1, seed=53)
     held_out = problem.x_test, problem.y_test
     first, random_features = spectrum(net, problem.x), loss_on(refit(net, problem.x, y), *held_out)
@@ -177,7 +193,7 @@ def test_gradient_descent_stays_below_its_start_and_knows_neither_step_nor_dampi
 
 def test_noise_is_on_the_training_labels_alone_and_from_its_own_seed():
     settings = (0.0, 2), (0.1, 2), (0.3, 2), (0.3, 3)
-    clean, same, third, fourth = (flow._problem(1, noise, seed) for noise, seed in settings)
+    clean, same, third, fourth = (_problem(1, noise, seed) for noise, seed in settings)
     y, noisy, noisier, other = (p.y for p in (clean, same, third, fourth))
     assert (
         torch.equal(y, teacher_student(50, 3, teacher_width=2, seed=2).y)
@@ -186,7 +202,7 @@ def test_noise_is_on_the_training_labels_alone_and_from_its_own_seed():
     )
     torch.testing.assert_close(noisier - y, 3 * (noisy - y))
     assert 0.07 < (noisy - y).std() < 0.13
-    assert not torch.allclose(noisier - y, other - flow._problem(1, 0.0, 3).y)
+    assert not torch.allclose(noisier - y, other - _problem(1, 0.0, 3).y)
     inputs = torch.randn(50, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     assert not torch.allclose(noisier - y, 0.3 * inputs)  # not the stream the inputs were drawn from
 
@@ -196,7 +212,7 @@ def test_curves_are_drawn_over_time_or_over_steps():
         run = compute(**START | {"method": method})
         ax = axes(run)[0]
         training, test, rescaled, fitted, features, law = ax.lines
-        assert [line.get_label() for line in ax.lines] == list(flow.CURVES)
+        assert [line.get_label() for line in ax.lines] == list(CURVES)
         assert (ax.get_xlabel(), ax.get_xlim()) == (label, (0, end))
         np.testing.assert_allclose(training.get_xdata()[-1], end)
         for line, values in ((training, run.loss), (test, run.test), (rescaled, run.rescaled), (fitted, run.refit)):
@@ -217,7 +233,7 @@ def test_eigenvalues_below_the_damping_are_shaded_for_gauss_newton_alone():
         assert line.get_visible() == below.get_visible() == (method == NEWTON)
         assert below.get_y() + below.get_height() == pytest.approx(1e-5) == line.get_ydata()[0]
         for dots, lam in ((start, run.spectra[0]), (end, run.spectra[1])):
-            np.testing.assert_allclose(dots.get_ydata(), lam.clamp(*flow.EIGENVALUES))
+            np.testing.assert_allclose(dots.get_ydata(), lam.clamp(*EIGENVALUES))
         assert len({dots.get_marker() for dots in (start, end)}) == 2
 
 

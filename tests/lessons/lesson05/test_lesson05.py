@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from regimes.metrics import refit
+from regimes.networks import TwoLayer
+from regimes.problems import teacher_student
 from regimes_course.exercises import check
 from regimes_course.lesson05.checks import explode
 from regimes_course.lesson05.checks.refit import REFIT_LAST_LAYER
 from regimes_course.lesson05.checks.rescale import observe
-from regimes.metrics import refit
-from regimes.networks import TwoLayer
-from regimes.problems import teacher_student
 
 
 def spectral(Phi, y, weight):

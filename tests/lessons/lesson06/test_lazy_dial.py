@@ -6,16 +6,16 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
-from regimes_course.lesson06.widgets import lazy_dial
-from regimes_course.lesson06.widgets.lazy_dial import CHOICES, DATA, ERROR, FAR, SORTED, START, STEPS, N, compute, sentence
 from regimes.kernels import Scaled, neural_tangent_kernel
 from regimes.metrics import kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.theory.lazy import kernel_regression, relu_kernel
 from regimes.training import train
+from regimes_course.lesson06.widgets import lazy_dial
+from regimes_course.lesson06.widgets.lazy_dial import CHOICES, DATA, ERROR, FAR, SORTED, START, STEPS, N, compute, sentence
+from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
 ALPHAS, WIDTHS = CHOICES["alpha"].values, CHOICES["width"].values
 _ends = [{"alpha": a, "width": m, "moment": 1.0} for a in ALPHAS for m in WIDTHS]
@@ -37,7 +37,7 @@ def ends(grid):
 
 
 def axes(found):
-    return panels(lazy_dial, found, (11.5, 3.3))
+    return panels(lazy_dial, found)
 
 
 def test_everything_is_finite(grid):

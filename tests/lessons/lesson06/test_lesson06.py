@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
+from regimes.networks import TwoLayer
+from regimes.theory import lazy
 from regimes_course.exercises import check
 from regimes_course.lesson06.checks.limit import RELU_LIMIT
 from regimes_course.lesson06.checks.predict import PREDICT
-from regimes.networks import TwoLayer
-from regimes.theory import lazy
 
 
 def limit(

@@ -5,12 +5,12 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
 from regimes_course.lesson07 import experiments as exact_runs
-from regimes_course.lesson07.widgets import exact_steps
 from regimes_course.lesson07.experiments import GRID, LONG, STEPS, key, long_run, long_runs, measure, positions, stored
-from regimes_course.lesson07.widgets.exact_steps import CHOICES, EPOCHS, START, compute, sentence
+from regimes_course.lesson07.widgets import exact_steps
+from regimes_course.lesson07.widgets.exact_steps import CHOICES, EPOCHS, START, _signed, compute, live, sentence
+from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 from tools.exact_steps import short
 
 STORED = stored()["grid"]
@@ -19,7 +19,7 @@ POSITIONS = [*each_alone(exact_steps), *anywhere(exact_steps, random.Random(0), 
 
 
 def axes(run):
-    return panels(exact_steps, run, (11.2, 3.4))
+    return panels(exact_steps, run)
 
 
 def test_every_position_of_the_sliders_is_stored():
@@ -59,11 +59,11 @@ def test_a_sample_of_the_long_runs_still_agrees(name):
 def test_a_live_run_is_drawn_like_a_stored_one():
     """A setting of the grid, given by its numbers, comes out as it is stored; and one that no slider offers."""
     settings = {"method": "gradient descent", "batch": 128, "data": "clean"}
-    figure, says = exact_steps.live(**settings, step=STEPS["gradient descent"][1])
+    figure, says = live(**settings, step=STEPS["gradient descent"][1])
     run = compute(**START | settings)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), run.train, rtol=2e-3)
     assert says.partition(":")[0] == sentence(run).partition(":")[0]
-    other = exact_steps.live(**settings | {"batch": 200}, step=3e-3)[1]
+    other = live(**settings | {"batch": 200}, step=3e-3)[1]
     assert "step = 0.003, batches of 200" in other and "after 10 epochs" in other
 
 
@@ -81,7 +81,7 @@ def test_a_live_run_is_drawn_like_a_stored_one():
 )
 def test_a_live_run_refuses_what_it_cannot_do(settings, says):
     with pytest.raises(ValueError, match=says):
-        exact_steps.live(**settings)
+        live(**settings)
 
 
 @pytest.mark.long
@@ -153,8 +153,8 @@ def test_every_move_is_told(grid):
 def test_no_hyphen_for_a_minus(grid):
     for move in grid:
         assert " -" not in move.told.replace("Gauss-Newton", "")
-    assert exact_steps._signed(torch.tensor(-0.04), ".1f") == "0.0" and exact_steps._signed(torch.tensor(-75.2), ".0f") == "−75"
-    assert exact_steps._signed(torch.tensor(1.26), ".1f") == "+1.3"
+    assert _signed(torch.tensor(-0.04), ".1f") == "0.0" and _signed(torch.tensor(-75.2), ".0f") == "−75"
+    assert _signed(torch.tensor(1.26), ".1f") == "+1.3"
 
 
 def test_a_moved_widget_shows_what_a_fresh_one_does():

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
 
-from regimes_course.lesson07 import figures as lesson07
 from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
+from regimes_course.lesson07 import figures as lesson07
+from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
 
 SEEDS = torch.tensor([0.5, 1.0, 4.0], dtype=torch.float64)  # three runs whose median and mean differ
 STDS, DEPTHS = (0.01, 0.1), (1, 4, 8)

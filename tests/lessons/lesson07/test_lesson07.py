@@ -3,15 +3,16 @@
 import numpy as np
 import torch
 
+from regimes.exact import walk_back
+from regimes.metrics import cka
+from regimes.networks import Reversible
 from regimes_course.lesson07.checks import EXERCISES
 from regimes_course.lesson07.checks.changes import CHANGES
 from regimes_course.lesson07.checks.features import CKA
 from regimes_course.lesson07.checks.invert import INVERT
 from regimes_course.lesson07.checks.shortest import SHORTEST, _cases
-from regimes_course.lesson07.checks.walk import EXACT_STEP, _walk, half
-from regimes.exact import walk_back
-from regimes.metrics import cka
-from regimes.networks import Reversible
+from regimes_course.lesson07.checks.walk import EXACT_STEP, _walk
+from regimes_course.lesson07.experiments import half
 
 
 def inverted(z, V, W, *, read=lambda x2, old: x2, tanh=torch.tanh, blocks=None):

@@ -5,15 +5,14 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
-from regimes_course.lesson08.widgets import chebyshev_fit
-from regimes_course.lesson08.widgets.chebyshev_fit import CHOICES, EVERY, START, STEPS, compute
 from regimes.metrics import sharpness
 from regimes.networks import TwoLayer
 from regimes.problems import chebyshev
+from regimes_course.lesson08.widgets import chebyshev_fit
+from regimes_course.lesson08.widgets.chebyshev_fit import CHOICES, EVERY, START, STEPS, compute
+from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
 
-SIZE = (10.4, 4.0)
 POSITIONS = [*each_alone(chebyshev_fit), *anywhere(chebyshev_fit, random.Random(0), 15)]
 
 
@@ -48,7 +47,7 @@ def test_divergence_is_told_at_its_step_with_the_sharpness_then(grid):
         fit = move.result
         assert f"<b>the run diverges</b> at step {fit.diverged}:" in move.told and f"At step {fit.step[-1]} " in move.told
         assert len(fit.loss) == fit.diverged < STEPS and not len(fit.curve) and fit.number[-1] > 1
-        axes = panels(chebyshev_fit, fit, SIZE)
+        axes = panels(chebyshev_fit, fit)
         assert not axes[0].lines[1].get_visible() and len(axes[1].lines[1].get_xdata()) == 1
 
 
@@ -59,7 +58,7 @@ def test_every_move_is_told(grid):
 
 def test_curves_are_data():
     fit = compute(**START)
-    left, loss, number = panels(chebyshev_fit, fit, SIZE)
+    left, loss, number = panels(chebyshev_fit, fit)
     np.testing.assert_allclose(left.lines[0].get_ydata(), fit.problem.y)
     np.testing.assert_allclose(left.lines[1].get_ydata(), fit.curve)
     np.testing.assert_allclose(loss.lines[0].get_ydata(), fit.loss)

@@ -2,14 +2,16 @@
 
 import numpy as np
 import pytest
-from tests.lessons.moves import panels
+import torch
 
+from regimes.optimizers import GradientDescent
+from regimes.theory.edge_of_stability import degree_four_end, degree_four_number, degree_four_swing
+from regimes_course.lesson08.experiments import descend
 from regimes_course.lesson08.widgets import degree_four
 from regimes_course.lesson08.widgets.degree_four import START, STEPS, compute
-from regimes.theory.edge_of_stability import degree_four_end, degree_four_number, degree_four_swing
+from tests.lessons.moves import everywhere, panels
 
-SIZE = (10.4, 4.0)
-POSITIONS = [p for p in degree_four.explorer().grid() if p["product"] == 1.01 or p["number"] == 1.6]
+POSITIONS = [p for p in everywhere(degree_four) if p["product"] == 1.01 or p["number"] == 1.6]
 
 
 def test_everything_is_finite(grid):
@@ -24,6 +26,24 @@ def test_it_is_gradient_descent_from_where_the_sliders_say():
     assert p[1] == pytest.approx(p[0] * (1 + 0.01 * g**2) - 0.1 * g * q[0])
     assert q[1] == pytest.approx(q[0] * (1 + 0.01 * g**2) - 0.4 * g * p[0])
     assert rest.product[0] == pytest.approx(1.01) and rest.number[0] == pytest.approx(1.3, rel=0.01)
+
+
+def test_it_is_the_training_of_a_network_whose_output_is_the_square_of_x_y():
+    """The library's squared loss is twice that of the widget."""
+
+    class Square(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.tensor([4.0, 0.26], dtype=torch.float64))
+
+        def forward(self, x):
+            return x[:, 0] * self.w.prod() ** 2
+
+    net, one = Square(), torch.ones(1, 1, dtype=torch.float64)
+    optimizer = GradientDescent(net, 0.05)
+    for point in descend(4.0, 0.26, 0.1, 20)[0][1:]:
+        optimizer.step(one, one[0])
+        np.testing.assert_allclose(point, net.w.detach(), rtol=1e-8)
 
 
 def test_below_the_edge_the_loss_never_rises_and_the_valley_is_kept(grid):
@@ -59,7 +79,7 @@ def test_divergence_is_told_at_its_step_with_the_sharpness_then(grid):
 
 def test_curves_are_data_and_predictions():
     rest = compute(**START)
-    number, plane, loss = panels(degree_four, rest, SIZE)
+    number, plane, loss = panels(degree_four, rest)
     edge, line, fall = number.lines
     np.testing.assert_array_equal(line.get_ydata(), rest.number)
     t = np.asarray(fall.get_xdata())
@@ -75,7 +95,7 @@ def test_curves_are_data_and_predictions():
 
 def test_in_the_other_valley_the_swing_is_drawn_there():
     rest = compute(**START | {"eta": 0.2, "number": 1.9})
-    swing = panels(degree_four, rest, SIZE)[1].lines[-1]
+    swing = panels(degree_four, rest)[1].lines[-1]
     assert rest.product[-1] == pytest.approx(-1, abs=1e-3) and np.asarray(swing.get_xdata()).max() < 0
 
 

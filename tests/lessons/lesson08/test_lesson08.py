@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from regimes_course.exercises import check
-from regimes_course.lesson08.checks.largest import ALLOWED, network_hessian, observe
 from regimes.directions import time_scale
 from regimes.metrics import sharpness
+from regimes_course.exercises import check
+from regimes_course.lesson08.checks.largest import ALLOWED, observe
+from regimes_course.lesson08.experiments import network_hessian
 
 LOSS, CURVATURE, CLOSED, STEP = (
     f"08/{name}" for name in ("logistic_loss_and_weight", "sharpness", "closed_step", "largest_sgd_step")

@@ -5,16 +5,16 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, each_alone, panels
 
-from regimes_course.lesson09.widgets import digit_steps
-from regimes_course.lesson09.widgets.digit_steps import CENTRED, EVERY, HIGH, LOW, RAW, START, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import normalised_margin
 from regimes.networks import TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.problems import digits_in_the_ball, separation
 from regimes.training import train
+from regimes_course.lesson09.widgets import digit_steps
+from regimes_course.lesson09.widgets.digit_steps import CENTRED, EVERY, HIGH, LOW, RAW, START, STEPS, compute
+from tests.lessons.moves import anywhere, each_alone, panels
 
 POSITIONS = [*each_alone(digit_steps), *anywhere(digit_steps, random.Random(0), 3)]
 
@@ -63,7 +63,7 @@ def test_the_readout_has_the_numbers(grid):
 
 def test_what_is_drawn():
     digits = compute(**START)
-    left, middle, right = panels(digit_steps, digits, (10.4, 3.9))
+    left, middle, right = panels(digit_steps, digits)
     loss, late, below, last = left.lines
     np.testing.assert_allclose(loss.get_ydata(), digits.loss[1:].clamp(LOW / 10, HIGH * 10))
     np.testing.assert_allclose(late.get_ydata()[9], 1 / (64 * digits.margin[-1] ** 2 * 10), rtol=1e-9)
@@ -77,4 +77,4 @@ def test_what_is_drawn():
 def test_a_negative_margin_has_no_prediction():
     digits = compute(RAW, 1, 1)
     assert digits.margin[-1] < 0
-    assert not panels(digit_steps, digits, (10.4, 3.9))[0].lines[1].get_visible()
+    assert not panels(digit_steps, digits)[0].lines[1].get_visible()

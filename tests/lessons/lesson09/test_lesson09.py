@@ -9,11 +9,11 @@ import torch
 from scipy.optimize import fsolve
 from scipy.special import lambertw
 
-from regimes_course.lesson09.checks import best, largest, switch
-from regimes_course.lesson09.checks.walk import descend, walk
 from regimes.metrics import phase_switch
 from regimes.problems import two_points
 from regimes.theory import large_steps as theory
+from regimes_course.lesson09.checks import best, largest, switch
+from regimes_course.lesson09.experiments import descend, walk
 
 
 def gap(value=lambda phi, dphi, z: phi(z) - z * dphi(z), end=lambda g: g.abs().max()):

@@ -6,17 +6,17 @@ import random
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import anywhere, each_alone, panels
 
-from regimes_course.lesson09.widgets import tug_of_war
-from regimes_course.kit.stack_of_snapshots import moments_of
-from regimes_course.lesson09.widgets.tug_of_war import HIGH, LOW, SHARP, START, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import normalised_margin, sharpness, smoothed_margin
 from regimes.networks import TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.problems import tug_of_war as data
 from regimes.training import train
+from regimes_course.kit.stack_of_snapshots import moments_of
+from regimes_course.lesson09.widgets import tug_of_war
+from regimes_course.lesson09.widgets.tug_of_war import HIGH, LOW, SHARP, START, STEPS, compute
+from tests.lessons.moves import anywhere, each_alone, panels
 
 DIPS = [START | {"g": 0.2, "eta": eta, "seed": seed} for eta in (150, 192) for seed in (0, 1)]
 STUCK = [START | {"activation": "tanh", "eta": eta, "g": g} for eta, g in ((16, 0.1), (512, 0.2))]
@@ -29,7 +29,7 @@ def told_alike(a, b):
 
 
 def axes(tug):
-    return panels(tug_of_war, tug, (10.4, 3.9))
+    return panels(tug_of_war, tug)
 
 
 def test_moments_of_a_run_are_measured_as_the_run_itself_would():

@@ -5,10 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
-from regimes_course.lesson09.widgets import two_points
-from regimes_course.lesson09.widgets.two_points import HIGH, LOW, SHARP, STEPS, compute
 from regimes.losses import logistic
 from regimes.metrics import sharpness
 from regimes.networks import TwoLayer, fix_signs
@@ -16,10 +13,13 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import two_points as data
 from regimes.theory import large_steps as theory
 from regimes.training import train
+from regimes_course.lesson09.widgets import two_points
+from regimes_course.lesson09.widgets.two_points import HIGH, LOW, SHARP, STEPS, compute
+from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
 
 def axes(walk):
-    return panels(two_points, walk, (10.4, 3.9))
+    return panels(two_points, walk)
 
 
 def test_a_walk_is_the_training_of_a_network_of_one_unit():

@@ -10,9 +10,9 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import wave
 from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE
-from regimes_course.kit.widget import Choice, Explorer
+from regimes_course.kit.widget import Choice, Widget
 
-__all__ = ["CHOICES", "FRAMES", "Fit", "compute", "draw", "explorer"]
+__all__ = ["Fit", "four_regimes"]
 
 STEPS = 300
 FLOOR, CEILING = 1e-6, 1e3
@@ -72,10 +72,9 @@ def draw(figure):
     (loss,) = right.plot([], [], color=BLUE)
     left.legend(loc="lower right", fontsize=8).set_in_layout(False)
 
-    def update(result: Fit) -> str:
+    def update(result: Fit) -> None:
         fit.set_data(result.x, result.f.nan_to_num().clamp(-9, 9))
         loss.set_data(range(len(result.loss)), result.loss.clamp(FLOOR / 10, CEILING * 10))
-        return sentence(result)
 
     return [fit, loss], update
 
@@ -92,6 +91,4 @@ def sentence(result: Fit) -> str:
     )
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 00."""
-    return Explorer(compute, draw, CHOICES, size=(8.4, 3.4))
+four_regimes = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.4, 3.4))

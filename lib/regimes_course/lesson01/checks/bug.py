@@ -11,12 +11,13 @@ from regimes.flows import RungeKutta4
 from regimes.metrics import feature_movement, loss_on
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
-from regimes.problems import Problem, teacher_student
+from regimes.problems import Problem
 from regimes.theory.gauss_newton import random_feature_prediction
 from regimes.training import Diverged, Trace, train
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson01.experiments import fresh
 
-__all__ = ["FIND_THE_BUG", "fresh"]
+__all__ = ["FIND_THE_BUG"]
 
 SEEDS = (0, 3)
 GAIN, FIT = 5, 1e-6  # what a right answer reaches: measured at least 10 and below 1e-8 for steps from 0.02 to 0.1
@@ -41,11 +42,6 @@ class Run:
     start: float
     time: float
     lr: float
-
-
-def fresh(seed: int) -> tuple[TwoLayer, Problem]:
-    """The network and the problem of the exercise: d = 5, n = 60, m = 120, hidden weights of std 0.5, v = 0."""
-    return TwoLayer(5, 120, std=0.5, seed=seed + 100), teacher_student(60, 5, teacher_width=2, seed=seed)
 
 
 def observe(answer: Callable) -> list[Run]:

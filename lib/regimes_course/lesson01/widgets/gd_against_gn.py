@@ -13,9 +13,9 @@ from regimes.problems import Problem, teacher_student
 from regimes.theory.gauss_newton import step_envelope
 from regimes.training import Diverged, train
 from regimes_course.kit.plotting import LOOKS
-from regimes_course.kit.widget import Choice, Explorer
+from regimes_course.kit.widget import Choice, Widget
 
-__all__ = ["CHOICES", "FRAMES", "Race", "compute", "draw", "explorer"]
+__all__ = ["Race", "gd_against_gn"]
 
 STEPS = 120
 FLOOR, CEILING = 1e-9, 1e6  # the part of the loss axis that is drawn
@@ -82,12 +82,11 @@ def draw(figure):
     bounds = [ax.plot([], [], "--", color="black", linewidth=1.2, label=label)[0] for label in ("predicted", None)]
     ax.legend(loc="upper right", fontsize=8).set_in_layout(False)
 
-    def update(race: Race) -> str:
+    def update(race: Race) -> None:
         for name, loss in (("Gauss-Newton", race.gauss_newton), ("gradient descent", race.descent)):
             lines[name].set_data(torch.arange(len(loss)), loss.clamp(FLOOR / 10, CEILING * 10))
         for line, bound in zip(bounds, (race.low, race.high), strict=True):
             line.set_data(torch.arange(STEPS + 1), bound.clamp(FLOOR / 10, CEILING * 10))
-        return sentence(race)
 
     return [*lines.values(), *bounds], update
 
@@ -117,11 +116,6 @@ def _short(loss: float) -> str:
     return f"{loss:.1e}" if loss >= FLOOR else f"below {FLOOR:.0e}"
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 01."""
-    return Explorer(compute, draw, CHOICES, size=(7.2, 3.6))
-
-
 @lru_cache
 def _problem(kappa: float) -> Problem:
     return teacher_student(20, 4, kappa=kappa, labels="noise", n_test=1, seed=0)
@@ -131,3 +125,6 @@ def _problem(kappa: float) -> Problem:
 def _descent(kappa: float) -> Tensor:
     problem, net = _problem(kappa), TwoLayer(4, 40, seed=1)
     return train(net, problem.x, problem.y, GradientDescent(net, EdgeFraction(0.5)), STEPS).relative
+
+
+gd_against_gn = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(7.2, 3.6))

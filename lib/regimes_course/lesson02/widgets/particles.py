@@ -13,9 +13,9 @@ from regimes.problems import Problem, teacher_student
 from regimes_course.kit.plotting import BLUE, PINK, step_axis
 from regimes_course.kit.snapshots import at, moments, record
 from regimes_course.kit.weight_scatter import cloud
-from regimes_course.kit.widget import Choice, Explorer
+from regimes_course.kit.widget import Choice, Widget
 
-__all__ = ["CHOICES", "FRAMES", "Moment", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Moment", "particles"]
 
 STEPS = 200
 FLOOR, CEILING = 1e-7, 1.5  # the part of the loss axis that is drawn
@@ -105,7 +105,7 @@ def draw(figure):
     now = [right.plot([], [], k, color=c, markersize=9)[0] for k, c in (("s", PINK), ("o", BLUE))]
     right.legend(loc="lower left", fontsize=8)
 
-    def update(moment: Moment) -> str:
+    def update(moment: Moment) -> None:
         history, step = moment.history, moment.step
         reach = history.W[..., :2].abs().max().item()
         show(history.W[step], history.v[step], history.v.abs().max().item(), history.W[0], _problem().teacher, reach)
@@ -113,7 +113,6 @@ def draw(figure):
         test.set_data(history.moments, history.test)
         for dot, loss in zip(now, moment.losses, strict=True):
             dot.set_data([step], [max(loss, FLOOR)])
-        return sentence(moment)
 
     return [*artists, train, test, *now], update
 
@@ -130,11 +129,6 @@ def sentence(moment: Moment) -> str:
     )
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 02."""
-    return Explorer(compute, draw, CHOICES, size=(8.8, 3.6))
-
-
 @lru_cache
 def _problem() -> Problem:
     return teacher_student(40, 2, teacher_width=3, seed=293)  # a teacher whose units point three ways
@@ -147,3 +141,6 @@ def _history(width: int, std: float, method: str) -> History:
     rows = sorted({*moments(STEPS), *CHOICES["step"].values})
     test = torch.stack([loss_on(at(net, trace, k), problem.x_test, problem.y_test) for k in rows])
     return History(trace.time, trace.loss, torch.tensor(rows), test, trace.measured["W"], trace.measured["v"])
+
+
+particles = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.8, 3.6))

@@ -12,10 +12,11 @@ from torch import Tensor
 from regimes.online import overlap_chain, overlap_distance
 from regimes.population import overlap_risk
 from regimes.theory.online_sgd import Path, integrate
-from regimes_course.kit.checking import Function, Mistake, Result, random
+from regimes_course.kit.checking import Function, Mistake, Result
 from regimes_course.kit.numbers import numbers
+from regimes_course.lesson03.experiments import start
 
-__all__ = ["FLUCTUATIONS", "start"]
+__all__ = ["FLUCTUATIONS"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,6 @@ class Distances(Function):
             return [float(e) for e in found[0]], numbers(found[1])
 
         return super()._judge(plain)
-
-
-def start(p: int = 4, k: int = 2, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """``Q`` (p, p) and ``M`` (p, k) of ``p`` units of length one that share ``k + 2`` axes with an orthonormal teacher."""
-    W = random(seed, p, k + 2)
-    W = W / W.norm(dim=-1, keepdim=True)
-    return W @ W.mT, W[:, :k]
 
 
 def _cases() -> dict[str, tuple]:

@@ -8,7 +8,7 @@ import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
 from regimes_course.kit.numbers import numbers
-from regimes_course.lesson03.checks.relu_flows import STARTS, UNTIL, recorded
+from regimes_course.lesson03.experiments import STARTS, UNTIL, recorded
 
 __all__ = ["SUCCESS_RATES"]
 

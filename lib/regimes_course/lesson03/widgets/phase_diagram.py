@@ -12,9 +12,9 @@ from regimes.theory.sgd_phases import PHASES, noise_plateau, phase, unspecialise
 from regimes.theory.symmetric_committee import SymmetricPath, natural_path
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Point", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Point", "phase_diagram"]
 
 K = 2  # units of the teacher
 LOW, HIGH = 1e-10, 1.0  # the part of the risk axis that is drawn
@@ -97,7 +97,7 @@ def _path(keep: str, kappa: float, delta: float, d: int, students: int, label_no
 def draw(figure):
     """The plane; the risk; the overlaps."""
     axes = figure.subplots(1, 3, width_ratios=(1, 1.1, 1))
-    return side_by_side(dict(zip((_plane, _risk, _overlaps), axes, strict=True)), sentence)
+    return side_by_side(axes, _plane, _risk, _overlaps)
 
 
 def _plane(ax: Axes):
@@ -198,6 +198,4 @@ def sentence(here: Point) -> str:
     return f"{begin} {told} The students {specialised}: m = {m:.2f}, n = {n:.2f}.".replace("-", "−")
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 03."""
-    return Explorer(compute, draw, CHOICES, size=(11.4, 4.3), columns=2)
+phase_diagram = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(11.4, 4.3), columns=2)

@@ -16,7 +16,7 @@ __all__ = ["DISTANCE_FROM_LAST_LAYER"]
 
 def _run(seed: int, X: Tensor, m: int, q: int, size: float) -> tuple[Tensor, Tensor, Tensor]:
     """Inputs, the U of a start and the V that Gauss-Newton ends with, for random labels."""
-    n, d = X.shape
+    d = X.shape[1]
     U, V = size * random(seed, d, m), size * random(seed + 1, q, m)
     Y = X @ random(seed + 2, d, q)  # labels that can be fitted, whatever the rank
     return X, U, trained(X, Y, U, V)[1]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
-from regimes_course.lesson04.checks.boxes import BOXES
+from regimes_course.lesson04.boxes import BOXES
 from regimes_course.lesson04.checks.verdicts import Visit, all_say, change, imbalance, observe, split, wrong
 
 __all__ = ["WHICH_OPTIMIZER"]

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from regimes.linear import row_space
-from regimes_course.lesson04.checks.boxes import BOXES, Box, data, recorded
+from regimes_course.lesson04.boxes import BOXES, Box, data, recorded
 
 __all__ = ["Visit", "all_say", "change", "imbalance", "observe", "split", "wrong"]
 

@@ -13,9 +13,10 @@ from regimes.theory.linear_flows import half_time, scalar_flow, scalar_rate
 from regimes.theory.min_norm import imbalance_levels, imbalance_rate
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.words import short
 
-__all__ = ["CHOICES", "FRAMES", "Paths", "Walk", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Paths", "Walk", "hyperbolas"]
 
 END = 12.0  # the time that is drawn
 FAR = 1e3  # a walk that comes as far has diverged
@@ -132,7 +133,10 @@ def compute(u0: float, v0: float, y: float, eta: float, newton: float) -> Paths:
 
 
 def _walk(method: str, u: float, v: float, y: float, eta: float) -> Walk:
-    """Steps along ``(v, u)``, which is the gradient of the output: by the residual, for Gauss-Newton over ``u^2 + v^2``."""
+    """Steps along ``(v, u)``, which is the gradient of the output: by the residual, for Gauss-Newton over ``u^2 + v^2``.
+
+    Written out in plain numbers: 1200 steps of the library's optimizers, which a test compares, take a second.
+    """
     points, diverged = [(u, v)], None
     for k in range(1, round(END / eta) + 1):
         size = u * u + v * v if method == "Gauss-Newton" else 1.0
@@ -149,7 +153,7 @@ def _walk(method: str, u: float, v: float, y: float, eta: float) -> Walk:
 def draw(figure):
     """Left: the plane of u and v. Right: the loss."""
     axes = figure.subplots(1, 2, width_ratios=(1, 1.15))
-    return side_by_side(dict(zip((_plane, _losses), axes, strict=True)), sentence)
+    return side_by_side(axes, _plane, _losses)
 
 
 def _plane(ax: Axes):
@@ -227,7 +231,7 @@ def _level(d: float, reach: float) -> list[np.ndarray]:
 
 def sentence(paths: Paths) -> str:
     """What the picture shows, with its numbers."""
-    start = f"u(0) = {paths.u0:g}, v(0) = {paths.v0:g}, y = {paths.y:g}: d = u² − v² = {_short(paths.d)} at the start."
+    start = f"u(0) = {paths.u0:g}, v(0) = {paths.v0:g}, y = {paths.y:g}: d = u² − v² = {short(paths.d)} at the start."
     if paths.loss[0] == 0:
         etas = " or ".join(f"η = {walk.eta:g} of {walk.method}" for walk in paths.walks)
         return f"{start} <b>The start is a solution</b>: nothing moves, with {etas}."
@@ -239,10 +243,10 @@ def _told_flow(paths: Paths) -> str:
         return "<b>The flow never arrives</b>: the gradient is zero at the origin, a saddle."
     if paths.rate is None:
         return f"<b>The flow never arrives</b>: on u = {'−' if paths.y > 0 else ''}v it ends in the saddle at the origin."
-    half = "starts beyond y/2" if paths.half == 0 else f"reaches y/2 at t = {_short(paths.half)} (half time)"
+    half = "starts beyond y/2" if paths.half == 0 else f"reaches y/2 at t = {short(paths.half)} (half time)"
     return (
-        f"The flow keeps d, {half}, and has the late rate {_short(paths.rate)} = 2√(d² + 4y²), "
-        f"of which the imbalance alone guarantees {_short(paths.promised)}."
+        f"The flow keeps d, {half}, and has the late rate {short(paths.rate)} = 2√(d² + 4y²), "
+        f"of which the imbalance alone guarantees {short(paths.promised)}."
     )
 
 
@@ -250,18 +254,11 @@ def _told(walk: Walk) -> str:
     begin = f"{walk.method[0].upper()}{walk.method[1:]} (η = {walk.eta:g})"
     if walk.diverged is not None:
         return f"<b>{begin} diverges</b> at step {walk.diverged}."
-    end = f"d = {_short(walk.imbalance)} at the end"
+    end = f"d = {short(walk.imbalance)} at the end"
     if not walk.arrived:
         return f"<b>{begin} has not arrived</b> at t = {END:g}: loss {walk.loss[-1]:.2g}, {end}."
-    rate = "too fast to measure a rate" if walk.rate is None else f"rate {_short(walk.rate)}"
+    rate = "too fast to measure a rate" if walk.rate is None else f"rate {short(walk.rate)}"
     return f"{begin}: {end}, {rate}."
 
 
-def _short(value: float) -> str:
-    """Three digits, with a typographic minus and no negative zero."""
-    return f"{value + 0.0:.3g}".replace("-", "−") if abs(value) >= 5e-4 else "0"
-
-
-def explorer() -> Explorer:
-    """The first widget of lesson 04."""
-    return Explorer(compute, draw, CHOICES, size=(8.8, 4.2), columns=2)
+hyperbolas = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.8, 4.2), columns=2)

@@ -13,9 +13,10 @@ from torch import Tensor
 from regimes.theory.linear_flows import plane_path
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS, PINK, SKY
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.words import short
 
-__all__ = ["CHOICES", "FRAMES", "Interpolant", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Interpolant", "interpolant"]
 
 FLOW, NEWTON, ADAM = "gradient flow", "full Gauss-Newton steps", "Adam with steps of 0.01"
 TARGET = 1.0
@@ -114,7 +115,8 @@ def _output(x: np.ndarray, state: np.ndarray) -> tuple[float, np.ndarray]:
     """The error ``1 - x . U v`` and the gradient of the output, for a state ``(3, 2)``: U above v.
 
     Products are rounded before they are added, on every processor: what is zero by symmetry stays zero. Adam would make a
-    step out of a rounding error, whichever sign it has.
+    step out of a rounding error, whichever sign it has. For that, and for the second that 1500 steps would take, the rules
+    below are written out; a test compares them with the library's.
     """
     U, v = state[:2], state[2]
     along = (x[:, None] * U).sum(0)
@@ -161,7 +163,7 @@ METHODS = {FLOW: LOOKS["gradient descent"], NEWTON: LOOKS["Gauss-Newton"], ADAM:
 
 def draw(figure):
     """Left: the plane of Theta. Right: the plane of the hidden units."""
-    return side_by_side(dict(zip((_predictors, _units), figure.subplots(1, 2), strict=True)), sentence)
+    return side_by_side(figure.subplots(1, 2), _predictors, _units)
 
 
 def _predictors(ax: Axes):
@@ -226,10 +228,10 @@ def sentence(found: Interpolant) -> str:
     at_u, at_v = found.products
     start = (
         f"x at {set_['angle']}°, |u| = |v| = {set_['scale']:g} at {set_['between']}°, |u₂| = {set_['size']:g} at "
-        f"{set_['turn']}°: u₂·u = {_short(at_u)}, u₂·v = {_short(at_v)}."
+        f"{set_['turn']}°: u₂·u = {short(at_u)}, u₂·v = {short(at_v)}."
     )
-    told = f"{start} Outside the row space Θ starts at q = {_short(first)}, where linear regression stays."
-    predicted = f"The flow is predicted to end at q = {_short(found.across(found.predicted[-1]))}."
+    told = f"{start} Outside the row space Θ starts at q = {short(first)}, where linear regression stays."
+    predicted = f"The flow is predicted to end at q = {short(found.across(found.predicted[-1]))}."
     return f"{told} {predicted} {_told_end(found)}"
 
 
@@ -238,17 +240,10 @@ def _told_end(found: Interpolant) -> str:
     if not found.fitted:
         steps = len(found.path) - 1
         return (
-            f"<b>Trained by {method}, the network has not arrived</b> after {steps} steps: its error is {_short(found.error)}."
+            f"<b>Trained by {method}, the network has not arrived</b> after {steps} steps: its error is {short(found.error)}."
         )
-    end = "at the min-norm solution" if abs(q) < 1e-9 else f"at distance {_short(abs(q))} from the min-norm solution"
-    return f"Trained by {method}, the network ends at q = {_short(q)}, {end}."
+    end = "at the min-norm solution" if abs(q) < 1e-9 else f"at distance {short(abs(q))} from the min-norm solution"
+    return f"Trained by {method}, the network ends at q = {short(q)}, {end}."
 
 
-def _short(value: float) -> str:
-    """Three digits, with a typographic minus and no negative zero."""
-    return f"{value + 0.0:.3g}".replace("-", "−") if abs(value) >= 5e-4 else "0"
-
-
-def explorer() -> Explorer:
-    """The second widget of lesson 04."""
-    return Explorer(compute, draw, CHOICES, size=(8.8, 4.6), columns=2)
+interpolant = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.8, 4.6), columns=2)

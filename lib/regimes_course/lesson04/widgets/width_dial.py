@@ -11,9 +11,9 @@ from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, gradient
 from regimes.theory.min_norm import distance_law, exponent, full_step_law, random_init_bound, smallest_width
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Distances", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Distances", "width_dial"]
 
 D, R, Q, DRAWS = 25, 5, 2, 20  # inputs, rank of the data, outputs, draws a width
 S = torch.ones(R, dtype=torch.float64)
@@ -121,7 +121,7 @@ def _error(G: Tensor) -> Tensor:
 def draw(figure):
     """Left: distances against the width. Right: their exponents against alpha."""
     axes = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    return side_by_side(dict(zip((_distances, _exponents), axes, strict=True)), sentence)
+    return side_by_side(axes, _distances, _exponents)
 
 
 def _predictions(ax: Axes):
@@ -214,6 +214,4 @@ def _signed(power: float) -> str:
     return f"{power:.2f}".replace("-", "−")
 
 
-def explorer() -> Explorer:
-    """The third widget of lesson 04."""
-    return Explorer(compute, draw, CHOICES, size=(8.8, 4.2))
+width_dial = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.8, 4.2))

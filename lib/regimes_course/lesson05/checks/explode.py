@@ -5,70 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
-import torch
-from torch import Tensor
-
-from regimes.linalg import Unsolvable
-from regimes.metrics import loss_on, refit
-from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton
-from regimes.problems import teacher_student
-from regimes.training import Diverged, train
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson05.experiments import Run, attempt
 
-__all__ = ["BREAK_IT", "attempt"]
+__all__ = ["BREAK_IT"]
 
-SEEDS, STEPS = (0, 1), 60
+SEEDS = 0, 1
 PEAK, END, WORSE = 100, 1e-6, 10  # what a right answer reaches
 # What to blame first where nothing explodes. Measured with steps of 1 on the two data sets: no peak of 100 from std 0.3 on,
 # whatever the damping; at std 0.01 to 0.1 and a damping of 1e-4 a peak on both.
 LARGE_STD, SMALL_STEP = 0.25, 0.25
-
-
-@dataclass(frozen=True)
-class Run:
-    """How one training went.
-
-    Attributes:
-        loss: training losses relative to the first, step by step; as far as they are finite.
-        worse: test loss divided by that of random features.
-        stopped: ``"refused"`` if no step could be computed at all, ``"diverged"`` if none after some steps, else ``""``.
-    """
-
-    loss: Tensor
-    worse: float = math.nan
-    stopped: str = ""
-
-    @property
-    def peak(self) -> float:
-        """The largest training loss."""
-        return self.loss.max().item()
-
-    @property
-    def end(self) -> float:
-        """The last training loss."""
-        return self.loss[-1].item()
-
-    def __str__(self) -> str:
-        if self.stopped == "refused":
-            return "No step can be computed: the kernel is singular, or the damping is lost in its rounding."
-        if self.stopped:
-            return f"The run has diverged at step {len(self.loss)}."
-        end = f"{self.end:.1e} of it" if self.end > 1e-12 else "less than 1e-12 of it"
-        return f"The training loss peaks at {self.peak:.2g} times its start and ends at {end}; the test loss is {self.worse:.2g} times that of random features."
-
-
-def attempt(std: float, lr: float, damping: float, seed: int = 0) -> Run:
-    """Train the network of the exercise with Gauss-Newton for 60 steps: d = 3, n = 50, m = 100, ``v = 0``."""
-    data, net = teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=std, seed=seed + 50)
-    rf = loss_on(refit(net, data.x, data.y), data.x_test, data.y_test)
-    try:
-        trace = train(net, data.x, data.y, GaussNewton(net, lr, damping=damping), STEPS)
-    except Diverged as error:
-        return Run(error.trace.relative, stopped="diverged")
-    except Unsolvable:
-        return Run(torch.ones(1, dtype=torch.float64), stopped="refused")
-    return Run(trace.relative, (loss_on(net, data.x_test, data.y_test) / rf).item())
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,6 @@ def _in_feature_space(Phi, y, cutoff):
     return torch.linalg.pinv(A.mT @ A, rtol=cutoff, hermitian=True) @ (A.mT @ y)
 
 
-def _by_lstsq(Phi, y, cutoff):
-    return torch.linalg.lstsq(Phi / Phi.shape[1], y[:, None], rcond=cutoff**0.5, driver="gelsd").solution[:, 0]
-
-
 def _first_features(Phi, y, cutoff):
     n, m = Phi.shape
     v = torch.zeros(m, dtype=Phi.dtype)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton
-from regimes.problems import Problem, teacher_student
-from regimes.training import train
+from regimes.problems import Problem
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson05.experiments import trained
 
-__all__ = ["RESCALE", "trained"]
+__all__ = ["RESCALE"]
 
 SETTINGS = ((0, 1, 0.02), (1, 5, 0.02), (2, 50, 0.02), (3, 8, 0.1))  # seed, steps, step size
 
@@ -40,13 +39,6 @@ class Seen:
     output: bool = True
     factor: float = math.nan
     deviation: float = math.nan
-
-
-def trained(seed: int, k: int, eta: float) -> tuple[TwoLayer, Problem]:
-    """A network after ``k`` undamped Gauss-Newton steps from ``v = 0``, d = 3, n = 50, m = 100, std 1, and its problem."""
-    problem, net = teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=1.0, seed=seed + 50)
-    train(net, problem.x, problem.y, GaussNewton(net, eta), k)
-    return net, problem
 
 
 def observe(answer: Callable) -> list[Seen]:

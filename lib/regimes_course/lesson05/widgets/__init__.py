@@ -1,1 +1,5 @@
-"""The widgets of lesson 05."""
+"""The widget of lesson 05."""
+
+from regimes_course.lesson05.widgets.flow import flow
+
+__all__ = ["flow"]

@@ -20,9 +20,9 @@ from regimes.theory.gauss_newton import flow_loss, shrinkage
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes_course.kit.snapshots import at, moments, record
 from regimes_course.kit.weight_scatter import BELOW, cloud
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Flow", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Flow", "flow"]
 
 NEWTON, DESCENT = "Gauss-Newton", "gradient descent"
 END, STEPS = 4.0, 300  # the time of a run of Gauss-Newton, the steps of one of gradient descent
@@ -152,7 +152,7 @@ def _tests(net: TwoLayer, problem: Problem, share: float) -> Tensor:
 def draw(figure):
     """Losses, eigenvalues of the kernel, and hidden weights."""
     axes = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
-    return side_by_side(dict(zip((_losses, _eigenvalues, _weights), axes, strict=True)), sentence)
+    return side_by_side(axes, _losses, _eigenvalues, _weights)
 
 
 Panel = tuple[list[Artist], Callable[[Flow], None]]
@@ -260,11 +260,9 @@ def _short(ratio: float) -> str:
     return f"{ratio:.0f}" if 100 <= ratio < 1e5 else f"{ratio:.3g}"
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 05."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 4.0), columns=2)
-
-
 @lru_cache
 def _problem(kappa: float, noise: float, seed: int) -> Problem:
     return teacher_student(50, 3, teacher_width=2, kappa=kappa, noise=noise, seed=seed)
+
+
+flow = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 4.0), columns=2)

@@ -17,9 +17,9 @@ from regimes.theory.lazy import kernel_regression, relu_kernel
 from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Moment", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Moment", "lazy_dial"]
 
 D, N, STEPS, ERROR = 16, 96, 300, 0.01  # bits, samples, steps at most, and the training loss (relative) at which a run ends
 FAR = 1e3  # a run that diverges is shown up to such a loss
@@ -148,7 +148,7 @@ def _right(f: Tensor) -> Tensor:
 def draw(figure):
     """The kernel, what it has gained since the start, its eigenvalues, and loss and accuracy along the run."""
     axes = figure.subplots(1, 4, width_ratios=(1, 1, 1.1, 1.3))
-    return side_by_side(dict(zip((_now, _gained, _spectrum, _curves), axes, strict=True)), sentence)
+    return side_by_side(axes, _now, _gained, _spectrum, _curves)
 
 
 def _now(ax: Axes):
@@ -224,6 +224,4 @@ def _short(value: float) -> str:
     return f"{value:.2g}" if math.isfinite(value) and value > 1e-9 else "0"
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 06."""
-    return Explorer(compute, draw, CHOICES, size=(11.5, 3.3), columns=2)
+lazy_dial = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(11.5, 3.3), columns=2)

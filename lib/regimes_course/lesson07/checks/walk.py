@@ -4,18 +4,12 @@ import torch
 from torch import Tensor
 from torch.func import jacrev
 
-from regimes.networks import HalfLayer, get_activation
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07.experiments import half
 
-__all__ = ["EXACT_STEP", "forward", "half"]
+__all__ = ["EXACT_STEP"]
 
 SIZES = {"one block": (1, 4, 3, 13), "two blocks": (2, 5, 3, 17), "three blocks": (3, 5, 2, 15)}  # blocks, n, h, m
-
-
-def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:
-    """A half layer with ReLU at ``x`` ``(n, h)``: ``.A`` ``(n, m + 1)``, ``.output = A W``, and ``.push(t)``, how the output moves with x."""
-    phi, slope = get_activation("relu")(x @ V)
-    return HalfLayer(x, torch.nn.functional.pad(phi, (0, 1), value=1.0), slope, V, W)
 
 
 def forward(x: Tensor, V: Tensor, W: Tensor) -> Tensor:

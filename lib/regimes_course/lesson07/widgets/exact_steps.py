@@ -10,15 +10,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from regimes.theory.gauss_newton import step_loss
-from regimes_course.kit.plotting import BLUE, GREY, ORANGE, new_figure, style
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.plotting import BLUE, GREY, ORANGE, new_figure
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 from regimes_course.lesson07.experiments import DATA, GRID, METHODS, key, measure, step_size, stored
 
-__all__ = ["CHOICES", "FRAMES", "Run", "compute", "draw", "explorer", "live", "sentence"]
+__all__ = ["Run", "exact_steps", "live"]
 
 LOSSES = (0.05, 20.0)  # the part of the loss axis that is drawn
 EPOCHS = 10
-SIZE = (11.2, 3.4)
 RED = "#B00020"
 
 CHOICES = {
@@ -95,10 +94,9 @@ def live(**settings) -> tuple[Figure, str]:
         raise ValueError(f"step is a positive number, or one of {', '.join(GRID['step'])}; got {settings['step']!r}")
     if settings["batch"] not in range(2, 257):
         raise ValueError(f"batch is a whole number from 2 to 256; got {settings['batch']}")
-    figure = new_figure(SIZE)
-    with style():
-        update = draw(figure)[1]
-    return figure, update(_run(measure(**settings), **settings))
+    figure, run = new_figure(exact_steps.size), _run(measure(**settings), **settings)
+    exact_steps.paint(figure, run)
+    return figure, sentence(run)
 
 
 def _run(run: dict, method: str, step: str | float, batch: int, data: str, halves: str) -> Run:
@@ -112,7 +110,7 @@ def _run(run: dict, method: str, step: str | float, batch: int, data: str, halve
 def draw(figure):
     """Loss and accuracy, changes of the loss by a step, and CKA by block."""
     axes = figure.subplots(1, 4, width_ratios=(1.2, 1.2, 1, 1))
-    return side_by_side(dict(zip((_losses, _accuracies, _changes, _alike), axes, strict=True)), sentence)
+    return side_by_side(axes, _losses, _accuracies, _changes, _alike)
 
 
 Panel = tuple[list[Artist], Callable[[Run], None]]
@@ -204,6 +202,4 @@ def _signed(value: Tensor, form: str) -> str:
     return text.lstrip("+-") if not float(text) else text.replace("-", "−")
 
 
-def explorer() -> Explorer:
-    """The widget of lesson 07."""
-    return Explorer(compute, draw, CHOICES, size=SIZE, columns=2)
+exact_steps = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(11.2, 3.4), columns=2)

@@ -8,14 +8,10 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
-from regimes.hessians import Hessian, hessian
-from regimes.networks import TwoLayer
-from regimes.optimizers import GradientDescent
-from regimes.problems import even_odd
-from regimes.training import train
 from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.lesson08.experiments import network_hessian
 
-__all__ = ["SHARPNESS", "network_hessian"]
+__all__ = ["SHARPNESS"]
 
 ALLOWED = 60  # products, for the network
 NETWORK = "a network with 660 parameters"
@@ -52,15 +48,6 @@ class Seen:
     def cheap(self) -> bool:
         """Whether it did so with few enough products; only the network is judged."""
         return self.name != NETWORK or self.products <= ALLOWED
-
-
-@lru_cache
-def network_hessian() -> Hessian:
-    """The Hessian of a network with 10 tanh units on 60 digits, even against odd, after 40 steps."""
-    data = even_odd(60)
-    net = TwoLayer(64, 10, activation="tanh", std=0.3, output_std=0.5, seed=1)
-    train(net, data.x, data.y, GradientDescent(net, 0.5), 40, every=40)
-    return hessian(net, data.x, data.y)
 
 
 @lru_cache

@@ -13,10 +13,10 @@ from regimes.directions import time_scale
 from regimes.hessians import hessian
 from regimes.jacobians import jacobian
 from regimes.metrics import sharpness
-from regimes.networks import TwoLayer
-from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson08.experiments import networks
 
-__all__ = ["LARGEST_SGD_STEP", "networks"]
+__all__ = ["LARGEST_SGD_STEP"]
 
 
 @dataclass(frozen=True)
@@ -44,21 +44,6 @@ class Seen:
     def near(self, wanted: float) -> bool:
         """Whether it found this number."""
         return abs(self.value - wanted) <= 1e-5 * abs(wanted)
-
-
-def networks() -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
-    """Four networks, each with its data."""
-    x, y = random(1, 13, 3) + 0.2, random(2, 13) - 0.4
-    plain = nn.Sequential(nn.Linear(3, 6), nn.Tanh(), nn.Linear(6, 1), nn.Flatten(0)).double()
-    with torch.no_grad():
-        for i, p in enumerate(plain.parameters()):
-            p.copy_(0.6 * random(3 + i, *p.shape))
-    return {
-        "a plain module": (plain, x, y),
-        "a TwoLayer in NTK scaling, m = 9": (TwoLayer(3, 9, scaling="ntk", output_std=0.8, seed=1), x, y),
-        "a mean-field TwoLayer, m = 5": (TwoLayer(3, 5, output_std=1.3, seed=2), x, y),
-        "a mean-field TwoLayer, m = 24": (TwoLayer(3, 24, activation="tanh", output_std=0.7, seed=3), x, y),
-    }
 
 
 def _hessian_of_mse(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from regimes.problems import Problem, chebyshev
 from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Fit", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Fit", "chebyshev_fit"]
 
 STEPS, EVERY = 500, 10  # steps of a run, and between two sharpnesses
 LOSSES, NUMBERS = (1e-5, 1e2), (0.0, 5.0)  # the parts of the axes that are drawn
@@ -83,7 +83,7 @@ def compute(eta: float, degree: int, width: int, seed: int) -> Fit:
 def draw(figure):
     """The fit, the loss, and the stability number."""
     axes = figure.subplots(1, 3)
-    return side_by_side(dict(zip((_fit, _loss, _number), axes, strict=True)), sentence)
+    return side_by_side(axes, _fit, _loss, _number)
 
 
 def _fit(ax: Axes):
@@ -142,6 +142,4 @@ def sentence(fit: Fit) -> str:
     return f"{rise} and <b>{where}</b>{after}"
 
 
-def explorer() -> Explorer:
-    """The second widget of lesson 08."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 4.0), columns=2)
+chebyshev_fit = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 4.0), columns=2)

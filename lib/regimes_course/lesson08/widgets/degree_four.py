@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from regimes.theory.edge_of_stability import degree_four_end, degree_four_number, degree_four_swing, valley
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.lesson08.experiments import descend
 
-__all__ = ["CHOICES", "FRAMES", "Rest", "compute", "descend", "draw", "explorer", "sentence"]
+__all__ = ["Rest", "degree_four"]
 
 STEPS = 8000
-FAR = 1e3  # a run that comes as far has diverged
 NEAR = 1.05  # the stability number from which on its fall is predicted
 SETTLED = 1e-10  # a loss
 FLOOR, CEILING = 1e-8, 1e1  # the part of the loss axis that is drawn
@@ -69,18 +69,6 @@ class Rest:
         return pairs[first + k] / pairs[first]
 
 
-def descend(x: float, y: float, eta: float, steps: int) -> tuple[np.ndarray, int | None]:
-    """Steps of gradient descent, ``(k, 2)``, and the step at which it left for infinity, or ``None``."""
-    points = [(x, y)]
-    for step in range(1, steps + 1):
-        g = x * y * (x * x * y * y - 1)
-        x, y = x - eta * g * y, y - eta * g * x
-        if not abs(x) + abs(y) < FAR:
-            return np.array(points), step
-        points.append((x, y))
-    return np.array(points), None
-
-
 def compute(eta: float, number: float, product: float) -> Rest:
     """8000 steps from a place where the valley has the stability number, a little off its floor."""
     x = valley(number, eta)
@@ -92,7 +80,7 @@ def compute(eta: float, number: float, product: float) -> Rest:
 def draw(figure):
     """The stability number and the swing of x y about one, and the loss."""
     axes = figure.subplots(1, 3)
-    return side_by_side(dict(zip((_number, _plane, _loss), axes, strict=True)), sentence)
+    return side_by_side(axes, _number, _plane, _loss)
 
 
 def _number(ax: Axes):
@@ -186,6 +174,4 @@ def _signed(value: float) -> str:
     return f"{'+' if value >= 0 else '−'} {abs(value):.2g}"
 
 
-def explorer() -> Explorer:
-    """The first widget of lesson 08."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 4.0), columns=2)
+degree_four = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 4.0), columns=2)

@@ -8,7 +8,7 @@ from numbers import Real
 
 from regimes_course.kit.checking import Behaviour, Mistake
 from regimes_course.lesson09.checks.largest import largest
-from regimes_course.lesson09.checks.walk import walk
+from regimes_course.lesson09.experiments import walk
 
 __all__ = ["BEST_ETA"]
 

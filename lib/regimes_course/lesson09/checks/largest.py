@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from regimes_course.kit.checking import Behaviour, Mistake
-from regimes_course.lesson09.checks.walk import walk
+from regimes_course.lesson09.experiments import walk
 
 __all__ = ["LARGEST_MONOTONE_ETA"]
 

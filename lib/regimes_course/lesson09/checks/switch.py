@@ -5,7 +5,7 @@ from functools import cache
 import torch
 
 from regimes_course.kit.checking import Function, Mistake
-from regimes_course.lesson09.checks.walk import descend, walk
+from regimes_course.lesson09.experiments import descend, walk
 
 __all__ = ["PHASE_SWITCH"]
 

@@ -17,9 +17,9 @@ from regimes.training import train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes_course.kit.stack_of_snapshots import moments_of
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Digits", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Digits", "digit_steps"]
 
 STEPS, EVERY, SAMPLES, WIDTH = 400, 4, 100, 20
 LOW, HIGH = 1e-5, 1e2
@@ -77,7 +77,7 @@ def compute(pixels: str, eta: float, seed: int) -> Digits:
 
 def draw(figure):
     """The risk, the margin, the test error."""
-    return side_by_side(dict(zip((_risk, _margin, _errors), figure.subplots(1, 3), strict=True)), sentence)
+    return side_by_side(figure.subplots(1, 3), _risk, _margin, _errors)
 
 
 def _steps(ax: Axes) -> None:
@@ -149,12 +149,10 @@ def sentence(digits: Digits) -> str:
     )
 
 
-def explorer() -> Explorer:
-    """The third widget of lesson 09."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 3.9), columns=2)
-
-
 @lru_cache
 def _data(pixels: str, seed: int) -> tuple[Problem, float]:
     data = digits_in_the_ball(n=SAMPLES, centred=pixels == CENTRED, seed=seed)
     return data, separation(data.x, data.y).margin
+
+
+digit_steps = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 3.9), columns=2)

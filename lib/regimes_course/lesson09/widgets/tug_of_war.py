@@ -11,15 +11,15 @@ from regimes.losses import logistic
 from regimes.metrics import largest_fall, normalised_margin, phase_switch, rises, sharpness, smoothed_margin
 from regimes.networks import TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
-from regimes.problems import tug_of_war
+from regimes.problems import tug_of_war as data
 from regimes.theory import large_steps as theory
 from regimes.training import train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes_course.kit.stack_of_snapshots import moments_of
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Tug", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Tug", "tug_of_war"]
 
 STEPS = 300
 LOW, HIGH = 1e-6, 1e2
@@ -77,7 +77,7 @@ class Tug:
 
 def compute(g: float, eta: float, width: int, activation: str, seed: int) -> Tug:
     """300 steps of gradient descent on the tug-of-war data; hidden weights N(0, 1), output weights fixed signs."""
-    x, y = tug_of_war(g)
+    x, y = data(g)
     net = fix_signs(TwoLayer(2, width, activation=activation, bias=False, seed=seed))
     trace = train(net, x, y, GradientDescent(net, eta, loss=logistic), STEPS, measure={"W": lambda net: net.W})
     last, below = (k.item() for k in phase_switch(trace.loss, 1 / eta))
@@ -97,7 +97,7 @@ def compute(g: float, eta: float, width: int, activation: str, seed: int) -> Tug
 
 def draw(figure):
     """The risk, the stability number, the margins."""
-    return side_by_side(dict(zip((_risk, _stability, _margins), figure.subplots(1, 3), strict=True)), sentence)
+    return side_by_side(figure.subplots(1, 3), _risk, _stability, _margins)
 
 
 def _marks(ax: Axes):
@@ -193,6 +193,4 @@ def _told(fall: float) -> str:
     return "never falls" if fall < 1e-9 else f"<b>falls by {fall:.1%}</b> on the way"
 
 
-def explorer() -> Explorer:
-    """The second widget of lesson 09."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 3.9), columns=2)
+tug_of_war = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 3.9), columns=2)

@@ -11,9 +11,9 @@ from regimes.metrics import phase_switch, rises
 from regimes.theory import large_steps as theory
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE, PINK
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Explorer, side_by_side
+from regimes_course.kit.widget import Choice, Widget, side_by_side
 
-__all__ = ["CHOICES", "FRAMES", "Walk", "compute", "draw", "explorer", "sentence"]
+__all__ = ["Walk", "two_points"]
 
 STEPS = 500
 LOW, HIGH = 1e-7, 1e3  # the part of the axis of the risk that is drawn
@@ -70,7 +70,10 @@ class Walk:
 
 
 def compute(gamma: float, eta: float) -> Walk:
-    """500 steps from ``w = 0`` on the logistic risk of ``(gamma, c)`` and ``(gamma, -c/2)``, both labelled +1."""
+    """500 steps from ``w = 0`` on the logistic risk of ``(gamma, c)`` and ``(gamma, -c/2)``, both labelled +1.
+
+    Written out in plain numbers, for the lesson walks it 600 times; a test compares with the training of a network.
+    """
     c, a, b = math.sqrt(1 - gamma**2), 0.0, 0.0
     points = [(b, a)]
     for _ in range(STEPS):
@@ -97,7 +100,7 @@ def _curvature(q: np.ndarray, gamma: float, c: float) -> np.ndarray:
 def draw(figure):
     """Left: the risk. Middle: the stability number. Right: the path of the weights."""
     axes = figure.subplots(1, 3, width_ratios=(1.15, 1, 1))
-    return side_by_side(dict(zip((_risk, _stability, _path), axes, strict=True)), sentence)
+    return side_by_side(axes, _risk, _stability, _path)
 
 
 def _steps(ax: Axes, ylabel: str, ylim: tuple[float, float]) -> None:
@@ -188,6 +191,4 @@ def _told_rises(walk: Walk) -> str:
     )
 
 
-def explorer() -> Explorer:
-    """The first widget of lesson 09."""
-    return Explorer(compute, draw, CHOICES, size=(10.4, 3.9), columns=2)
+two_points = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(10.4, 3.9), columns=2)

@@ -1,6 +1,6 @@
-"""Gradient flows of ReLU committees, for exercise 7: to run, and recorded.
+"""A start for exercise 6, and for exercise 7 gradient flows of ReLU committees: to run, and recorded.
 
-``python -m regimes_course.lesson03.checks.relu_flows`` runs the recorded ones again (half a minute) and writes ``relu_flows.json``.
+``python -m regimes_course.lesson03.experiments`` runs the recorded ones again (half a minute) and writes ``relu_flows.json``.
 """
 
 import json
@@ -10,18 +10,27 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from regimes.flows import RungeKutta4
 from regimes.networks import committee
 from regimes.population import PopulationGradient
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.training import Trace, train
+from regimes_course.kit.checking import random
 
-__all__ = ["flow", "recorded"]
+__all__ = ["flow", "recorded", "start"]
 
 D, DT, EVERY = 22, 6.0, 50  # inputs, time step, steps between records
 UNITS, STARTS, UNTIL = ((6, 6), (6, 7), (10, 10), (10, 11)), 24, 15000.0
 FILE = "relu_flows.json"
+
+
+def start(p: int = 4, k: int = 2, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """``Q`` (p, p) and ``M`` (p, k) of ``p`` units of length one that share ``k + 2`` axes with an orthonormal teacher."""
+    W = random(seed, p, k + 2)
+    W = W / W.norm(dim=-1, keepdim=True)
+    return W @ W.mT, W[:, :k]
 
 
 def flow(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
@@ -44,7 +53,7 @@ def flow(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
 
 @cache
 def _file() -> dict[str, list[list[float]]]:
-    return json.loads((resources.files("regimes_course.lesson03.checks") / FILE).read_text(encoding="utf8"))
+    return json.loads((resources.files("regimes_course.lesson03") / FILE).read_text(encoding="utf8"))
 
 
 def recorded(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
@@ -56,8 +65,8 @@ def recorded(k: int, p: int, seeds: Sequence[int], until: float) -> Trace:
     seeds = [int(s) for s in seeds]
     if (k, p) not in UNITS or not seeds or not set(seeds) <= set(range(STARTS)) or not until > 0:
         raise ValueError(
-            f"recorded are (k, p) = {', '.join(map(str, UNITS))}, seeds 0 to {STARTS - 1} and times above zero; got {k=}, {p=}, "
-            f"{seeds=}, {until=}"
+            f"recorded are (k, p) = {', '.join(map(str, UNITS))}, seeds 0 to {STARTS - 1} and times above zero; got {k=}, "
+            f"{p=}, {seeds=}, {until=}"
         )
     risks = torch.tensor(_file()[f"{k}, {p}"], dtype=torch.float64)[:, seeds]
     records = 1 + max(1, int(min(until / (DT * EVERY), 1000)))

@@ -9,7 +9,7 @@ __all__ = ["walk"]
 
 
 def walk(gamma: float, eta: float, steps: int) -> Tensor:
-    """The logistic risk of ``(gamma, c)`` and ``(gamma, -c/2)``, both labelled +1, at each step from ``w = 0``: ``(steps + 1,)``.
+    """The logistic risk of ``(gamma, c)`` and ``(gamma, -c/2)``, both labelled +1, at each step from zero: ``(steps + 1,)``.
 
     >>> walk(0.05, 32.0, 2)
     tensor([0.6931, 1.0525, 1.4639], dtype=torch.float64)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from regimes.linear import RowSpace, row_space
+from regimes.networks import TwoLayerLinear
+from regimes.optimizers import GaussNewton
 from regimes_course.kit.checking import random
-from regimes_course.lesson04.checks.sylvester import GN_STEP
 
 __all__ = ["BOXES", "Box", "Recording", "data", "recorded"]
 
@@ -46,7 +47,8 @@ class Box:
         make: ``make(lr)`` is its step.
         lr: the coarse step.
         steps: how many of them.
-        keeps: whether ``U2`` is frozen, the invariant set kept, ``Lambda`` conserved but for an error that vanishes with the step.
+        keeps: whether ``U2`` is frozen, the invariant set kept, ``Lambda`` conserved but for an error that vanishes with the
+            step.
     """
 
     name: str
@@ -136,9 +138,10 @@ def _boost(lr):
 
 def _gauss_newton(lr):
     def step(U, V):
-        Phi1 = _rows().inside
-        dU1, dV = GN_STEP.reference(Phi1.T @ U, V, Phi1.T @ _rows().min_norm(data()[1]))
-        return U + lr * Phi1 @ dU1, V + lr * dV
+        net = TwoLayerLinear(D, Q, M)
+        net.load_state_dict({"U": U, "V": V})
+        GaussNewton(net, lr, singular="drop").step(*data())
+        return net.U.detach(), net.V.detach()
 
     return step
 

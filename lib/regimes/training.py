@@ -216,8 +216,7 @@ class _PageLine:
 
     def write(self, text: str) -> None:
         """Show the text in place of the last one."""
-        from IPython.display import display
-
+        display = sys.modules["IPython.display"].display  # a kernel has it loaded; the library does not depend on it
         shown = {"text/plain": text.strip()}
         if self.handle:
             self.handle.update(shown, raw=True)

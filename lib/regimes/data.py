@@ -1,6 +1,6 @@
-"""Checks of data: made by every public function, but only once of the data that a `regimes.training.train` goes over again.
+"""Checks of data: every public function makes them, but data that `regimes.training.train` reuses are checked only once.
 
-A check looks at all numbers and waits for the answer, which on a GPU empties the queue.
+A check reads all numbers and waits for the answer, which on a GPU drains the queue.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _scope: ContextVar[tuple[list[Tensor], set]] = ContextVar("the data of a trainin
 
 @contextmanager
 def checked_once(*data: Tensor | None) -> Iterator[None]:
-    """Inside, these tensors need to pass each test once. All other tensors are tested as ever."""
+    """Inside this context, these tensors need to pass each test only once. All other tensors are tested every time."""
     token = _scope.set(([t for t in data if isinstance(t, Tensor)], set()))
     try:
         yield
@@ -27,7 +27,7 @@ def checked_once(*data: Tensor | None) -> Iterator[None]:
 
 
 def passes(t: Tensor, test: Test) -> bool:
-    """Whether ``test(t)`` is true, or was so when these numbers were tested before: see `checked_once`."""
+    """Whether ``test(t)`` is true, or was when these numbers were tested before: see `checked_once`."""
     data, passed = _scope.get(([], set()))
     same = (i for i, d in enumerate(data) if (t.data_ptr(), t.numel()) == (d.data_ptr(), d.numel()))  # d, or a view of it
     known = next(same, None)

@@ -20,8 +20,8 @@ class Direction(NamedTuple):
     """A direction in parameter space and what was computed on the way.
 
     Attributes:
-        tensors: one tensor a trainable parameter, in the order of ``net.parameters()``.
-        loss: the loss at the present parameters, one number a run.
+        tensors: one tensor per trainable parameter, in the order of ``net.parameters()``.
+        loss: the loss at the current parameters, one number per run.
         solve: how the Gauss-Newton system was solved; ``None`` for the gradient.
     """
 
@@ -43,7 +43,7 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> D
         loss: see `regimes.losses`.
 
     Raises:
-        ValueError: for targets of another shape than the outputs, or data that are not finite.
+        ValueError: for targets of a different shape from the outputs, or data that are not finite.
     """
     J = jacobian(net, x)
     y = match_targets(y, J.outputs, J.shape)
@@ -69,14 +69,14 @@ def gauss_newton(
         net: a `TwoLayer`, or any module (see `regimes.jacobians.jacobian`).
         x: inputs ``(..., n, d)``.
         y: targets ``(..., n)``.
-        damping: ``epsilon``: zero, a positive number (or one a run), or `SmallestEigenvalue` for Arbel et al.'s rule.
-        singular: what to do without damping where ``K`` is singular at float64 (fewer parameters than outputs, features
+        damping: ``epsilon``: zero, a positive number (or one per run), or `SmallestEigenvalue` for Arbel et al.'s rule.
+        singular: what to do without damping where ``K`` is singular in float64 (fewer parameters than outputs, features
             that are linearly dependent or nearly so): raise an ``"error"``, or ``"drop"`` the eigenvalues that are not
             resolved and take the shortest least-squares step.
 
     Raises:
-        ValueError: for a negative damping, one too small for the precision, no damping in float32, targets of another
-            shape than the outputs, or data that are not finite.
+        ValueError: for a negative damping, one too small for the precision, no damping in float32, targets of a different
+            shape from the outputs, or data that are not finite.
         regimes.linalg.Singular: (a ValueError) without damping on a singular kernel, unless ``singular="drop"``.
 
     Source: Arbel et al. 2023; written in sample space by the push-through identity.

@@ -1,8 +1,8 @@
 r"""The exact Gauss-Newton direction of a reversible network: one walk backwards, no Jacobian.
 
-The state ``z`` after the last block is asked to move by ``-E``. Each of the ``L`` blocks is given a step that would move it so
-by itself; their mean is the direction, so that ``J delta = E`` exactly. It is *one* of many such directions (a right inverse
-of the Jacobian), not the shortest one: for that see `regimes.directions.gauss_newton`.
+The state ``z`` after the last block is to move by ``-E``. Each of the ``L`` blocks gets a step that would achieve this on its
+own; their mean is the direction, so that ``J delta = E`` exactly. It is *one* of many such directions (a right inverse of the
+Jacobian), not the shortest one: for that see `regimes.directions.gauss_newton`.
 """
 
 import torch
@@ -21,7 +21,7 @@ SOLVERS = ("cholesky", "svd")
 
 
 class Inexact(Unsolvable):
-    """The direction does not do what it was computed to do: ``J delta`` is not the residual."""
+    """The direction does not do what it should: ``J delta`` is not the residual."""
 
     why = "its steps are no longer exact"
 
@@ -29,20 +29,21 @@ class Inexact(Unsolvable):
 def walk_back(
     net: Reversible, z: Tensor, E: Tensor, *, solver: str = "cholesky", cutoff: float = 0.0, cross_term: bool = True
 ) -> tuple[Tensor, Tensor]:
-    r"""Weights :math:`\delta` with :math:`J\delta = E`, and the inputs the walk arrives at.
+    r"""Weights :math:`\delta` with :math:`J\delta = E`, and the inputs at which the walk arrives.
 
-    At each block, from the last to the first, with the wanted movement :math:`E = (e_1, e_2)` of its outputs:
+    At each block, from the last to the first, with the desired change :math:`E = (e_1, e_2)` of its outputs:
 
     .. math:: \delta_F = A^+ e_1, \qquad \delta_G = B^+ (e_2 - DG[A\,\delta_F]), \qquad
               e_2 \leftarrow e_2 - DG[e_1], \qquad e_1 \leftarrow e_1 - DF[e_2]
 
     with the features ``A`` and ``B`` of its half layers. The cross term ``DG[A delta_F]`` is there because the second half
-    layer reads what the first has moved. The last two pull ``E`` back through the block. Finally all is divided by ``L``.
+    layer reads what the first has changed. The last two take ``E`` back through the block. Finally everything is divided by
+    ``L``.
 
     Args:
         net: the network.
         z: its state after the last block, ``(..., n, d)``.
-        E: the movement wanted there, of the same shape.
+        E: the desired change there, of the same shape.
         solver, cutoff: see `right_inverse`.
         cross_term: ``False`` leaves the cross term out, to show what that breaks.
 
@@ -76,9 +77,10 @@ def right_inverse(A: Tensor, R: Tensor, solver: str = "cholesky", cutoff: float 
         inverse = torch.where(s > max(cutoff, torch.finfo(s.dtype).eps * A.shape[-1]) * s[..., :1], 1 / s, 0.0)
         return Vh.mT @ (inverse[..., None] * (U.mT @ R))
     K = A @ A.mT
+    # Above the rounding of K, about eps times its trace, so that a barely positive K passes; the correction removes its effect.
     jitter = 10 * torch.finfo(K.dtype).eps * K.diagonal(dim1=-2, dim2=-1).sum(-1)
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * torch.eye(K.shape[-1], dtype=K.dtype, device=K.device))
-    if failed.any() | ~torch.isfinite(A).all():  # one answer to wait for, not two
+    if failed.any() | ~torch.isfinite(A).all():  # on a GPU one answer to wait for, not two
         _finite(A)
         raise Unsolvable(
             f"the Gram matrix of the features of {A.shape[-2]} samples is not positive definite in {A.dtype}. Use "
@@ -108,9 +110,9 @@ def exact_gauss_newton(
 ) -> Direction:
     r"""A direction with :math:`J\delta = r`: following it, the outputs move as :math:`\dot f = -r`.
 
-    The slope ``r`` of the loss at the outputs (``f - y`` for the squared loss, ``p - y`` for cross entropy, no 1/n) is lifted
-    to the state by the head, :math:`E = r u^T`; :math:`u^T u = 1` brings it back. Then `walk_back`. The direction is verified
-    by one walk forwards: what it misses is in ``solve.residual``.
+    The gradient ``r`` of the loss in the outputs (``f - y`` for the squared loss, ``p - y`` for cross entropy, no 1/n) is
+    lifted to the state by the head, :math:`E = r u^T`; :math:`u^T u = 1` brings it back. Then `walk_back`. The direction is
+    verified by one walk forwards: the error is in ``solve.residual``.
 
     Args:
         net: a `Reversible`.
@@ -124,9 +126,9 @@ def exact_gauss_newton(
         tolerance: the largest ``|J delta - r| / |r|`` that is accepted; ``math.inf`` accepts whatever comes out.
 
     Raises:
-        Inexact: if a run's direction misses more than ``tolerance``: it says by how much, and why.
-        ValueError: for another network, an unknown solver, a cut-off without ``"svd"``, a loss without ``newton``, targets of
-            another shape than the outputs, or data that are not finite.
+        Inexact: if a run's direction misses by more than ``tolerance``: it says by how much, and why.
+        ValueError: for any other network, an unknown solver, a cut-off without ``"svd"``, a loss without ``newton``, targets of
+            a different shape from the outputs, or data that are not finite.
 
     Source: Buffelli et al. 2024, Proposition 4.4; their code has no 1/L.
     """
@@ -138,14 +140,14 @@ def exact_gauss_newton(
     delta, back = walk_back(net, J.z, E, solver=solver, cutoff=cutoff, cross_term=cross_term)
     missed = (J.jvp((delta,)) - r).norm(dim=-1) / r.norm(dim=-1).clamp(min=torch.finfo(r.dtype).tiny)
     if not (missed <= tolerance).all():
-        astray = torch.linalg.matrix_norm(back - x) / torch.linalg.matrix_norm(x)
-        raise Inexact(_why(net, J, missed.max().item(), astray.max().item(), tolerance))
+        lost = torch.linalg.matrix_norm(back - x) / torch.linalg.matrix_norm(x)
+        raise Inexact(_why(net, J, missed.max().item(), lost.max().item(), tolerance))
     how = Solve(solver, torch.zeros_like(missed), missed)
     return Direction((delta,), loss.value(J.outputs, y, J.samples), how)
 
 
 def check_exact(net: Reversible, loss: Loss, newton: bool, solver: str, cutoff: float) -> None:
-    """Refuse, by a ValueError, what `exact_gauss_newton` cannot be asked for."""
+    """Raise a ValueError for what `exact_gauss_newton` cannot do."""
     if not isinstance(net, Reversible):
         raise ValueError(f"the exact step walks a Reversible network backwards; got a {type(net).__name__}. Use gauss_newton()")
     if newton and not hasattr(loss, "newton"):
@@ -156,17 +158,17 @@ def check_exact(net: Reversible, loss: Loss, newton: bool, solver: str, cutoff: 
         raise ValueError(f"a cut-off is a share of the largest singular value, from 0 to 1, with solver='svd'; got {cutoff}")
 
 
-def _why(net: Reversible, J: ReversibleJacobian, missed: float, astray: float, tolerance: float) -> str:
+def _why(net: Reversible, J: ReversibleJacobian, missed: float, lost: float, tolerance: float) -> str:
     """What was measured, the likely reason, and what to do."""
     if J.samples > net.width + 1:
         reason = (
             f"the features of {J.samples} samples have rank {net.width + 1} at most. Use a width of at least "
             f"{round(1.5 * J.samples)}, or a smaller batch"
         )
-    elif not astray <= 1e3 * torch.finfo(J.outputs.dtype).eps:
+    elif not lost <= 1e3 * torch.finfo(J.outputs.dtype).eps:  # NaN too
         reason = (
-            f"running the {net.blocks} blocks backwards misses the inputs by {astray:.2g} of their length in {J.outputs.dtype}"
-            ". Use smaller weights at the start, fewer blocks, or float64"
+            f"running the {net.blocks} blocks backwards misses the inputs by {lost:.2g} of their length in {J.outputs.dtype}"
+            ". Use smaller weights at initialisation, fewer blocks, or float64"
         )
     else:
         reason = "of rounding, a cut-off or a missing term. Use float64, no cut-off, and a width well above the batch"

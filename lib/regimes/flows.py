@@ -34,7 +34,7 @@ class Flow:
     True
 
     An integrator of your own adds ``step(x, y, direction=None)``, which moves ``net`` for a time ``dt`` and returns the loss
-    before.
+    before that.
     """
 
     def __init__(self, net: nn.Module, field: Field, dt: float):
@@ -43,7 +43,7 @@ class Flow:
         self.net, self.field, self.dt = net, field, dt
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
-        """The field at the present parameters."""
+        """The field at the current parameters."""
         return self.field(self.net, x, y)
 
 
@@ -85,7 +85,7 @@ class Lorentz(Flow):
         dt: time of one step, in the time of the mean loss.
 
     Raises:
-        ValueError: for another kind of network, one with a frozen layer, or a ``dt`` that is not positive.
+        ValueError: for any other kind of network, one with a frozen layer, or a ``dt`` that is not positive.
     """
 
     def __init__(self, net: TwoLayerLinear, dt: float):
@@ -118,7 +118,7 @@ class Adaptive(Flow):
     Args:
         net: the network it moves.
         field: as for `RungeKutta4`.
-        dt: the time that one call of ``step`` covers; the integrator chooses its own steps inside.
+        dt: the time that one call of ``step`` covers; the integrator chooses its own steps within it.
         method, rtol, atol: as for ``scipy.integrate.solve_ivp``.
 
     Raises:

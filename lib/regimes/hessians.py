@@ -1,11 +1,11 @@
-r"""The Hessian of the mean loss by the parameters of a network, as a linear operator.
+r"""The Hessian of the mean loss with respect to the parameters of a network, as a linear operator.
 
-With the Jacobian ``J`` of the outputs, and the slope :math:`\ell'_i` and curvature :math:`\ell''_i` of the loss in the outputs,
+With the Jacobian ``J`` of the outputs, and the derivatives :math:`\ell'_i`, :math:`\ell''_i` of the loss in each output,
 
 .. math:: H = \frac1n \Big[ J^T \mathrm{diag}(\ell'')\, J + \sum_i \ell'_i\, \nabla^2 f_i \Big].
 
 The first part is the Gauss-Newton matrix; its positive eigenvalues are those of the kernel, ``lambda / n`` for the squared
-loss. The second part vanishes where the fit is perfect. For the squared loss, half and mean are in it: ``L = |r|^2 / 2n``.
+loss. The second part vanishes where the fit is perfect. The squared loss has the half and the mean: ``L = |r|^2 / 2n``.
 
 Two backends give one interface; `hessian` chooses: a *closed form* where the network has one (`regimes.network.Network`), as
 `regimes.networks.TwoLayer` does, and *autograd* (double backward) for everything else. Both take run axes: the loss of a run
@@ -25,7 +25,7 @@ __all__ = ["AutogradHessian", "Hessian", "hessian"]
 
 
 class Hessian(ABC):
-    """The Hessian of the mean loss by the trainable parameters of ``net``, at their present values.
+    """The Hessian of the mean loss with respect to the trainable parameters of ``net``, at their current values.
 
     Attributes:
         parameters: the trainable parameters, in the order of ``net.parameters()``.
@@ -38,11 +38,11 @@ class Hessian(ABC):
         self.shapes = [p.shape[len(self.runs) :] for p in self.parameters]
         self.size = sum(shape.numel() for shape in self.shapes)
         if not all(torch.isfinite(p).all() for p in self.parameters):
-            raise ValueError("parameters are not finite: the run has diverged, and its loss has no curvature any more")
+            raise ValueError("parameters are not finite: the run has diverged, and its loss no longer has a curvature")
 
     @abstractmethod
     def product(self, v: Tensors) -> tuple[Tensor, ...]:
-        """``H v`` for ``v`` with one tensor a parameter, run axes first: one tensor a parameter."""
+        """``H v`` for ``v`` with one tensor per parameter, run axes first; of the same form."""
 
     def matvec(self, v: Tensor) -> Tensor:
         """The same for vectors: ``(..., p)`` to ``(..., p)``."""
@@ -57,15 +57,15 @@ class Hessian(ABC):
         return torch.stack([self.matvec(e.expand(*self.runs, -1)) for e in units], -1)
 
     def flatten(self, tensors: Tensors) -> Tensor:
-        """One tensor a parameter, joined to one vector a run: ``(..., p)``."""
+        """One tensor per parameter, joined into one vector per run: ``(..., p)``."""
         flat = (t.reshape(*t.shape[: t.ndim - len(shape)], -1) for t, shape in zip(tensors, self.shapes, strict=True))
         return torch.cat(list(flat), -1)
 
 
 class AutogradHessian(Hessian):
-    """Any ``nn.Module``, by differentiating the gradient: about three times the cost of a gradient a product.
+    """Any ``nn.Module``, by differentiating the gradient: a product costs about three gradients.
 
-    Where the network is piecewise linear (ReLU) this is the Hessian almost everywhere, without what happens at the kinks.
+    Where the network is piecewise linear (ReLU) this is the Hessian almost everywhere; the kinks contribute nothing.
     """
 
     def __init__(self, net: nn.Module, x: Tensor, y: Tensor, loss: Loss):
@@ -87,7 +87,7 @@ class AutogradHessian(Hessian):
 
 
 def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, backend: str = "auto") -> Hessian:
-    """The Hessian of the mean loss of ``net``, in the units of the loss: the time scale of the network is not in it.
+    """The Hessian of the mean loss of ``net``, in the units of the loss: without the time scale of the network.
 
     Args:
         net: a `TwoLayer`, or any module.

@@ -1,7 +1,7 @@
 r"""The neural tangent kernel, and two networks it explains: the linearised one, and one with a dial from rich to lazy.
 
-Training is *lazy* where a network stays so close to its start that it is its own linearisation there:
-:math:`f(x; w) \approx f_0(x) + J_0(x)(w - w_0)`. Then the kernel ``K = c J J^T`` at the start says everything.
+Training is *lazy* where a network stays so close to its initialisation that it equals its linearisation there:
+:math:`f(x; w) \approx f_0(x) + J_0(x)(w - w_0)`. Then the kernel ``K = c J J^T`` at initialisation determines everything.
 """
 
 import copy
@@ -32,13 +32,13 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None
     (torch.Size([10, 10]), True)
 
     Args:
-        net: a `TwoLayer` or any module, with one output a sample or several: ``N`` counts all of them, sample by sample.
+        net: a `TwoLayer` or any module, with one output per sample or several: ``N`` counts all of them, sample by sample.
         x: inputs ``(..., n, d)``.
         other: a second set of inputs ``(..., n', d)``. The kernel between the two, ``c J(x) J(other)^T``, ``(..., N, N')``,
             says how the outputs at ``x`` move when the network is trained on ``other``.
 
     Raises:
-        ValueError: for inputs of the wrong shape, or not finite.
+        ValueError: for inputs of the wrong shape, or that are not finite.
     """
     if other is None:
         return time_scale(net) * jacobian(net, x).gram()
@@ -60,7 +60,7 @@ def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:
 
 
 class FromStart(Network):
-    """What the two networks share: a copy ``net`` of a network, which is trained, and another one, ``start``, which stays."""
+    """What the two networks share: ``net``, a copy of a network, which is trained, and ``start``, a copy that stays."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
@@ -74,7 +74,7 @@ class FromStart(Network):
         return time_scale(self.net)
 
     def at_start(self) -> nn.Module:
-        """The network at the start, with the same parameters trainable as in ``net``."""
+        """The network at initialisation, with the same parameters trainable as in ``net``."""
         start = copy.deepcopy(self.start)
         for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
             p.requires_grad_(q.requires_grad)
@@ -82,7 +82,7 @@ class FromStart(Network):
 
 
 class Linearised(FromStart):
-    r"""A network's linearisation at its present parameters :math:`w_0`, as a network.
+    r"""A network's linearisation at its current parameters :math:`w_0`, as a network.
 
     .. math:: f(x; w) = f_0(x) + J_0(x)\,(w - w_0)
 
@@ -103,7 +103,7 @@ class Linearised(FromStart):
         return f0 + moved
 
     def jacobian(self, x: Tensor) -> Jacobian:
-        """The Jacobian at the start."""
+        """The Jacobian at initialisation."""
         J0 = jacobian(self.at_start(), x)
         parameters = trainable(self.net)
         moved = J0.jvp([(w - w0).detach() for w, w0 in zip(parameters, J0.parameters, strict=True)])
@@ -111,13 +111,13 @@ class Linearised(FromStart):
 
 
 class Scaled(FromStart):
-    r"""A dial from rich to lazy: a network whose departure from its start is multiplied by ``alpha``.
+    r"""A dial from rich to lazy: a network whose change from initialisation is multiplied by ``alpha``.
 
     .. math:: f_\alpha(x) = \alpha\,[f(x) - f_0(x)]
 
     To fit the same labels at a large ``alpha`` the network has to move less. The time scale is :math:`c/\alpha^2`: then the
-    kernel at the start is that of the network itself, a step means the same at every ``alpha``, and what differs is only how
-    far the network goes. (This is the loss :math:`|f_\alpha - y|^2 / 2n\alpha^2`.) Mean-field scaling is the dial at
+    kernel at initialisation is that of the network itself, a step means the same at every ``alpha``, and all that differs is
+    how far the network goes. (This is the loss :math:`|f_\alpha - y|^2 / 2n\alpha^2`.) Mean-field scaling is the dial at
     :math:`\alpha = 1/\sqrt m` of the same network in NTK scaling, up to :math:`f_0`.
 
     Args:
@@ -127,7 +127,7 @@ class Scaled(FromStart):
     Raises:
         ValueError: for an ``alpha`` that is not one positive, finite number.
 
-    Source: Chizat, Oyallon, Bach 2019, section 2 (they ask for a small ``f_0`` where we take it out).
+    Source: Chizat, Oyallon, Bach 2019, section 2 (they ask for a small ``f_0`` where we subtract it).
     """
 
     def __init__(self, net: nn.Module, alpha: float):
@@ -142,7 +142,7 @@ class Scaled(FromStart):
         return time_scale(self.net) / self.alpha**2
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs, of the shape of ``net(x)``; zero at the start."""
+        """Outputs, of the shape of ``net(x)``; zero at initialisation."""
         return self.alpha * (self.net(x) - self._outputs_at_start(x))
 
     def jacobian(self, x: Tensor) -> Jacobian:
@@ -152,10 +152,10 @@ class Scaled(FromStart):
         return DerivedJacobian(J, self.alpha, self.alpha * (J.outputs - f0), J.parameters)
 
     def _outputs_at_start(self, x: Tensor) -> Tensor:
-        """``f_0(x)``, kept while it is asked for the same inputs: in training that is every step."""
+        """``f_0(x)``, kept as long as the inputs are the same, as they are at every step of training."""
         if x.requires_grad:
             return self.start(x)
-        versions = [t._version for t in (x, *self.start.parameters())]  # torch counts changes in place
+        versions = [t._version for t in (x, *self.start.parameters())]  # torch counts in-place changes
         if self._kept[0] is not x or self._kept[1] != versions:
             with torch.no_grad():
                 self._kept = x, versions, self.start(x)

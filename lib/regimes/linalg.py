@@ -22,9 +22,9 @@ class Solve:
 
     Attributes:
         route: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``.
-        damping: what was added to the diagonal of ``K``; a number a run.
-        residual: ``|J delta - r| / |r|`` of the undamped step, a number a run; ``None`` for a damped one.
-        rank: how many eigenvalues were kept, a number a run; ``None`` where all were.
+        damping: what was added to the diagonal of ``K``; one number per run.
+        residual: ``|J delta - r| / |r|`` of the undamped step, one number per run; ``None`` for a damped one.
+        rank: how many eigenvalues were kept, one number per run; ``None`` where all were.
     """
 
     route: str
@@ -35,7 +35,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class SmallestEigenvalue:
-    """The damping of Arbel et al.'s code: ``max(floor, alpha * lambda_min(K))``, computed anew at each step.
+    """The damping of Arbel et al.'s code: ``max(floor, alpha * lambda_min(K))``, recomputed at each step.
 
     ``floor`` acts on the kernel ``K = time_scale * J J^T``, which is of order one at any width. The published ``1e-7`` acts
     on ``J J^T`` at width 5000 and is ``5e-4`` here.
@@ -55,7 +55,7 @@ class SmallestEigenvalue:
 
 
 class Singular(Unsolvable):
-    """The kernel has eigenvalues that the precision does not resolve, and nobody said what to do with them.
+    """The kernel has eigenvalues that the precision does not resolve, and the caller did not say what to do with them.
 
     Attributes:
         runs: the runs concerned, as a boolean tensor.
@@ -68,16 +68,16 @@ class Singular(Unsolvable):
         super().__init__(
             f"the kernel is singular{which}: of its {N} eigenvalues {rank} are resolved in {K.dtype} "
             f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e}), so that rounding would decide an undamped step. Use a positive "
-            "damping; or a wider network, or larger hidden weights at the start; or singular='drop' for the shortest "
+            "damping; or a wider network, or larger hidden weights at initialisation; or singular='drop' for the shortest "
             "least-squares step on the eigenvalues that are resolved"
         )
 
-    def __reduce__(self):  # a worker process hands it over as it is, message and all
+    def __reduce__(self):  # so that a worker process can pass it on unchanged, message included
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 def check_singular(singular: str) -> None:
-    """Refuse, by a ValueError, anything but ``"drop"`` and ``"error"``: what to do with eigenvalues that are not resolved."""
+    """Raise a ValueError unless ``singular`` is ``"drop"`` or ``"error"``: what to do with eigenvalues not resolved."""
     if singular not in ("drop", "error"):
         raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
 
@@ -88,16 +88,17 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
     Args:
         K: ``(..., N, N)``.
         r: ``(..., N)``.
-        damping: positive; a number a run.
-        features: the dtype ``K`` was computed from, which decides how small a damping is still seen.
+        damping: positive; one number per run.
+        features: the dtype ``K`` was computed from, which decides how small a damping can be and still count.
 
     Raises:
         Unsolvable: if ``K`` is not finite, or the damping is lost in its rounding.
     """
+    # Rounding the features changes the eigenvalues of K by up to about N eps of its size; a smaller damping drowns in that.
     smallest = K.shape[-1] * torch.finfo(features).eps * _size(K)
     L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
     lost = damping < smallest
-    if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # one answer to wait for, not three
+    if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # on a GPU one answer to wait for, not three
         return _back(L, r), Solve("cholesky", damping)
     _finite(K)
     if lost.any():
@@ -132,22 +133,22 @@ def minimum_norm_solve(
     Args:
         K: ``(..., N, N)``.
         r: ``(..., N)``.
-        vjp: ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor a parameter.
-        jvp: a step to ``J delta``.
+        vjp: maps ``a`` to the step ``J^T a`` (times the time scale in ``K``), one tensor per parameter.
+        jvp: maps a step to ``J delta``.
         tolerance: on ``|J delta - r| / |r|``.
         singular: what to do with a singular run: ``"drop"`` its small eigenvalues, or raise an ``"error"``.
 
     Raises:
-        ValueError: for another ``singular``.
+        ValueError: for any other ``singular``.
         Unsolvable: if ``K`` is not finite.
         Singular: if a run is singular and ``singular="error"``.
     """
     check_singular(singular)
-    eps = K.shape[-1] * torch.finfo(K.dtype).eps
-    jitter = eps * _size(K)
+    eps = K.shape[-1] * torch.finfo(K.dtype).eps  # the usual bound: below eps * lambda_max an eigenvalue is rounding
+    jitter = eps * _size(K)  # lifts eigenvalues that rounding has made negative, at which Cholesky would stop
     L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * _identity(K))
     step = vjp(_back(L, r))
-    for _ in range(2):
+    for _ in range(2):  # the first removes what the jitter and the squared condition number cost, the second its own rounding
         correction = vjp(_back(L, r - jvp(step)))
         step = tuple(s + c for s, c in zip(step, correction, strict=True))
     miss, zero = _relative(r - jvp(step), r), torch.zeros_like(jitter)
@@ -184,7 +185,7 @@ def _identity(K):
 
 
 def _per_run(mask, tensor):
-    """A mask with one entry a run, with axes of length one for the rest of ``tensor``."""
+    """A mask with one entry per run, with axes of length one for the rest of ``tensor``."""
     return mask.reshape(mask.shape + (1,) * (tensor.ndim - mask.ndim))
 
 

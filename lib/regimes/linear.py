@@ -1,7 +1,7 @@
-r"""Two-layer linear networks, seen along the data: what moves, what is conserved, and the few numbers that close.
+r"""Two-layer linear networks, seen along the data: what moves, what is conserved, and a small system that closes.
 
 Data ``X`` (n, d) of rank ``r`` split the inputs of the network: :math:`U = \Phi_1 U_1 + \Phi_2 U_2` with ``U_1`` in the row
-space of ``X`` and ``U_2`` outside. Gradient descent and Gauss-Newton never move ``U_2``. With ``Z = [V; U_1]`` both are of the
+space of ``X`` and ``U_2`` outside. Gradient descent and Gauss-Newton never move ``U_2``. With ``Z = [V; U_1]`` both have the
 form :math:`\dot Z = A Z`, where the generator :math:`A = [[0, F^T], [F, 0]]` depends on ``Z`` only through its Gram matrix
 :math:`G = Z Z^T`, which is ``(q + r, q + r)`` whatever the width.
 
@@ -33,7 +33,7 @@ __all__ = [
     "what_the_data_see",
 ]
 
-Factor = Callable[[Tensor, Tensor, Tensor], Tensor]  # (U1 V^T, U1 U1^T, V V^T) to F
+Factor = Callable[[Tensor, Tensor, Tensor], Tensor]  # maps (U1 V^T, U1 U1^T, V V^T) to F
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def imbalance(U1: Tensor, V: Tensor) -> Tensor:
     that are not zero are those of ``R diag(-1, 1) R^T``. Those left out are zero.
 
     Args:
-        U1: ``(..., r, m)``, the part of ``U`` in the row space. With all of ``U`` the conserved matrix is another one, and the
-            rates that follow from it are not true.
+        U1: ``(..., r, m)``, the part of ``U`` in the row space. With all of ``U`` the conserved matrix is a different one, and
+            the rates that follow from it do not hold.
         V: ``(..., q, m)``.
     """
     Z = torch.cat([V, U1], -2)
@@ -125,8 +125,8 @@ def gauss_newton_factor(s: Tensor, target: Tensor) -> Factor:
 
     def factor(product, UU, VV):
         (a, P), (b, Q) = torch.linalg.eigh(UU), torch.linalg.eigh(VV)
-        sums = a.clamp(min=0)[..., :, None] + b.clamp(min=0)[..., None, :]
-        kept = sums > 1e-14 * sums.amax((-2, -1), keepdim=True)
+        sums = a.clamp(min=0)[..., :, None] + b.clamp(min=0)[..., None, :]  # of Gram matrices: below zero is rounding
+        kept = sums > 1e-14 * sums.amax((-2, -1), keepdim=True)  # about the precision of eigh, some tens of eps
         miss = P.mT @ (target / s[:, None] - product) @ Q
         return P @ torch.where(kept, miss / torch.where(kept, sums, 1.0), 0.0) @ Q.mT
 
@@ -136,7 +136,7 @@ def gauss_newton_factor(s: Tensor, target: Tensor) -> Factor:
 def draw_gram(m: int, alpha: float, size: int, draws: int, seed: int) -> Tensor:
     """Gram matrices ``Z Z^T`` (draws, size, size) of ``size`` rows of ``m`` independent ``N(0, m ** (-2 alpha))`` numbers.
 
-    By Bartlett's factor of the Wishart distribution, at a cost that does not depend on ``m``.
+    Drawn by Bartlett's factor of the Wishart distribution, at a cost that does not depend on ``m``.
 
     Raises:
         ValueError: for ``m < size``, where the factor does not exist.
@@ -153,14 +153,14 @@ def draw_gram(m: int, alpha: float, size: int, draws: int, seed: int) -> Tensor:
 def follow_gram(G: Tensor, factor: Factor, q: int, step: float | Tensor, steps: int) -> Tensor:
     """Gram matrices after ``steps`` steps ``Z <- (1 + step A) Z`` of gradient descent or Gauss-Newton.
 
-    The steps are exactly those of a network of any width whose ``Z`` has the Gram matrix ``G`` at the start.
+    The steps are exactly those of a network of any width whose ``Z`` has the Gram matrix ``G`` at initialisation.
 
     Args:
         G: ``(..., q + r, q + r)``, rows of ``V`` first.
         factor: `gradient_factor` or `gauss_newton_factor` of the data.
         q: number of outputs.
-        step: in the time of the paper; for Gauss-Newton the share of the residual that is removed. One number, or one a
-            run with two axes of length one behind.
+        step: in the time of the paper; for Gauss-Newton the share of the residual that is removed. One number, or one per
+            run with two trailing axes of length one.
         steps: how many.
     """
     eye = torch.eye(G.shape[-1], dtype=G.dtype, device=G.device)
@@ -175,13 +175,13 @@ def follow_gram(G: Tensor, factor: Factor, q: int, step: float | Tensor, steps: 
 def final_norm(
     rows: RowSpace, Y: Tensor, m: int, alpha: float, *, newton: float | None = None, draws: int = 20, seed: int = 0
 ) -> Tensor:
-    """Length of the last layer where training ends, for networks of any width from random starts: ``(draws,)``.
+    """Length of the last layer where training ends, for networks of any width and random initialisations: ``(draws,)``.
 
     Args:
         rows, Y: the data.
-        m, alpha: width, and the exponent of the standard deviation ``m ** -alpha`` of the start.
-        newton: ``None`` for gradient flow (by steps well below its stability limit), or a step of Gauss-Newton.
-        draws, seed: how many starts, and from which seed.
+        m, alpha: width, and the exponent of the standard deviation ``m ** -alpha`` at initialisation.
+        newton: ``None`` for gradient flow (by steps well below its stability limit), or the step size of Gauss-Newton.
+        draws, seed: how many initialisations, and from which seed.
 
     Raises:
         RuntimeError: if the residual is not below 1e-8 of the target after 2000 steps (100 000 of gradient flow).
@@ -191,7 +191,7 @@ def final_norm(
     G = draw_gram(m, alpha, q + rows.rank, draws, seed)
     if newton is None:
         stiff = rows.s[0] ** 2 * 2 * (torch.linalg.eigvalsh(G).max() + torch.linalg.matrix_norm(goal, 2))
-        factor, step, at_once = gradient_factor(rows.s, target), 0.3 / stiff.item(), 50
+        factor, step, at_once = gradient_factor(rows.s, target), 0.3 / stiff.item(), 50  # a fraction of the limit 2 / stiff
     else:
         factor, step, at_once = gauss_newton_factor(rows.s, target), newton, 1
     for _ in range(2000):
@@ -199,7 +199,7 @@ def final_norm(
         if (torch.linalg.matrix_norm(G[..., q:, :q] - goal) <= 1e-8 * torch.linalg.matrix_norm(goal)).all():
             return G[..., :q, :q].diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
     raise RuntimeError(
-        f"training has not ended after {2000 * at_once} steps at m = {m}, alpha = {alpha}: is the step too large, or too small?"
+        f"training has not converged after {2000 * at_once} steps at m = {m}, alpha = {alpha}: the step is too large or small"
     )
 
 
@@ -220,7 +220,7 @@ def balanced_start(rows: RowSpace, product: Tensor, m: int, seed: int = 0) -> tu
 
 
 def six_starts(rows: RowSpace, outputs: int, m: int, std: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Three starts inside the invariant set :math:`V U_2^T = 0, U_1 U_2^T = 0` and three outside, by name: ``(U, V)`` each.
+    """Three initialisations inside the invariant set :math:`V U_2^T = 0, U_1 U_2^T = 0` and three outside: ``(U, V)`` by name.
 
     All are made from the same random numbers. ``m`` must exceed ``d - r``, or nothing is orthogonal to ``U_2``.
 

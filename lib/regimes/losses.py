@@ -1,4 +1,4 @@
-"""Losses, as functions of the outputs alone: value, slope and curvature."""
+"""Losses, as functions of the outputs alone: value, gradient, and the diagonal of the Hessian."""
 
 import math
 from dataclasses import dataclass
@@ -18,25 +18,25 @@ class Loss(Protocol):
     """What the library asks of a loss of outputs ``f`` and targets ``y``, both ``(..., n)`` or ``(..., n * c)``."""
 
     def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
-        """The mean over samples, one number a run."""
+        """The mean over samples, one number per run."""
 
     def slope(self, f: Tensor, y: Tensor) -> Tensor:
-        """The derivative by each output of ``samples * value``, of the shape of ``f``."""
+        """The derivative of ``samples * value`` with respect to each output, in the shape of ``f``."""
 
     def curvature(self, f: Tensor, y: Tensor) -> Tensor:
-        """The second derivative by each output of ``samples * value``, of the shape of ``f``."""
+        """The second derivative of ``samples * value`` with respect to each output, in the shape of ``f``."""
 
 
 @dataclass(frozen=True)
 class Squared:
     r"""The squared loss, with a half and a mean: :math:`L = \frac{1}{2n} \sum_i (f_i - y_i)^2`.
 
-    Its slope in output space is the residual ``r = f - y`` itself: neither the half nor the ``1/n`` is in it. With several
-    outputs a sample the sum runs over all of them and ``n`` still counts samples.
+    Its gradient in output space is the residual ``r = f - y`` itself, without the half and without the ``1/n``. With several
+    outputs per sample the sum runs over all of them and ``n`` still counts samples.
     """
 
     def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
-        """The loss, one number a run: ``(..., n)`` to ``(...)``."""
+        """The loss, one number per run: ``(..., n)`` to ``(...)``."""
         return (f - y).square().sum(-1) / (2 * samples)
 
     def slope(self, f: Tensor, y: Tensor) -> Tensor:
@@ -52,14 +52,14 @@ class Squared:
 class Logistic:
     r"""The logistic loss of labels -1 and +1: :math:`L = \frac{1}{n} \sum_i \log(1 + e^{-q_i})`, with :math:`q_i = y_i f_i`.
 
-    Exact to rounding for any ``q``: the loss is ``-logsigmoid(q)``, its slope ``-y sigma(-q)``, its curvature
+    Exact to rounding for any ``q``: the loss is ``-logsigmoid(q)``, its gradient ``-y sigma(-q)``, its second derivative
     ``sigma(q) sigma(-q)``; ``1 - sigma(q)`` or ``log(1 + exp(-q))`` would be zero or infinite from ``|q|`` = 37 or 710 on.
 
     Source: Cai et al. 2024.
     """
 
     def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
-        """The loss, one number a run: ``(..., n)`` to ``(...)``.
+        """The loss, one number per run: ``(..., n)`` to ``(...)``.
 
         Raises:
             ValueError: for labels other than -1 and +1.
@@ -95,10 +95,10 @@ class Overflow(Unsolvable):
 class CrossEntropy:
     r"""Cross entropy of several classes: :math:`L = -\frac1n \sum_i \sum_c y_{ic} \log p_{ic}` with ``p = softmax(f)``.
 
-    Outputs and targets come flattened, ``(..., n * classes)``; the targets of a sample are probabilities, one-hot for a label.
+    Outputs and targets come flattened, ``(..., n * classes)``; each sample's targets are probabilities, one-hot for a label.
 
     Raises:
-        ValueError: for targets that are negative or do not add up to one for each sample.
+        ValueError: for targets that are negative or do not sum to one for each sample.
 
     Source: Buffelli et al. 2024 for `newton` (published code).
     """
@@ -106,7 +106,7 @@ class CrossEntropy:
     classes: int
 
     def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
-        """The loss, one number a run."""
+        """The loss, one number per run."""
         return -(self._split(y, True) * torch.log_softmax(self._split(f), -1)).sum((-1, -2)) / samples
 
     def slope(self, f: Tensor, y: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class CrossEntropy:
         return (torch.softmax(self._split(f), -1) - self._split(y, True)).flatten(-2)
 
     def curvature(self, f: Tensor, y: Tensor) -> Tensor:
-        """``p (1 - p)``, the diagonal of the curvature ``H = diag(p) - p p^T`` of a sample."""
+        """``p (1 - p)``, the diagonal of each sample's Hessian ``H = diag(p) - p p^T``."""
         self._split(y, True)
         p = torch.softmax(self._split(f), -1)
         return (p * (1 - p)).flatten(-2)
@@ -132,7 +132,7 @@ class CrossEntropy:
         if not torch.isfinite(ratio).all():
             least = torch.where(y > 0, log_p, 0.0).min().item() / math.log(10)
             raise Overflow(
-                f"the probability of a right class is 10 to the power {least:.3g}: a Newton step in output space is one over "
+                f"the probability of a right class is 10 to the power {least:.3g}: a Newton step in output space divides by "
                 "it, and overflows. Use a smaller step (0.1 or less), or newton=False"
             )
         return (ratio.mean(-1, keepdim=True) - ratio).flatten(-2)
@@ -140,9 +140,7 @@ class CrossEntropy:
     def _split(self, t: Tensor, target: bool = False) -> Tensor:
         t = t.unflatten(-1, (-1, self.classes))
         if target and not passes(t, _are_probabilities):
-            raise ValueError(
-                f"the targets of a sample are {self.classes} probabilities that add up to one; use one_hot(labels)"
-            )
+            raise ValueError(f"the targets of a sample are {self.classes} probabilities that sum to one; use one_hot(labels)")
         return t
 
 
@@ -167,19 +165,19 @@ def _are_probabilities(y: Tensor) -> bool:
 
 
 def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Targets ``y`` brought to the shape of ``outputs``, never by accident: for directions of your own.
+    """Targets ``y`` in the shape of ``outputs``, checked and never broadcast by accident: for directions of your own.
 
     >>> f = torch.zeros(5, 2)  # net(x): five samples, two outputs each
     >>> match_targets(torch.ones(5, 2), f.flatten(), f.shape).shape
     torch.Size([10])
 
     Args:
-        y: of the network's own output shape ``shape``, or without the run axes, shared by all runs.
+        y: in the network's own output shape ``shape``, or without the run axes, shared by all runs.
         outputs: what the Jacobian reports, ``(..., N)``: all outputs of a run flattened.
         shape: the shape of ``net(x)``: the run axes, then ``(n,)`` or ``(n, q)``.
 
     Raises:
-        ValueError: if ``y`` has another shape or dtype, or holds numbers that are not finite.
+        ValueError: if ``y`` has any other shape, a different dtype, or holds numbers that are not finite.
     """
     own = len(shape) - (outputs.ndim - 1)  # axes of one run's outputs
     if not (own <= y.ndim <= len(shape) and y.shape == shape[len(shape) - y.ndim :]):

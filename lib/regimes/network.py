@@ -1,4 +1,4 @@
-"""What the library asks of a network, beside being a module: its runs, its time scale, and the derivatives it knows best."""
+"""What the library asks of a network, besides being a module: its runs, its time scale, and the derivatives it knows best."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ class Network(nn.Module):
     """A module that may be a stack of runs, have a time scale, and know its derivatives in closed form.
 
     The networks of the course are of this class. Any other ``nn.Module`` is one run with the time scale 1, whatever its
-    attributes are called. A module of your own inherits this class to say more:
+    attributes are called. A module of your own inherits from this class to say more:
 
     - a *stack* sets ``self.runs``, the shape of the run axes, which lead every trainable parameter and the outputs, and may
-      lead inputs ``(..., n, d)``; inputs without them are shared by all runs, and no run may depend on another one;
+      lead inputs ``(..., n, d)``; inputs without them are shared by all runs, and no run may depend on another;
     - a *time scale* is set as ``self.time_scale``;
-    - a *closed form* overrides `jacobian` or `hessian`. It is used for networks that compute as the class it was written for: a
-      subclass that overrides ``forward``, or any other method beside it, writes its own or is served by autograd; so is a
-      network with hooks on it or a parametrised weight.
+    - a *closed form* overrides `jacobian` or `hessian`. It is used only where the network still computes what the class it was
+      written for computes: a subclass that overrides ``forward``, or any other method of that class, provides a closed form
+      of its own or falls back to autograd; so does a network with hooks on it or a parametrised weight.
 
     >>> import torch
     >>> class Waves(Network):
@@ -38,8 +38,8 @@ class Network(nn.Module):
     Attributes:
         runs: the shape of the run axes.
         time_scale: the factor ``c`` in the flow ``dw/dt = -c J^T r / n``.
-        output_axes: how many axes the outputs of a run have, one for ``(n,)`` or two for ``(n, q)``, where inputs may have
-            run axes that parameters do not have; ``None`` for all but the run axes.
+        output_axes: the number of axes of one run's outputs, one for ``(n,)`` or two for ``(n, q)``, if inputs may have run
+            axes that the parameters lack; ``None`` means all axes but the run axes.
     """
 
     runs: tuple[int, ...] = ()
@@ -47,19 +47,19 @@ class Network(nn.Module):
     output_axes: int | None = None
 
     def jacobian(self, x: Tensor) -> Any:
-        """A `regimes.jacobians.Jacobian` of the outputs; called by `regimes.jacobians.jacobian`, which knows when it holds."""
+        """A `regimes.jacobians.Jacobian` of the outputs; called by `regimes.jacobians.jacobian` where it is valid."""
         raise NotImplementedError
 
     def hessian(self, x: Tensor, y: Tensor, loss: Loss) -> Any:
-        """A `regimes.hessians.Hessian` of the mean loss; called by `regimes.hessians.hessian`, which knows when it holds."""
+        """A `regimes.hessians.Hessian` of the mean loss; called by `regimes.hessians.hessian` where it is valid."""
         raise NotImplementedError
 
 
 def has_closed_form(net: nn.Module, name: str) -> bool:
-    """Whether ``net`` has a closed form ``"jacobian"`` or ``"hessian"`` that is true of what it computes.
+    """Whether ``net`` has a closed form ``"jacobian"`` or ``"hessian"`` that is valid for what it computes.
 
-    It is, if nothing else that the class of the closed form defines is redefined by a subclass or on the instance, and no
-    hook or parametrisation stands between the parameters and the outputs.
+    It is valid if nothing else that the class of the closed form defines is redefined by a subclass or on the instance, and
+    no hook or parametrisation stands between the parameters and the outputs.
     """
     if not isinstance(net, Network) or is_parametrized(net) or net._forward_hooks or net._forward_pre_hooks:
         return False

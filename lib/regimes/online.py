@@ -20,7 +20,7 @@ from regimes.training import Diverged, Trace, progress
 
 __all__ = ["one_pass", "overlap_chain", "overlap_distance", "overlaps"]
 
-CHUNK = 64  # samples drawn at once
+CHUNK = 64  # samples drawn at once; each chunk goes on where the last one stopped, so the numbers do not depend on it
 
 
 def overlaps(net: TwoLayer, teacher: TwoLayer) -> tuple[Tensor, Tensor]:
@@ -45,22 +45,23 @@ def one_pass(
     Args:
         net: the student, a `committee` or a stack of them (hidden weights move, ``v`` is frozen).
         teacher: the teacher, with the same runs or none.
-        eta: learning rate over width: a step moves ``W`` by ``eta / d`` times the error, the slope and the sample.
+        eta: learning rate over width: a step moves ``W`` by ``eta / d`` times the error, the derivative of the activation and
+            the sample.
         label_noise: the variance ``Delta`` of the noise on the labels.
-        seed: of the samples, one a run: run ``i`` of a stack sees what a single network with its seed would see. An integer
+        seed: of the samples, one per run: run ``i`` of a stack sees what a single network with its seed would see. An integer
             gives the runs that seed and the ones after it.
-        at: after how many steps to record; the start and the end unless given.
+        at: the numbers of steps after which to record; the start and the end unless given.
 
     Returns:
-        a `Trace` whose loss is the exact population risk, with ``Q`` and ``M`` measured.
+        A `Trace` whose loss is the exact population risk, with ``Q`` and ``M`` measured.
 
     Raises:
-        ValueError: for a trained ``v``, no step, seeds of another shape than the runs, or ``at`` outside the run.
+        ValueError: for a trained ``v``, no step, seeds of a different shape from the runs, or ``at`` outside the run.
         Diverged: where the risk is no longer finite, at the record that shows it.
     """
     if net.v.requires_grad or net.bias:
         raise ValueError(
-            "one-pass SGD moves hidden weights alone: freeze v and leave out biases (regimes.networks.committee does)"
+            "one-pass SGD moves hidden weights only: freeze v and leave out biases (regimes.networks.committee does)"
         )
     records, draws = _records(at, steps), _Samples(net, seed, label_noise)
     rows, lr = [], eta / net.inputs * net.time_scale * net.scale
@@ -83,12 +84,12 @@ def one_pass(
 
 
 class _Samples:
-    """Inputs ``(b, n, d)`` and label noise ``(b, n)``, each run from its own generator."""
+    """Inputs ``(b, n, d)`` and label noise ``(b, n)``; each run draws from its own generator."""
 
     def __init__(self, net: TwoLayer, seed: int | Tensor, label_noise: float):
         seed = torch.as_tensor(seed)
         if seed.ndim and tuple(seed.shape) != net.runs:
-            raise ValueError(f"one seed for all runs or one a run, {net.runs}; got seeds of shape {tuple(seed.shape)}")
+            raise ValueError(f"one seed for all runs or one per run, {net.runs}; got seeds of shape {tuple(seed.shape)}")
         if label_noise < 0:
             raise ValueError(f"label noise is a variance, at least zero; got {label_noise}")
         self.generators = [torch.Generator().manual_seed(s) for s in per_run(seed, net.runs).flatten().tolist()]
@@ -115,12 +116,13 @@ def overlap_chain(
     r"""The same process for the overlaps alone: ``(Q, M)`` is itself a Markov chain, whose steps cost the same at every ``d``.
 
     Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^\top)^{1/2} z'`,
-    and the rest of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; a step changes the overlaps by these
-    numbers only. Same law as `one_pass` with an orthonormal teacher of erf units; other random numbers.
+    and the rest of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; the change of the overlaps in a step
+    depends on these numbers only. The law is that of `one_pass` with an orthonormal teacher of erf units; the random numbers
+    differ.
 
     Args:
         Q, M: ``(p, p)`` and ``(p, k)`` or with run axes in front; ``(b, p, p)`` are ``b`` independent runs.
-        runs: so many independent runs from the one start given: a run axis in front.
+        runs: the number of independent runs from one given start; adds a run axis in front.
         d: inputs, more than ``p + k``.
         eta, steps, label_noise, at: as for `one_pass`.
         seed: of NumPy's generator, for all runs together.
@@ -157,18 +159,18 @@ def overlap_chain(
 
 
 def overlap_distance(trace: Trace, Q: np.ndarray, M: np.ndarray) -> Tensor:
-    """The largest distance of any overlap, at any record, from a path ``Q`` (t, p, p) and ``M`` (t, p, k): one number a run."""
-    apart = []
+    """The largest distance of any overlap, at any record, from a path ``Q`` (t, p, p) and ``M`` (t, p, k): one per run."""
+    largest = []
     for name, path in (("Q", Q), ("M", M)):
         measured = trace.measured[name]
         path = torch.as_tensor(path).reshape(len(measured), *(1,) * (measured.ndim - 3), *path.shape[-2:])
-        apart.append((measured - path).abs().amax((0, -2, -1)))
-    return torch.maximum(*apart)
+        largest.append((measured - path).abs().amax((0, -2, -1)))
+    return torch.maximum(*largest)
 
 
 def _root(G: np.ndarray) -> np.ndarray:
-    """A matrix ``L`` with ``L L^T = G``; where learning is perfect ``G`` is zero up to rounding, and may be negative by it."""
-    try:
+    """A matrix ``L`` with ``L L^T = G``; where learning is perfect ``G`` is zero up to rounding, which may make it negative."""
+    try:  # the overlaps in G are of order one, rounded by about 1e-16: 1e-13 lifts eigenvalues that this made negative
         return np.linalg.cholesky(G + 1e-13 * np.eye(G.shape[-1]))
     except np.linalg.LinAlgError:
         lam, V = np.linalg.eigh(G)
@@ -190,7 +192,7 @@ def _record(rows: list, k: int, lr: float, risk: Tensor, Q: Tensor, M: Tensor) -
             k,
             lost,
             _trace(rows),
-            "the norms of the units have outgrown every bound; beyond eta = 5.44 (less for few units) no solution is stable",
+            "the norms of the units grow without bound; beyond eta = 5.44 (less for few units) no solution is stable",
         )
     rows.append(row)
 

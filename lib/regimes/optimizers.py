@@ -1,4 +1,4 @@
-"""Optimizers: a direction times a step. Ordinary ``torch.optim.Optimizer``s, whose ``step`` takes the data.
+"""Optimizers: a direction times a step size. Ordinary ``torch.optim.Optimizer``s, except that ``step`` takes the data.
 
 Step sizes are times: after ``k`` steps of size ``lr`` the optimizer has followed its flow for ``t = k * lr``. For
 `GaussNewton`, ``lr`` is the step ``eta`` in function space (the residual shrinks by ``1 - eta``); for `GradientDescent` it is
@@ -43,7 +43,7 @@ def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> N
 class DirectionOptimizer(torch.optim.Optimizer):
     """What gradient descent and Gauss-Newton share: ``step(x, y)`` moves the network by ``lr`` along ``direction(x, y)``.
 
-    An optimizer of your own needs its direction alone, and `regimes.training.train` runs it:
+    An optimizer of your own defines only its direction, and `regimes.training.train` runs it:
 
     >>> class SignDescent(DirectionOptimizer):
     ...     def direction(self, x, y):
@@ -54,14 +54,14 @@ class DirectionOptimizer(torch.optim.Optimizer):
     >>> bool(optimizer.step(x, x + 5) > optimizer.step(x, x + 5))
     True
 
-    Asking for a direction must change nothing: it may be asked for more often than steps are taken.
+    Computing a direction must change nothing: it may be called more often than steps are taken.
 
     Learning-rate schedulers and ``state_dict`` work as with any torch optimizer, if ``lr`` is a number.
 
     Attributes:
         net: the network it moves.
         last: the `Direction` of the latest step, ``None`` before the first.
-        dt: the time the latest step took, a number or one a run; zero before the first.
+        dt: the time the latest step took, a number or one per run; zero before the first.
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor, **options):
@@ -73,13 +73,13 @@ class DirectionOptimizer(torch.optim.Optimizer):
         super().__init__(trainable(net), {"lr": lr, **options})
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
-        """Where to go from the present parameters."""
+        """The direction at the current parameters."""
         raise NotImplementedError
 
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
-        """One step on the data ``x, y``. Returns the loss *before* it, one number a run.
+        """One step on the data ``x, y``. Returns the loss *before* it, one number per run.
 
-        ``direction`` may hold what `direction` returns here, to save computing it again.
+        ``direction`` may be what `direction` returns here, to save computing it again.
         """
         self.last = direction or self.direction(x, y)
         self.dt = self._step_size(x)
@@ -94,9 +94,9 @@ class DirectionOptimizer(torch.optim.Optimizer):
 class EdgeFraction:
     """A step size that follows the kernel: ``fraction`` of the stability limit ``2 n / lambda_max(K)`` of gradient descent.
 
-    Computed anew every ``every`` steps, because ``lambda_max(K)`` grows during training: more than tenfold on noise labels,
-    where a step that is refreshed too rarely diverges. ``at_most`` caps the step where the kernel is so small at the start
-    (tiny weights) that its limit says nothing about the next steps.
+    Recomputed every ``every`` steps, because ``lambda_max(K)`` grows during training: more than tenfold on noise labels, where
+    a step size that is refreshed too rarely diverges. ``at_most`` caps it where the kernel is so small at initialisation (tiny
+    weights) that its limit says nothing about the next steps.
     """
 
     fraction: float = 0.5
@@ -108,7 +108,7 @@ class EdgeFraction:
         if not self.at_most > 0:
             raise ValueError(f"the largest step EdgeFraction may choose must be positive; got at_most={self.at_most}")
         if self.every < 1:
-            raise ValueError(f"EdgeFraction is refreshed every so many steps, at least one; got every={self.every}")
+            raise ValueError(f"EdgeFraction is recomputed once in so many steps, at least one; got every={self.every}")
 
     def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
         """The step size for each run."""
@@ -125,7 +125,7 @@ class GradientDescent(DirectionOptimizer):
 
     Args:
         net: a `TwoLayer` or any module.
-        lr: a positive number, one a run, or an `EdgeFraction`.
+        lr: a positive number, one per run, or an `EdgeFraction`.
         loss: see `regimes.losses`.
 
     Raises:
@@ -167,13 +167,13 @@ class GaussNewton(DirectionOptimizer):
 
     Args:
         net: a `TwoLayer` or any module.
-        lr: the step ``eta`` in function space, a positive number or one a run. One is a full step, two the stability limit.
-        damping: ``epsilon`` on the kernel ``K = c J J^T``: zero (the minimum-norm step), a positive number, one a run, or
+        lr: the step ``eta`` in function space, a positive number or one per run. One is a full step, two the stability limit.
+        damping: ``epsilon`` on the kernel ``K = c J J^T``: zero (the minimum-norm step), a positive number, one per run, or
             `SmallestEigenvalue`.
         singular: ``"error"`` or ``"drop"``: see `regimes.directions.gauss_newton`.
 
     Raises:
-        ValueError: for a step size that is not positive, or a damping `regimes.directions.gauss_newton` refuses.
+        ValueError: for a step size that is not positive, or a damping that `regimes.directions.gauss_newton` rejects.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class GaussNewton(DirectionOptimizer):
 class ExactGaussNewton(DirectionOptimizer):
     r"""The exact Gauss-Newton step of a reversible network, :math:`w \leftarrow w - \alpha\,\delta` with :math:`J\delta = r`.
 
-    The same change of the outputs as `GaussNewton`, to first order, by another and longer step that costs little more than a
+    To first order it changes the outputs as `GaussNewton` does, by a different and longer step that costs little more than a
     gradient.
 
     Args:
@@ -208,7 +208,7 @@ class ExactGaussNewton(DirectionOptimizer):
         loss, newton, solver, cutoff, tolerance: see `regimes.exact.exact_gauss_newton`.
 
     Raises:
-        ValueError: for a step size that is not positive, or what `regimes.exact.exact_gauss_newton` refuses.
+        ValueError: for a step size that is not positive, or whatever `regimes.exact.exact_gauss_newton` rejects.
     """
 
     def __init__(
@@ -234,11 +234,11 @@ class ExactGaussNewton(DirectionOptimizer):
 
 
 class TorchOptimizer(DirectionOptimizer):
-    """Any optimizer of ``torch.optim`` with the face of the others: it gets the gradient of the mean loss.
+    """Any optimizer of ``torch.optim``, with the interface of the others: its gradient is `regimes.directions.gradient`.
 
     Args:
-        inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its ``lr`` is what moves; a scheduler belongs to it.
-            To save a run, save ``inner.state_dict()``.
+        inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its own ``lr`` applies, and a scheduler is given
+            this one. To save a run, save ``inner.state_dict()``.
         net: the network.
         loss: see `regimes.losses`.
     """

@@ -28,7 +28,7 @@ def _erf(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Ten
 def _relu(own: Tensor, other: Tensor, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The same for ``phi(z) = max(z, 0)``, from the angle between the units."""
     own, other = own.sqrt()[..., :, None], other.sqrt()[..., None, :]
-    cos = (cross / (own * other)).clamp(-1, 1)
+    cos = (cross / (own * other)).clamp(-1, 1)  # rounding: acos(1 + 1e-16) is NaN
     sin = (1 - cos.square()).sqrt() / (2 * math.pi)
     A = 0.5 - torch.acos(cos) / (2 * math.pi)
     return own * other * (sin + A * cos), A, other / own * sin
@@ -38,10 +38,10 @@ KERNELS = {"erf": _erf, "relu": _relu}
 
 
 class PopulationGradient:
-    """The gradient of the population risk ``E[(f - f*)^2] / 2`` by the hidden weights: a field for `regimes.flows`.
+    """The gradient of the population risk ``E[(f - f*)^2] / 2`` in the hidden weights: a field for `regimes.flows`.
 
-    ``RungeKutta4(student, PopulationGradient(teacher), dt)`` is its flow. A field is asked with samples; this one ignores them:
-    ``train(student, None, None, flow, steps)``.
+    ``RungeKutta4(student, PopulationGradient(teacher), dt)`` is its flow. A field is called with samples; this one ignores
+    them: ``train(student, None, None, flow, steps)``.
 
     Args:
         teacher: a committee, with the runs of the student or without any.
@@ -58,7 +58,7 @@ class PopulationGradient:
             ValueError: for a student whose output weights are trained, and as `population_risk`.
         """
         if net.v.requires_grad:
-            raise ValueError("the population gradient moves hidden weights: freeze v (regimes.networks.committee does)")
+            raise ValueError("the population gradient moves hidden weights only: freeze v (regimes.networks.committee does)")
         pair, W, V = _pair(net, self.teacher), net.W, self.teacher.W
         a, b = net.scale * net.v, self.teacher.scale * self.teacher.v
         (K, A, B), (k, C, D) = pair(W, W), pair(W, V)
@@ -69,7 +69,7 @@ class PopulationGradient:
 
 @torch.no_grad()
 def population_risk(net: TwoLayer, teacher: TwoLayer) -> Tensor:
-    """``E[(f - f*)^2] / 2`` over ``x ~ N(0, I)``, without label noise, one number a run. Rounding below zero is clipped.
+    """``E[(f - f*)^2] / 2`` over ``x ~ N(0, I)``, without label noise, one number per run. Rounding below zero is clipped.
 
     Raises:
         ValueError: for activations other than erf and ReLU, or two different ones, or networks with biases.

@@ -1,4 +1,4 @@
-"""Random numbers from seeds: a stack of runs draws what each of its runs alone would."""
+"""Random numbers from seeds: a stack of runs draws what each of its runs would draw alone."""
 
 import math
 from collections.abc import Callable
@@ -29,11 +29,11 @@ def per_run(seed: int | Tensor, runs: tuple[int, ...] | None = None) -> Tensor:
 
 
 def seeded(seed: int | Tensor, draw: Callable[[torch.Generator], Draw], runs: tuple[int, ...] | None = None) -> Draw:
-    """What ``draw`` draws from a generator of each seed, with the run axes in front.
+    """What ``draw`` draws from one generator per seed, with the run axes in front.
 
     Args:
         seed, runs: see `per_run`.
-        draw: a generator to a tensor, or to a tuple of tensors; of the same shapes for each.
+        draw: maps a generator to a tensor, or to a tuple of tensors, of the same shapes for every generator.
     """
     seeds = per_run(seed, runs)
     draws = [draw(torch.Generator().manual_seed(s)) for s in seeds.flatten().tolist()]

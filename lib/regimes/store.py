@@ -1,4 +1,4 @@
-"""Finished work on disk: found again by what it was made from, written in one move, checked when it is read."""
+"""Finished work on disk: looked up by what it was made from, written atomically, checked when it is read."""
 
 import dis
 import hashlib
@@ -25,7 +25,7 @@ CODE = ("code", "consts", "names", "varnames", "freevars", "cellvars", "argcount
 
 
 class Untold(ValueError):
-    """Something has no fingerprint, because it cannot be said what it is made of: a generator, an open file, a lock."""
+    """Something has no fingerprint, because its contents cannot be read: a generator, an open file, a lock."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Store:
             return None
 
     def save(self, key: str, value: dict | list) -> None:
-        """Keep ``value``, made of tensors, numbers, text, lists and dictionaries. A kill leaves the whole file or none."""
+        """Keep ``value``, made of tensors, numbers, text, lists and dictionaries. After a kill the file is whole or absent."""
         packed = io.BytesIO()
         torch.save(value, packed)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -67,15 +67,15 @@ def library(*beside: Path) -> str:
 
 
 def fingerprint(*things) -> str:
-    """The same text for the same things, in any process; another one for others.
+    """The same text for the same things, in any process; a different one for different things.
 
     Of a function it sees the code (not comments), the defaults, and all that the code reads by name: variables it closes
     over, globals, and in the same way the functions and classes among them; of a module, its file. Of what is installed
-    (this library, torch, the standard library) it sees the name only. It does not see data in files, the environment,
-    global random states, names that are computed, or what a module imports in its turn.
+    (this library, torch, the standard library) it sees only the name. It does not see data in files, the environment,
+    global random states, names that are computed, or what a module imports in turn.
 
     Raises:
-        Untold: if something is reached that has no contents to compare.
+        Untold: if it comes to something whose contents cannot be compared.
     """
     return _Prints().of(things).hex()
 
@@ -100,7 +100,7 @@ class _Prints:
         return self.known[id(thing)][0]
 
     def parts(self, thing) -> list:
-        """What makes this thing the one it is."""
+        """The parts that identify this thing."""
         kind = type(thing)
         if isinstance(thing, Tensor) and thing.layout == torch.strided:
             numbers = thing.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -127,7 +127,7 @@ class _Prints:
 
 
 def _own(module: str) -> bool:
-    """Whether what is in a module may change without a change of version: it is the user's, not an installed one."""
+    """Whether the contents of a module may change without a change of version: it is the user's, not an installed one."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None or module.split(".")[0] == "regimes":
         return module == "__main__"  # of a notebook, which is no file
@@ -162,7 +162,7 @@ def _reduced(thing) -> list:
     try:
         made = thing.__reduce_ex__(4)
     except Exception as error:  # whatever a foreign class raises there
-        raise Untold(f"it depends on {thing!r}, and it cannot be told what that is made of ({error})") from error
+        raise Untold(f"it depends on {thing!r}, whose contents cannot be compared ({error})") from error
     if isinstance(made, str):
         return [getattr(thing, "__module__", None), made, getattr(thing, "__wrapped__", None)]  # a cache has a function inside
     return [list(part) if isinstance(part, Iterator) else part for part in made]

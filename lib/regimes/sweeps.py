@@ -1,4 +1,4 @@
-"""Many runs at once: a grid of settings, in stacks of a size the machine likes.
+"""Many runs at once: a grid of settings, in stacks of a size that suits the machine.
 
 On a CPU a stack is fast while its arrays stay in the cache: a stack of small networks saves most of Python's overhead, one of
 large networks is slower than a loop. On an accelerator the whole grid is one stack.
@@ -25,9 +25,11 @@ from regimes.training import Diverged, Trace, progress
 
 __all__ = ["Sweep", "stack_size", "sweep"]
 
-CACHE = 400_000  # bytes of one n x m array of a stack that still pay, measured
+# Bytes of one (runs, n, m) float64 array up to which stacking pays, measured: a step holds several such arrays, and once they
+# no longer fit the cache together, a stack is slower than a loop.
+CACHE = 400_000
 
-EXPECTED = {kind.__name__: kind for kind in (Diverged, Singular, Unsolvable)}  # ends of a run that belong to its settings
+EXPECTED = {kind.__name__: kind for kind in (Diverged, Singular, Unsolvable)}  # a result of the settings, not a bug
 
 Run = Callable[..., Mapping[str, Tensor]]
 Values = Sequence[float] | Tensor | np.ndarray
@@ -57,7 +59,7 @@ class Sweep:
 
 
 def stack_size(n: int, m: int, device: torch.device | str = "cpu") -> int | None:
-    """How many runs with ``n`` samples and ``m`` hidden units to stack: a cache full on a CPU, all (``None``) elsewhere.
+    """How many runs with ``n`` samples and ``m`` hidden units to stack: what fits the cache on a CPU, all (``None``) elsewhere.
 
     >>> stack_size(50, 100), stack_size(500, 1000)
     (10, 1)
@@ -75,31 +77,32 @@ def sweep(
 ) -> Sweep:
     """Call ``run`` on every combination of the values in ``grid``, many at a time.
 
-    ``run(**settings)`` gets for each setting a tensor of shape ``(b,)``, one entry a run, and returns by name what has a row a
-    run: tensors ``(b, ...)``, arrays or lists; from a stack of one run a plain number will do. So it is written once:
-    ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step and the damping of an optimizer
-    may be such tensors too. Put ``seed`` into the grid: an integer inside ``run`` counts on within a stack, so that its meaning
-    would depend on ``stack``. A run that raises an error is taken out of its stack, and the others are run again without it. A
-    divergence, or a first step that cannot be computed, is a result; of other errors there is one warning with their number.
+    ``run(**settings)`` receives a tensor of shape ``(b,)`` for each setting, one entry per run, and returns a dictionary of
+    results with one row per run: tensors ``(b, ...)``, arrays or lists; for a stack of one run a plain number will do. So it
+    is written once: ``TwoLayer(d, m, runs=std.shape, std=std, seed=seed)`` is a stack of networks, and the step size and the
+    damping of an optimizer may be such tensors too. Put ``seed`` into the grid: an integer inside ``run`` counts up within a
+    stack, so that its meaning would depend on ``stack``. A run that raises an error is taken out of its stack, and the others
+    are run again without it. A divergence, or a first step that cannot be computed, is a result; for all other errors there
+    is a single warning, which counts them.
 
-    With a ``store`` a sweep that was killed goes on where it was: each worker keeps a stack as soon as it is done, and a later
-    call with the same work loads it, so that a kill costs each worker at most the stack it was at. The same work is: the same
-    ``run``, that is its code and all that it reads by name, as `regimes.store.fingerprint` tells (and it tells what it does
-    not see); the same settings in the stack; the same version of the library. Different work may share one folder. Stacks
-    with an error that is no divergence are not kept: the next call tries them again.
+    With a ``store`` a sweep that was killed resumes where it stopped: each worker saves a stack as soon as it is done, and a
+    later call with the same work loads it, so that a kill costs each worker at most the stack it was working on. The same work
+    means the same ``run``, that is its code and all that it reads by name (see `regimes.store.fingerprint`, also for what
+    that does not see); the same settings in the stack; the same version of the library. Different work may share one folder.
+    Stacks with an error other than a divergence are not saved: the next call tries them again.
 
     Args:
         run: the function.
         grid: the values of each setting.
-        stack: how many runs to hand over at once, all of them if ``None``: see `stack_size`.
+        stack: how many runs to pass at once, all of them if ``None``: see `stack_size`.
         jobs: stacks in parallel, by joblib; ``joblib.parallel_config`` chooses the workers (processes, Dask, Ray).
         store: a folder that all workers see; the environment variable ``REGIMES_STORE`` if ``None``, and none without it.
 
-    A progress bar shows itself if this takes longer than two seconds.
+    A progress bar appears if this takes longer than two seconds.
 
     Raises:
-        ValueError: for an empty grid or one of other things than numbers, a stack below one, results without one row a run,
-            or a ``run`` of which cannot be told what it depends on (only if a ``store`` is given).
+        ValueError: for a grid that is empty or holds anything but numbers, a stack below one, results without one row per run,
+            or a ``run`` that depends on something without a fingerprint (only if a ``store`` is given).
         Exception: if every run failed, what the first one raised.
     """
     grid = {name: _axis(name, values) for name, values in grid.items()}
@@ -125,19 +128,19 @@ def _axis(name: str, values: Values) -> Tensor:
     try:
         return torch.as_tensor(np.atleast_1d(values))
     except (TypeError, ValueError) as error:
-        advice = "For things that have names, sweep over their places in a list, range(len(names)), and look them up in run()"
+        advice = "For things that have names, sweep over their indices in a list, range(len(names)), and look them up in run()"
         raise ValueError(f"the values of {name!r} in the grid must be numbers; got {values!r}. {advice}") from error
 
 
 def _places(run: Run, stacks: list, store: str | Path | None) -> list[tuple[Store, str] | None]:
-    """For each stack where it is kept."""
+    """Where each stack is kept."""
     folder = store or os.environ.get("REGIMES_STORE")
     if not folder:
         return [None] * len(stacks)
     try:
         work = fingerprint(run, library())
     except Untold as error:
-        if not store:  # the variable offers to keep what can be kept
+        if not store:  # the environment variable asks only for what can be kept
             return [None] * len(stacks)
         advice = "Build it in run(), or make it a setting"
         raise ValueError(f"a sweep with a store must know what run() depends on; {error}. {advice}") from error
@@ -158,7 +161,7 @@ def _stop(kind: str, args: tuple, state: dict) -> Exception:
 
 
 def _run_and_keep(run: Run, stack: list[dict[str, Tensor]], place: tuple[Store, str] | None) -> list[Row]:
-    """Run a stack; the worker keeps it, as results reach the parent in order and would wait there for a slower stack."""
+    """Run a stack; the worker saves it, because results reach the parent in order and would wait there for a slower stack."""
     rows = _run_stack(run, stack)
     kinds = [type(row).__name__ if isinstance(row, Exception) else "row" for row in rows]
     if place and all(type(row) in (dict, *EXPECTED.values()) for row in rows):
@@ -168,12 +171,12 @@ def _run_and_keep(run: Run, stack: list[dict[str, Tensor]], place: tuple[Store, 
 
 
 def _as_values(stop: Exception) -> dict:
-    """What makes a divergence, without the class."""
+    """What a divergence is made of, without its class."""
     return {"args": stop.args, "state": {k: vars(v) if isinstance(v, Trace) else v for k, v in vars(stop).items()}}
 
 
 def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[Row]:
-    """For each run of the stack what it measured, or what stopped it."""
+    """For each run of the stack, what it measured or what stopped it."""
     columns = {name: torch.stack([settings[name] for settings in stack]) for name in stack[0]}
     try:
         measured = run(**columns)
@@ -188,7 +191,7 @@ def _run_stack(run: Run, stack: list[dict[str, Tensor]]) -> list[Row]:
 
 
 def _portable(stop: Exception) -> Exception:
-    """The error; where its class cannot make it again from its arguments, as another process must, one with its words."""
+    """The error; one with the same words if its class cannot rebuild it from its arguments, as another process must."""
     try:
         copy.copy(stop)
     except Exception:  # whatever a foreign class raises there
@@ -207,7 +210,7 @@ def _rows(measured: Mapping, count: int) -> list[Row]:
 
 
 def _column(name: str, value, count: int) -> Tensor:
-    """A measurement of a stack as a tensor with a row a run."""
+    """A measurement of a stack as a tensor with one row per run."""
     if not isinstance(value, Tensor):
         try:
             value = torch.as_tensor(np.asarray(value))
@@ -217,12 +220,12 @@ def _column(name: str, value, count: int) -> Tensor:
     if value.ndim == 0 and count == 1:
         value = value[None]
     if value.shape[:1] != (count,):
-        raise ValueError(f"run() must return a row a run, {count} rows; {name!r} has shape {tuple(value.shape)}")
+        raise ValueError(f"run() must return one row per run, {count} rows; {name!r} has shape {tuple(value.shape)}")
     return value
 
 
 def _collect(grid: dict[str, Tensor], settings: list[dict[str, Tensor]], rows: list[Row]) -> Sweep:
-    """The rows as tensors with an axis a setting."""
+    """The rows as tensors with one axis per setting."""
     shape = tuple(len(values) for values in grid.values())
     errors = {
         tuple(value.item() for value in setting.values()): row

@@ -20,7 +20,7 @@ COLUMNS = ("step", "time", "loss")  # of every trace
 
 
 class Steps(Protocol):
-    """An optimizer or a flow: moves a network, says how long it took."""
+    """An optimizer or a flow: moves a network, and says for how much time."""
 
     @property
     def net(self) -> nn.Module:
@@ -28,18 +28,18 @@ class Steps(Protocol):
 
     @property
     def dt(self) -> float | Tensor:
-        """The time that the latest step took, one number or one a run."""
+        """The time that the latest step took, one number or one per run."""
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
-        """Where to go from here, and the loss here."""
+        """The direction at the current parameters, and the loss there."""
 
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
-        """Move once, along ``direction`` if that is known already; return the loss before."""
+        """Move once, along ``direction`` if it is known already; return the loss before the step."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What happened, step by step. Axis 0 is the record, further axes are runs; all of it is on the CPU.
+    """What happened, step by step. Axis 0 is the record, further axes are runs; everything is on the CPU.
 
     Attributes:
         step: ``(k,)``, the number of steps taken at each record; starts at 0.
@@ -59,22 +59,22 @@ class Trace:
         return self.loss / self.loss[0]
 
     def steps_to(self, tolerance: float) -> Tensor:
-        """The first recorded step with ``loss < tolerance * first loss``, one a run; -1 where it was not reached."""
+        """The first recorded step with ``loss < tolerance * first loss``, one per run; -1 where it was not reached."""
         below = self.relative < tolerance
         first = self.step[below.int().argmax(0)]
         return torch.where(below.any(0), first, torch.full_like(first, -1))
 
     def first_below(self, level: float, name: str) -> dict[str, Tensor]:
-        """All that was measured at the first record with ``measured[name] <= level``, run by run; ``(..., runs)`` each.
+        """All measurements at the first record with ``measured[name] <= level``, run by run; ``(..., runs)`` each.
 
         To compare runs at the same training loss, measure it: ``loss`` here is that of a batch if there are batches.
 
         Args:
             level: a number.
-            name: of a measurement with one number a run, ``(k, runs)``.
+            name: of a measurement with one number per run, ``(k, runs)``.
 
         Raises:
-            ValueError: if a run never gets there.
+            ValueError: if a run never reaches the level.
         """
         below = self.measured[name] <= level
         if not below.any(0).all():
@@ -92,10 +92,10 @@ class Trace:
             between: relative losses, the larger one first.
 
         Returns:
-            One rate a run, per unit of ``time``.
+            One rate per run, per unit of ``time``.
 
         Raises:
-            ValueError: if fewer than three records of a run lie in between.
+            ValueError: if fewer than three records of a run lie in this range.
         """
         t = self.time.reshape(self.time.shape + (1,) * (self.loss.ndim - self.time.ndim)).double()
         high, low = between
@@ -125,7 +125,7 @@ class Diverged(ArithmeticError):
             f"the run diverged at step {step}{which}{last}: {why}. Use a smaller step, or for Gauss-Newton a larger damping"
         )
 
-    def __reduce__(self):  # a worker process hands it over as it is, message and all
+    def __reduce__(self):  # so that a worker process can pass it on unchanged, message included
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
@@ -141,7 +141,7 @@ def train(
     measure: Mapping[str, Callable[[nn.Module], Tensor]] | None = None,
     batches: Iterator[tuple[Tensor, Tensor]] | None = None,
 ) -> Trace:
-    """Take ``steps`` steps on the full batch, or each on a batch of its own, and record what happens.
+    """Take ``steps`` steps, on the full batch or each on a mini-batch of its own, and record what happens.
 
     The sharpness along a run, beside the loss: with the step ``lr`` gradient descent is at its edge where it is ``2 / lr``.
 
@@ -159,16 +159,17 @@ def train(
         optimizer: anything with ``direction(x, y)``, ``step(x, y)`` and ``dt``: see `regimes.optimizers` and `regimes.flows`.
         steps: how many at most.
         until: stop one step after ``loss <= until * first loss`` holds in all runs; zero never stops.
-        every: record each so many steps; the first and the last are always recorded.
-        measure: functions of the network to record beside step, time and loss, by another name.
-        batches: mini-batches ``(x, y)`` without end, one a step, in place of ``x, y``; the loss is then that on the next batch.
+        every: record once in so many steps; the first and the last state are always recorded.
+        measure: functions of the network to record besides step, time and loss, under other names.
+        batches: an endless iterator of mini-batches ``(x, y)``, one per step, used in place of ``x, y``; the loss recorded is
+            then that on the next batch.
 
-    A progress bar shows itself if this takes longer than two seconds. ``x, y`` must not change meanwhile: they are checked at
-    the first step alone.
+    A progress bar appears if this takes longer than two seconds. ``x, y`` must not change meanwhile: they are checked at the
+    first step only.
 
     Raises:
-        ValueError: if ``optimizer`` moves another network, or ``steps`` is negative, or a measurement is called step, time or
-            loss; and as ``optimizer`` does for data that do not fit.
+        ValueError: if ``optimizer`` moves another network, ``steps`` is negative, or a measurement is called step, time or
+            loss; and whatever ``optimizer`` raises for data that do not fit.
         Diverged: at the step where the loss of a run is no longer finite.
     """
     if optimizer.net is not net:
@@ -199,7 +200,7 @@ def train(
 
 
 def progress(items: Iterable, what: str, total: int | None = None):
-    """The items, with a progress bar that shows itself after two seconds and goes away however the loop ends."""
+    """The items, with a progress bar that appears after two seconds and disappears however the loop ends."""
     line = _PageLine() if "ipykernel" in sys.modules else None  # None: the terminal
     with tqdm(items, what, total, leave=False, delay=2, file=line, ncols=80 if line else None) as bar:
         yield from bar
@@ -228,7 +229,7 @@ class _PageLine:
 
 
 def _direction(optimizer, x, y, k, rows) -> Direction:
-    """The direction; what cannot be solved after the first step is a run that blew up."""
+    """The direction; a system that cannot be solved after the first step means that the run has blown up."""
     try:
         return optimizer.direction(x, y)
     except Unsolvable as error:

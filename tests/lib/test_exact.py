@@ -176,7 +176,7 @@ def test_an_inverse_that_rounding_destroys():
     ):
         exact_gauss_newton(net, X, Y)
     single = Reversible(2 * D, 3, 60, blocks=12, std=0.3, seed=1, dtype=torch.float32)
-    with pytest.raises(Inexact, match="float32. Use smaller weights at the start, fewer blocks, or float64"):
+    with pytest.raises(Inexact, match="float32. Use smaller weights at initialisation, fewer blocks, or float64"):
         exact_gauss_newton(single, X.float(), Y.float())
 
 

@@ -231,7 +231,7 @@ def test_a_stack_whose_parameters_or_outputs_lack_the_run_axes_is_refused():
         jacobian(stack, X)
     stack = Stack(2)
     stack.forward = lambda x: Stack.forward(stack, x)[0]
-    with pytest.raises(ValueError, match=r"must have the run axes \(2,\) and then one row a sample; got shape \(11,\)"):
+    with pytest.raises(ValueError, match=r"must have the run axes \(2,\) and then one row per sample; got shape \(11,\)"):
         gradient(stack, X, Y)
 
 

@@ -164,7 +164,7 @@ def test_refuses_outputs_that_depend_on_other_samples_or_on_chance(net):
 
 
 def test_refuses_outputs_without_a_row_a_sample():
-    with pytest.raises(ValueError, match="one row a sample, 11 rows; got shape"):
+    with pytest.raises(ValueError, match="one row per sample, 11 rows; got shape"):
         jacobian(nn.Sequential(nn.Linear(D, 2), nn.Flatten(0)).double(), X)
 
 

@@ -233,5 +233,5 @@ def test_the_final_norm_is_that_of_trained_networks(newton, make):
 def test_the_final_norm_says_when_training_does_not_end(monkeypatch):
     x, y = data("independent rows", 3)
     monkeypatch.setattr("regimes.linear.follow_gram", lambda G, *_: G)
-    with pytest.raises(RuntimeError, match="training has not ended after 100000 steps at m = 20, alpha = 0.5"):
+    with pytest.raises(RuntimeError, match="training has not converged after 100000 steps at m = 20, alpha = 0.5"):
         final_norm(row_space(x), y, 20, 0.5, draws=1)

@@ -62,7 +62,7 @@ def test_large_logits_are_no_problem_until_newton_overflows():
 @pytest.mark.parametrize("method", ["slope", "newton", "curvature"])
 @pytest.mark.parametrize("bad", [2 * Y - 1, 2 * Y, Y - 0.25, normal(N, Q)])
 def test_targets_that_are_no_probabilities(method, bad):
-    with pytest.raises(ValueError, match=r"4 probabilities that add up to one; use one_hot\(labels\)"):
+    with pytest.raises(ValueError, match=r"4 probabilities that sum to one; use one_hot\(labels\)"):
         getattr(LOSS, method)(f.flatten(), bad.flatten())
     with pytest.raises(ValueError, match="4 probabilities"):
         LOSS.value(f.flatten(), bad.flatten(), N)

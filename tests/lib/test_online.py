@@ -203,7 +203,7 @@ def test_too_large_a_step_is_told():
         ({"steps": 0}, "at least one step"),
         ({"at": [0, 11]}, "records from 0 to steps"),
         ({"at": []}, "at least one step"),
-        ({"seed": torch.tensor([1, 2])}, r"one a run, \(\); got seeds of shape \(2,\)"),
+        ({"seed": torch.tensor([1, 2])}, r"one per run, \(\); got seeds of shape \(2,\)"),
         ({"label_noise": -1.0}, "at least zero"),
         ({"net": TwoLayer(D, P, activation="erf", bias=False)}, "freeze v"),
         ({"net": TwoLayer(D, P, activation="erf")}, "leave out biases"),

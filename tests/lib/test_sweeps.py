@@ -409,7 +409,7 @@ def test_refuses_a_grid_without_values_and_empty_stacks(grid, stack):
 
 @pytest.mark.parametrize("rows", [torch.ones(2), torch.ones(4, 3), torch.ones(1, 3), torch.tensor(1.0)])
 def test_refuses_results_without_a_row_a_run(rows):
-    with pytest.raises(ValueError, match=r"a row a run, 3 rows; 'b' has shape"):
+    with pytest.raises(ValueError, match=r"one row per run, 3 rows; 'b' has shape"):
         sweep(lambda a: {"a": a, "b": rows}, {"a": [1, 2, 3]})
 
 
@@ -418,7 +418,7 @@ def test_refuses_results_without_a_row_a_run(rows):
     [
         (lambda a: a, "must return what it measured by name, in a dictionary; it returned a Tensor"),
         (lambda a: {"word": "x"}, "arrays or lists of numbers; 'word' is a str"),
-        (lambda a: {"mean": 1.5}, r"a row a run, 3 rows; 'mean' has shape \(\)"),
+        (lambda a: {"mean": 1.5}, r"one row per run, 3 rows; 'mean' has shape \(\)"),
         (lambda a: {"none": None}, "'none' is a NoneType"),
     ],
 )

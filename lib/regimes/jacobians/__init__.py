@@ -1,13 +1,13 @@
-r"""The Jacobian of a network's outputs by its parameters, as a linear operator.
+r"""The Jacobian of a network's outputs with respect to its parameters, as a linear operator.
 
-``J`` has a row for each of the ``N`` outputs (``n`` samples times ``c`` outputs a sample) and a column for each of the ``p``
-parameters. Everything in the course asks it for at most four things: ``gram()`` is ``J J^T``, ``vjp(u)`` is ``J^T u``,
+``J`` has a row for each of the ``N`` outputs (``n`` samples times ``c`` outputs each) and a column for each of the ``p``
+parameters. Everything in the course needs at most four operations: ``gram()`` is ``J J^T``, ``vjp(u)`` is ``J^T u``,
 ``jvp(v)`` is ``J v``, ``dense()`` is ``J`` itself. The first three never build the ``N x p`` matrix.
 
 Three backends give one interface; `jacobian` chooses:
 
 - *closed form* where the network has one (`regimes.network.Network`), as those of `regimes.networks` do, with run axes;
-- *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product a layer;
+- *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product per layer;
 - *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
 
 Gram matrices are float64 also for float32 parameters: the small eigenvalues a Gauss-Newton step divides by are lost in a
@@ -35,16 +35,16 @@ BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
 
 
 def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
-    """The Jacobian of ``net(x)`` by the trainable parameters of ``net``.
+    """The Jacobian of ``net(x)`` with respect to the trainable parameters of ``net``.
 
     Args:
-        net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample. A module that knows
-            its Jacobian better, or is a stack of runs, inherits `regimes.network.Network`.
+        net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample. A module that has a
+            faster Jacobian, or is a stack of runs, inherits from `regimes.network.Network`.
         x: the inputs.
         backend: ``"auto"``, or one of ``"closed form"``, ``"layerwise"``, ``"autograd"``.
 
     Raises:
-        ValueError: for inputs without samples, of another dtype than the network, or not finite; for an unknown backend, or
+        ValueError: for inputs without samples, of a different dtype from the network, or not finite; for an unknown backend, or
             one that cannot serve this network.
     """
     _check_inputs(net, x)

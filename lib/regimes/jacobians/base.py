@@ -1,4 +1,4 @@
-"""What a Jacobian can be asked for."""
+"""What every Jacobian provides."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ Tensors = Sequence[Tensor]
 
 
 class Jacobian(ABC):
-    """The Jacobian of ``net(x)`` by the trainable parameters of ``net``, at their present values.
+    """The Jacobian of ``net(x)`` with respect to the trainable parameters of ``net``, at their current values.
 
     Attributes:
-        outputs: ``(..., N)``, the outputs at which it was taken, flattened over samples and outputs a sample.
+        outputs: ``(..., N)``, the outputs at which it was taken, flattened over samples and outputs per sample.
         shape: the shape of ``net(x)``.
         samples: ``n``.
         parameters: the trainable parameters, in the order of ``net.parameters()``.
@@ -32,11 +32,11 @@ class Jacobian(ABC):
 
     @abstractmethod
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
-        """``J^T u`` for ``u`` of shape ``(..., N)``: one tensor a parameter."""
+        """``J^T u`` for ``u`` of shape ``(..., N)``: one tensor per parameter."""
 
     @abstractmethod
     def jvp(self, v: Tensors) -> Tensor:
-        """``J v`` for ``v`` with one tensor a parameter: ``(..., N)``."""
+        """``J v`` for ``v`` with one tensor per parameter: ``(..., N)``."""
 
     def dense(self) -> Tensor:
         """``J`` as a matrix ``(..., N, p)``, row by row: for small cases and for tests."""
@@ -44,6 +44,6 @@ class Jacobian(ABC):
         return torch.stack([self.flatten(self.vjp(e.expand_as(self.outputs))) for e in rows], -2)
 
     def flatten(self, tensors: Tensors) -> Tensor:
-        """One tensor a parameter, joined to one vector a run: ``(..., p)``."""
+        """One tensor per parameter, joined into one vector per run: ``(..., p)``."""
         runs = self.outputs.shape[:-1]
         return torch.cat([t.reshape(*runs, -1) for t in tensors], -1)

@@ -1,4 +1,4 @@
-"""The Jacobian of a network that is built around another one."""
+"""The Jacobian of a network that wraps another one."""
 
 from torch import Tensor
 
@@ -11,10 +11,10 @@ class DerivedJacobian(Jacobian):
     """``factor`` times another Jacobian, at outputs and for parameters of its own.
 
     Args:
-        J: the other one.
+        J: the other Jacobian.
         factor: a number.
         outputs: like ``J.outputs``.
-        parameters: of the shapes of ``J.parameters``.
+        parameters: with the shapes of ``J.parameters``.
     """
 
     def __init__(self, J: Jacobian, factor: float, outputs: Tensor, parameters: list[Tensor]):
@@ -22,13 +22,13 @@ class DerivedJacobian(Jacobian):
         self.shape, self.samples = J.shape, J.samples
 
     def gram(self) -> Tensor:
-        """``factor^2`` times the other one's."""
+        """``factor^2`` times that of ``J``."""
         return self.factor**2 * self.J.gram()
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
-        """``factor`` times the other one's."""
+        """``factor`` times that of ``J``."""
         return self.J.vjp(self.factor * u)
 
     def jvp(self, v: Tensors) -> Tensor:
-        """``factor`` times the other one's."""
+        """``factor`` times that of ``J``."""
         return self.factor * self.J.jvp(v)

@@ -15,12 +15,12 @@ __all__ = ["AutogradJacobian", "LayerwiseJacobian", "is_feed_forward"]
 class AutogradJacobian(Jacobian):
     """Any ``nn.Module`` that treats samples one by one, through ``torch.func``; or a `regimes.network.Network` with run axes.
 
-    The Gram matrix is summed from tiles of per-sample Jacobian rows, so that at most two blocks of ``tile_bytes`` exist. For
-    a stack it is that of the dense Jacobian, one backward pass for each output of a run.
+    The Gram matrix is assembled from tiles of per-sample Jacobian rows, so that at most two blocks of ``tile_bytes`` exist at a
+    time. For a stack it is that of the dense Jacobian, one backward pass for each output of a run.
 
     Raises:
-        ValueError: if an output depends on other samples of the batch, is random, or has no trainable parameter behind it; if
-            the outputs do not start with the run axes and a row a sample.
+        ValueError: if an output depends on other samples of the batch, is random, or depends on no trainable parameter; if the
+            outputs do not start with the run axes and one row per sample.
     """
 
     tile_bytes = 2**28
@@ -41,9 +41,9 @@ class AutogradJacobian(Jacobian):
     def _forward(self) -> Tensor:
         f, runs = self.net(self.x), self.runs
         if not runs and f.shape[:1] != self.x.shape[:1]:
-            raise ValueError(f"net(x) must have one row a sample, {len(self.x)} rows; got shape {tuple(f.shape)}")
+            raise ValueError(f"net(x) must have one row per sample, {len(self.x)} rows; got shape {tuple(f.shape)}")
         if tuple(f.shape[: f.ndim - output_axes(self.net, f)]) != runs or f.ndim == len(runs):
-            raise ValueError(f"net(x) must have the run axes {runs} and then one row a sample; got shape {tuple(f.shape)}")
+            raise ValueError(f"net(x) must have the run axes {runs} and then one row per sample; got shape {tuple(f.shape)}")
         return f
 
     def _refuse_mixing(self) -> None:
@@ -61,7 +61,7 @@ class AutogradJacobian(Jacobian):
         def one(parameters, xi):
             return functional_call(self.net, parameters, (xi[None],)).reshape(-1)
 
-        with warnings.catch_warnings():  # where torch has no rule for a stack of backward passes it is slow, and right
+        with warnings.catch_warnings():  # where torch cannot batch a backward pass it is slow, but correct
             warnings.filterwarnings("ignore", "There is a performance drop")
             blocks = vmap(jacrev(one), (None, 0))(self.named, x)
         return torch.cat([b.flatten(0, 1).flatten(1) for b in blocks.values()], 1).detach().double()
@@ -112,12 +112,12 @@ class LayerwiseJacobian(AutogradJacobian):
 
     .. math:: J J^T = \sum_l (A_l A_l^T + 1) \circ (B_l B_l^T)
 
-    where ``A_l`` holds the layer's inputs, ``B_l`` the derivative of the outputs by what the layer puts out, and the ``1`` is
-    there for a layer with a bias. One backward pass for each of the ``c`` outputs a sample gives all the ``B_l``.
+    where ``A_l`` holds the layer's inputs and ``B_l`` the derivative of the outputs with respect to the layer's outputs; the
+    ``1`` is there if the layer has a bias. One backward pass for each of a sample's ``c`` outputs gives all the ``B_l``.
 
-    The sum holds if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. That is
-    checked with one more backward pass, ``u^T J J^T u = |J^T u|^2`` at one ``u``; where it fails, the Gram matrix comes
-    from `AutogradJacobian` instead.
+    The sum is correct if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. One
+    more backward pass checks that, ``u^T J J^T u = |J^T u|^2`` at one ``u``; where it fails, the Gram matrix comes from
+    `AutogradJacobian` instead.
 
     Raises:
         ValueError: if a parameter sits outside an ``nn.Linear`` layer, or in two of them.
@@ -138,11 +138,11 @@ class LayerwiseJacobian(AutogradJacobian):
                 handle.remove()
 
     def _remember(self, layer, inputs, output):
-        if output.requires_grad:  # else nothing trainable has been met yet
+        if output.requires_grad:  # else no trainable parameter comes before it
             self.calls.append((layer, inputs[0].detach(), output))
 
     def gram(self) -> Tensor:
-        """A Hadamard product a layer."""
+        """A Hadamard product per layer."""
         if all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
             K = sum(self._hadamard(layer, a, B) for (layer, a, _), B in zip(self.calls, self._sensitivities(), strict=True))
             if self._confirms(K):
@@ -150,7 +150,7 @@ class LayerwiseJacobian(AutogradJacobian):
         return super().gram()
 
     def _sensitivities(self) -> list[Tensor]:
-        """``B_l`` for each call: ``(N, features out)``, rows in the order of the outputs."""
+        """``B_l`` for each call: ``(N, out_features)``, rows in the order of the outputs."""
         zs = [z for _, _, z in self.calls]
         each = [
             torch.autograd.grad(f.sum(), zs, retain_graph=True, materialize_grads=True)
@@ -171,7 +171,7 @@ class LayerwiseJacobian(AutogradJacobian):
 
 
 def is_feed_forward(net: nn.Module) -> bool:
-    """Whether ``net`` is one network whose every parameter sits in an ``nn.Linear`` layer, and in one only."""
+    """Whether ``net`` is a single network in which every parameter sits in exactly one ``nn.Linear`` layer."""
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
     theirs = [id(p) for m in layers for p in m.parameters(recurse=False)]
     return bool(theirs) and not run_axes(net) and sorted(theirs) == sorted(id(p) for p in net.parameters())

@@ -1,4 +1,4 @@
-"""How far a two-layer network has gone from its start."""
+"""How far a two-layer network has moved from its initialisation."""
 
 import torch
 from torch import Tensor
@@ -12,18 +12,18 @@ __all__ = ["departure"]
 
 
 def departure(net: FromStart, x: Tensor) -> dict[str, Tensor]:
-    """How far a network has gone since it was wrapped: of weights, of features and of the kernel, relative to the start.
+    """How far weights, features and kernel of a network have moved since it was wrapped, relative to their initial size.
 
     Args:
         net: a `Linearised` or `Scaled` two-layer network.
         x: inputs ``(..., n, d)``, where features and kernel are compared.
 
     Returns:
-        ``"weights"``: ``|w - w_0| / |w_0|``, both layers; ``"features"``: the same of the hidden features on ``x``;
-        ``"drift"``: ``|K - K_0| / |K_0|`` of the network's own kernel. One number a run each.
+        ``"weights"``: ``|w - w_0| / |w_0|``, both layers; ``"features"``: the same for the hidden features on ``x``;
+        ``"drift"``: ``|K - K_0| / |K_0|`` of the network's own kernel. One number per run each.
 
     Raises:
-        ValueError: for another kind of network.
+        ValueError: for any other kind of network.
     """
     if not isinstance(net, FromStart) or not isinstance(net.net, TwoLayer):
         raise ValueError(f"departure() is for a Linearised or Scaled TwoLayer network; got {type(net).__name__}")

@@ -1,4 +1,4 @@
-"""How far a reversible network has come from where it starts: its inverse, its features, its kernel."""
+"""How far a reversible network has moved from its initialisation: its inverse, its features, its kernel."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ __all__ = ["compared_with", "reconstruction"]
 def reconstruction(net: Reversible, x: Tensor) -> tuple[Tensor, Tensor]:
     """What running forwards and back does to the inputs: ``|inverse(z) - x| / |x|``, and the growth ``|z| / |x|`` of the state.
 
-    Frobenius norms; one number a run each. On paper the first is zero.
+    Frobenius norms; one number per run each. In exact arithmetic the first is zero.
     """
     z, size = net.encode(x), torch.linalg.matrix_norm
     return size(net.inverse(z) - x) / size(x), size(z) / size(x)
@@ -28,7 +28,7 @@ def compared_with(net: Reversible, x: Tensor, probe: Tensor) -> dict[str, Callab
     """Measurements for `regimes.training.train` that compare a network with what ``net`` is now.
 
     Args:
-        net: the network at its start.
+        net: the network at initialisation.
         x: inputs ``(..., n, d)`` on which features are compared.
         probe: a few inputs on which kernels are compared.
 

@@ -14,16 +14,16 @@ def spectrum(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def condition_number(net: nn.Module, x: Tensor) -> Tensor:
-    """``lambda_max / lambda_min`` of the kernel, one number a run; infinite where the kernel is singular."""
+    """``lambda_max / lambda_min`` of the kernel, one number per run; infinite where the kernel is singular."""
     lam = spectrum(net, x)
     return lam[..., 0] / lam[..., -1]
 
 
 def kernel_distance(K: Tensor, K0: Tensor) -> Tensor:
-    """How far a kernel is from a reference, ``|K - K0| / |K0|`` (Frobenius), one number a run.
+    """How far a kernel is from a reference, ``|K - K0| / |K0|`` (Frobenius), one number per run.
 
-    With the kernel at the start as ``K0`` it is the *drift* of the kernel; with the kernel of infinite width it is the error of
-    a finite width. It sees the size of the kernel as well as its shape: ``kernel_distance(2 * K, K) == 1``.
+    With the kernel at initialisation as ``K0`` it is the *drift* of the kernel; with the kernel of infinite width, the error
+    of a finite width. It depends on the size of the kernel as well as on its shape: ``kernel_distance(2 * K, K) == 1``.
 
     Args:
         K: ``(..., N, N')``.
@@ -37,7 +37,7 @@ def kernel_distance(K: Tensor, K0: Tensor) -> Tensor:
 
 
 def kernel_cosine(K: Tensor, K0: Tensor) -> Tensor:
-    """The cosine of the angle between two kernels, ``<K, K0> / (|K| |K0|)`` (Frobenius), one number a run.
+    """The cosine of the angle between two kernels, ``<K, K0> / (|K| |K0|)`` (Frobenius), one number per run.
 
     One for kernels that differ by a factor. With ``K0 = y y^T`` it is the *alignment* of a kernel with labels ``y``.
 

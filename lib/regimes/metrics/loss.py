@@ -1,4 +1,4 @@
-"""The loss: on other data, and how fast it falls."""
+"""The loss on other data, and how fast it falls."""
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,10 @@ __all__ = ["loss_on", "loss_rate"]
 
 
 def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Tensor:
-    """The loss on other data, one number a run; ``|f(x) - y|^2 / 2n`` unless another one is given.
+    """The loss on other data, one number per run; ``|f(x) - y|^2 / 2n`` unless another loss is given.
 
     Raises:
-        ValueError: for targets of another shape or dtype than the outputs, or not finite.
+        ValueError: for targets of a different shape or dtype from the outputs, or not finite.
     """
     with torch.no_grad():
         f = net(x)
@@ -24,7 +24,7 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Te
 
 
 def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    r"""The rate :math:`-\dot L / L` of the squared loss under gradient flow, at the present parameters, one number a run.
+    r"""The rate :math:`-\dot L / L` of the squared loss under gradient flow, at the current parameters, one number per run.
 
     :math:`|\nabla L|^2 / L` times the network's time scale; per unit of the time of the *mean* loss.
     """

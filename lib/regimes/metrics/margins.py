@@ -1,4 +1,4 @@
-"""How far the classes are apart, in the network's own scale."""
+"""Margins: how far apart the classes are, in the network's own scale."""
 
 import math
 
@@ -15,7 +15,7 @@ __all__ = ["homogeneity_gap", "normalised_margin", "smoothed_margin"]
 def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
     r"""How far outputs are from homogeneous in the trained parameters: :math:`|f(x_i) - \langle \nabla_w f(x_i), w \rangle|`.
 
-    Zero where ``f`` is homogeneous of degree one (Euler's identity). For a `TwoLayer` of which ``W`` alone is trained it is at
+    Zero where ``f`` is homogeneous of degree one (Euler's identity). For a `TwoLayer` in which only ``W`` is trained it is at
     most ``kappa = sup |phi(z) - z phi'(z)|``.
 
     Args:
@@ -23,7 +23,7 @@ def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
         x: ``(..., n, d)``.
 
     Returns:
-        ``(..., n)``, one number an output.
+        ``(..., n)``, one number per output.
 
     Source: Cai et al. 2024, assumption of near-homogeneity.
     """
@@ -32,11 +32,11 @@ def homogeneity_gap(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
-    r"""The margin by the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`.
+    r"""The margin divided by the length of the trained parameters, :math:`\bar\gamma = \sqrt c \min_i y_i f(x_i) / |w|`.
 
-    One number a run. With the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width. Negative if
-    a sample is on the wrong side. It measures a direction only
-    where the network is homogeneous of degree one in its trained parameters.
+    One number per run. Because of the time scale ``c`` (the width, in mean-field scaling) it does not depend on the width.
+    Negative if a sample is on the wrong side. It measures a direction alone only where the network is homogeneous of degree
+    one in its trained parameters.
 
     Args:
         net: a `TwoLayer` or any module.
@@ -47,15 +47,15 @@ def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
 
 
 def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tensor:
-    r"""A margin made from the risk, :math:`\gamma^a = \sqrt c\,(\log\frac{1}{2nL} - \kappa) / |w|`, one number a run.
+    r"""A margin made from the risk, :math:`\gamma^a = \sqrt c\,(\log\frac{1}{2nL} - \kappa) / |w|`, one number per run.
 
-    At most `normalised_margin` as soon as :math:`L \le 1/2n`. Computed from the logarithm of the risk, so that a risk that
-    underflows does no harm.
+    At most `normalised_margin` as soon as :math:`L \le 1/2n`. Computed from the logarithm of the risk, so that it is correct
+    even where the risk itself underflows.
 
     Args:
         net: a `TwoLayer` or any module.
         x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)``.
-        kappa: of near-homogeneity: see `homogeneity_gap`.
+        kappa: the constant of near-homogeneity: see `homogeneity_gap`.
 
     Raises:
         ValueError: for labels other than -1 and +1.
@@ -68,7 +68,7 @@ def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tenso
 
 
 def _length(net: nn.Module) -> Tensor:
-    """``|w| / sqrt(c)`` of the trained parameters, one number a run."""
+    """``|w| / sqrt(c)`` of the trained parameters, one number per run."""
     runs = len(run_axes(net))
     square = sum(p.detach().flatten(runs).square().sum(-1) for p in trainable(net))
     return (square / time_scale(net)).sqrt()

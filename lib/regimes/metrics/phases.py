@@ -7,15 +7,15 @@ from torch import Tensor
 
 __all__ = ["Phases", "largest_fall", "phase_switch", "rises"]
 
-ROUNDING = 1e-10
+ROUNDING = 1e-10  # relative: far above the rounding of a mean over samples, far below any rise that can be seen in a plot
 
 
 class Phases(NamedTuple):
-    """Where a run changes its phase; whole numbers, one a run.
+    """Where a run changes phase; whole numbers, one per run.
 
     Attributes:
-        last_increase: the last step that ended above where it began, counted from 1; 0 for a run that only falls.
-        first_below: the first step (0 is the start) with a loss at or below the threshold; -1 if there is none.
+        last_increase: the last step that raised the loss, counted from 1; 0 for a run whose loss only falls.
+        first_below: the first step (0 is the initial state) with a loss at or below the threshold; -1 if there is none.
     """
 
     last_increase: Tensor
@@ -25,8 +25,7 @@ class Phases(NamedTuple):
 def rises(loss: Tensor) -> Tensor:
     """Which steps raised the loss, ``L_t > L_{t-1} (1 + 1e-10)``: ``(k, ...)``, recorded at every step, to ``(k - 1, ...)``.
 
-    The tolerance is there because late in training, where nothing changes but the last digits, rounding would count for
-    hundreds of increases.
+    Without the tolerance, rounding would count as hundreds of increases late in training, where only the last digits change.
     """
     return loss[1:] > loss[:-1] * (1 + ROUNDING)
 
@@ -38,7 +37,7 @@ def phase_switch(loss: Tensor, threshold: float | Tensor) -> Phases:
 
     Args:
         loss: ``(k, ...)``, recorded at every step.
-        threshold: a number, or one a run.
+        threshold: a number, or one per run.
 
     Raises:
         ValueError: for losses that are not finite.
@@ -54,11 +53,11 @@ def phase_switch(loss: Tensor, threshold: float | Tensor) -> Phases:
 
 
 def largest_fall(values: Tensor, since: int | Tensor) -> Tensor:
-    """By how much a quantity fell below its highest value so far, relative to that value, at most: one number a run.
+    """The largest fall of a quantity below its highest value so far, relative to that value: one number per run.
 
     Args:
         values: ``(k, ...)``, recorded at every step.
-        since: the step from which on it counts, a whole number or one a run; later than the last record, nothing counts.
+        since: the first step that counts, a whole number or one per run; if it is later than the last record, nothing counts.
     """
     steps = torch.arange(len(values), device=values.device).reshape(-1, *(1,) * (values.ndim - 1))
     counts = steps >= torch.as_tensor(since, device=values.device)

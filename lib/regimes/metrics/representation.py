@@ -1,4 +1,4 @@
-"""Features of a layer: how alike two sets of them are, and how many directions they use."""
+"""Features of a layer: how similar two sets of them are, and how many directions they use."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,20 @@ __all__ = ["cka", "participation_ratio"]
 
 
 def cka(X: Tensor, Y: Tensor) -> Tensor:
-    r"""Linear centred kernel alignment of two sets of features on the same samples, one number a run, from 0 to 1.
+    r"""Linear centred kernel alignment of two sets of features on the same samples, one number per run, from 0 to 1.
 
     .. math:: \mathrm{CKA} = \frac{\|\bar X^T \bar Y\|_F^2}{\|\bar X^T \bar X\|_F\, \|\bar Y^T \bar Y\|_F}
 
-    with columns centred, :math:`\bar X = X - \mathrm{mean}_i X_i`. It does not see rotations, shifts and a common factor of
-    features; it does see that a direction has been stretched. Computed from the ``n x n`` or the ``a x b`` products, whichever
-    are smaller.
+    with columns centred, :math:`\bar X = X - \mathrm{mean}_i X_i`. Invariant to rotations, shifts and a common factor of the
+    features, but not to stretching one direction. Computed from the ``n x n`` or the ``a x b`` products, whichever are
+    smaller.
 
     Args:
         X: ``(..., n, a)``.
         Y: ``(..., n, b)``, with the same run axes and samples.
 
     Raises:
-        ValueError: for features of different samples or runs, or that do not vary over the samples.
+        ValueError: for features of different samples or runs, or that are the same for all samples.
 
     Source: Kornblith et al. 2019.
     """
@@ -40,7 +40,7 @@ def cka(X: Tensor, Y: Tensor) -> Tensor:
 
 
 def participation_ratio(X: Tensor) -> Tensor:
-    r"""How many directions features use: :math:`(\sum_k \lambda_k)^2 / \sum_k \lambda_k^2`, one number a run.
+    r"""How many directions features use: :math:`(\sum_k \lambda_k)^2 / \sum_k \lambda_k^2`, one number per run.
 
     :math:`\lambda` are the eigenvalues of the covariance of the features; ``k`` equal ones give ``k``, one that dwarfs the
     others gives 1.
@@ -49,7 +49,7 @@ def participation_ratio(X: Tensor) -> Tensor:
         X: ``(..., n, a)``.
 
     Raises:
-        ValueError: for features that do not vary over the samples.
+        ValueError: for features that are the same for all samples.
     """
     X = _centred(X)
     G = X @ X.mT if X.shape[-2] < X.shape[-1] else X.mT @ X

@@ -1,7 +1,7 @@
 r"""Sharpness: the largest curvature of the loss.
 
-Along an eigenvector of the Hessian with eigenvalue :math:`\lambda`, gradient descent with the step :math:`\eta` multiplies the
-distance to a minimum of a quadratic by :math:`1 - \eta\lambda`. So it is stable while the *stability number*
+Along an eigenvector of the Hessian with eigenvalue :math:`\lambda`, gradient descent with step size :math:`\eta` multiplies
+the distance to the minimum of a quadratic by :math:`1 - \eta\lambda`. So it is stable while the *stability number*
 :math:`\eta S / 2` of the largest eigenvalue ``S`` is below one.
 """
 
@@ -21,20 +21,22 @@ from regimes.network import Network, has_closed_form, run_axes, time_scale, trai
 
 __all__ = ["largest_eigenvalue", "sharpness", "sometimes"]
 
-FEW, FEWER = 150, 20  # parameters up to which the whole spectrum is cheaper than a dozen products: closed form, autograd
+# Parameters of a run up to which the whole spectrum is cheaper than Lanczos with its dozen products, measured. A closed form
+# builds the dense Hessian at once, for all runs; autograd needs one double backward pass per parameter.
+FEW, FEWER = 150, 20
 
 
 def sharpness(
     net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, method: str = "auto", backend: str = "auto"
 ) -> Tensor:
-    r"""The largest eigenvalue of the Hessian of the mean loss, times the network's time scale ``c``: one number a run.
+    r"""The largest eigenvalue of the Hessian of the mean loss, times the network's time scale ``c``: one number per run.
 
     In the units in which ``lr`` of `regimes.optimizers.GradientDescent` is a step: gradient descent with this ``lr`` is at the
     edge of stability where ``lr * sharpness / 2 == 1``, at any width and in any scaling. (Its step in parameter space is
     ``lr * c``, with ``c`` the width ``m`` for a mean-field `TwoLayer` and 1 for other modules. The kernel ``K = c J J^T`` has
     the same units: at a perfect fit of the squared loss the sharpness is ``lambda_max(K) / n``.)
 
-    It is the largest *algebraic* eigenvalue: at a saddle a larger negative one does not count.
+    It is the largest *algebraic* eigenvalue: a negative one does not count, however large its modulus.
 
     Args:
         net: a `TwoLayer` (closed form, any run axes), or any module (double backward).
@@ -42,7 +44,7 @@ def sharpness(
         loss: see `regimes.losses`.
         method: ``"dense"`` (all eigenvalues), ``"lanczos"`` (about a dozen products with the Hessian, run by run), or
             ``"auto"``: dense up to 150 parameters for a `TwoLayer`, up to 20 for other modules.
-        backend: of `regimes.hessians.hessian`.
+        backend: see `regimes.hessians.hessian`.
 
     Raises:
         ValueError: for parameters that are not finite (a diverged run), targets that do not fit the outputs, or an unknown
@@ -65,8 +67,9 @@ def sharpness(
 def largest_eigenvalue(H: Hessian, tol: float = 1e-4) -> float:
     """The largest algebraic eigenvalue of the Hessian of one run, by Lanczos iteration (SciPy's ``eigsh``, ``which="LA"``).
 
-    ``tol`` bounds the residual ``|H q - lambda q|`` relative to ``lambda``; the error of ``lambda`` is of its square, about
-    1e-8. The start is always the same, so that equal parameters give equal numbers. One or two parameters go the dense way.
+    ``tol`` bounds the residual ``|H q - lambda q|`` relative to ``lambda``; the error of ``lambda`` is of the order of its
+    square, about 1e-8. The starting vector is always the same, so that equal parameters give equal numbers. One or two
+    parameters are handled densely.
     """
     if H.size < 3:
         return torch.linalg.eigvalsh(H.dense())[..., -1].item()
@@ -83,13 +86,13 @@ def largest_eigenvalue(H: Hessian, tol: float = 1e-4) -> float:
             return eigsh(operator, ncv=min(ncv, H.size), **options).item()
         except ArpackNoConvergence:
             continue
-    raise ValueError("Lanczos found no largest eigenvalue; use method='dense', or look whether the Hessian is finite")
+    raise ValueError("Lanczos found no largest eigenvalue; use method='dense', or check whether the Hessian is finite")
 
 
 def sometimes(measure: Callable[[nn.Module], Tensor], every: int) -> Callable[[nn.Module], Tensor]:
-    """What `regimes.training.train` may measure at each step although it is dear: it is, at each ``every``-th call.
+    """A measurement that is too expensive to make at each step: `regimes.training.train` gets it at every ``every``-th call.
 
-    In between NaN is recorded, of the shape of the last result: ``measured[::every]`` has the numbers.
+    In between NaN is recorded, in the shape of the last result: ``measured[::every]`` has the numbers.
     """
     calls, last = itertools.count(), None
 

@@ -76,7 +76,7 @@ def _leaky(pair, slope):
     return leaky
 
 
-LEAK, HALF = 0.1, 0.5  # Cai et al. need a half at least, and take a half
+LEAK, HALF = 0.1, 0.5  # Cai et al. need at least a half, and take a half
 _PAIRS = {
     "identity": _identity,
     "square": _square,
@@ -105,16 +105,16 @@ def leaky(activation: "str | Activation", slope: float) -> Activation:
         ValueError: for a slope outside ``(0, 1)``.
     """
     if not 0 < slope < 1:
-        raise ValueError(f"an activation leaks by a slope strictly between 0 and 1; got {slope}")
+        raise ValueError(f"the slope of a leaky activation lies strictly between 0 and 1; got {slope}")
     activation = get_activation(activation)
     return Activation(f"leaky {activation.name} ({slope:g})", _leaky(activation, slope))
 
 
 def get_activation(name: "str | Activation") -> Activation:
-    """Look an activation up by name; an `Activation` of your own passes through.
+    """Look up an activation by name; an `Activation` of your own is returned as it is.
 
     Raises:
-        ValueError: for an unknown name, listing those there are.
+        ValueError: for an unknown name; the message lists the known ones.
     """
     if isinstance(name, Activation):
         return name

@@ -1,4 +1,4 @@
-"""Committee machines: the mean of hidden units, with nothing after them to train."""
+"""Committee machines: the mean of hidden units, with no output weights to train."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def committee(W: Tensor, *, activation: str | Activation = "erf", total: bool = 
 
     Args:
         W: the units, ``(..., m, d)``; copied. Rows of length one have fields ``w_j . x`` of variance one for ``x ~ N(0, I)``.
-            In the literature ``w . x / sqrt(d)`` with rows of length ``sqrt(d)`` is the same.
+            The literature's ``w . x / sqrt(d)`` with rows of length ``sqrt(d)`` is the same.
         activation: ``"erf"`` means ``erf(z / sqrt 2)``, the convention of Saad and Solla.
         total: the *sum* of the units instead of their mean (``v = m``).
 

@@ -38,7 +38,7 @@ class HalfLayer(NamedTuple):
         return self.A @ self.W
 
     def push(self, t: Tensor) -> Tensor:
-        """``DF(x)[t]``: how ``F`` moves if ``x`` moves by ``t``, ``(..., n, h)``."""
+        """``DF(x)[t]``: how ``F`` changes if ``x`` changes by ``t``, ``(..., n, h)``."""
         return ((t @ self.V) * self.slope) @ self.W[..., :-1, :]
 
     def pull(self, c: Tensor) -> Tensor:
@@ -55,9 +55,9 @@ class Reversible(Network):
     block. Whatever ``phi`` is, a block is undone by subtracting what it added, in the opposite order: no activation has to
     be kept for the way back.
 
-    Trained is ``W`` of shape ``(..., L, 2, m + 1, h)``, whose last row is the bias. Fixed are ``V`` of shape
-    ``(..., L, 2, h, m)``, ``N(0, 1/h)``, and the head ``u`` of shape ``(..., d, q)`` with orthonormal columns. ``h = d / 2``;
-    leading axes are runs.
+    Only ``W`` of shape ``(..., L, 2, m + 1, h)`` is trained; its last row is the bias. ``V`` of shape ``(..., L, 2, h, m)``,
+    ``N(0, 1/h)``, and the head ``u`` of shape ``(..., d, q)``, with orthonormal columns, are fixed. ``h = d / 2``; leading axes
+    are runs.
 
     Args:
         inputs, outputs: ``d``, even, and ``q <= d``.
@@ -65,8 +65,8 @@ class Reversible(Network):
         blocks: ``L``.
         runs: shape of the run axes.
         activation: a name in `ACTIVATIONS`, or an `Activation`.
-        from_zero: put out :math:`f = (z - x)\, u` instead, which starts near zero.
-        std: standard deviation of ``W`` at the start, a number or a tensor of shape ``runs``; biases start at zero.
+        from_zero: the outputs are :math:`f = (z - x)\, u` instead, which start near zero.
+        std: standard deviation of ``W`` at initialisation, a number or a tensor of shape ``runs``; biases start at zero.
         seed, dtype, device: as for `TwoLayer`.
 
     Raises:
@@ -125,9 +125,9 @@ class Reversible(Network):
             yield torch.cat([x1, x2], -1)
 
     def backwards(self, z: Tensor) -> Iterator[tuple[int, HalfLayer, HalfLayer]]:
-        """From the last block to the first: its number, its first and its second half layer, at states rebuilt from ``z``.
+        """From the last block to the first: its index, its first and its second half layer, at states rebuilt from ``z``.
 
-        One block is held at a time.
+        Only one block is held at a time.
         """
         x1, x2 = z.chunk(2, -1)
         for block in reversed(range(self.blocks)):

@@ -1,4 +1,4 @@
-"""The Jacobian of a reversible network in closed form, with run axes and without keeping an activation."""
+"""The Jacobian of a reversible network in closed form, with run axes and without keeping any activation."""
 
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,9 @@ __all__ = ["ReversibleJacobian"]
 
 
 class ReversibleJacobian(Jacobian):
-    r"""The logits of a `Reversible` network by its weights ``W``, outputs flattened sample by sample: ``N = n q``.
+    r"""The Jacobian of a `Reversible` network's outputs with respect to ``W``, flattened sample by sample: ``N = n q``.
 
-    With features ``A`` and sensitivities ``S`` of the outputs to what a half layer adds, ``(n, q, h)``,
+    With features ``A`` and the sensitivities ``S`` of the outputs to what a half layer adds, ``(n, q, h)``,
 
     .. math:: J J^T = \sum_{\text{half layers}} (A A^T \otimes 1_q) \circ (S S^T), \quad
               J^T r = A^T \textstyle\sum_c r_c S_c, \quad
@@ -35,7 +35,7 @@ class ReversibleJacobian(Jacobian):
 
     @torch.no_grad()
     def gram(self) -> Tensor:
-        """A Hadamard product a half layer."""
+        """A Hadamard product per half layer."""
         n, q = self.shape[-2:]
         c1, c2 = self.net.u.mT[..., None, :, :].expand(*self.z.shape[:-1], q, -1).chunk(2, -1)  # (..., n, q, h)
         K = self.z.new_zeros(*self.z.shape[:-2], n * q, n * q, dtype=torch.float64)
@@ -48,7 +48,7 @@ class ReversibleJacobian(Jacobian):
 
     @torch.no_grad()
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
-        """``A^T`` times what reaches the half layer's output, on the way back."""
+        """``A^T`` times the cotangent of the half layer's output, on the way back."""
         c1, c2 = (u.reshape(self.shape) @ self.net.u.mT).chunk(2, -1)
         dW = torch.empty_like(self.net.W)
         for block, F, G in self.net.backwards(self.z):
@@ -60,12 +60,12 @@ class ReversibleJacobian(Jacobian):
 
     @torch.no_grad()
     def jvp(self, v: Tensors) -> Tensor:
-        """How far the logits move."""
+        """How the outputs change."""
         return (self.push(v) @ self.net.u).flatten(-2)
 
     @torch.no_grad()
     def push(self, v: Tensors) -> Tensor:
-        """How far the state after the last block moves, ``(..., n, d)``."""
+        """How the state after the last block changes, ``(..., n, d)``."""
         (dW,), net = v, self.net
         x1, x2 = self.x.chunk(2, -1)
         t1 = t2 = torch.zeros_like(self.z).chunk(2, -1)[0]

@@ -12,8 +12,8 @@ def fix_signs(net: TwoLayer) -> TwoLayer:
     r"""Set the output weights to +1 for the first half of the units and -1 for the second, and freeze them; returns ``net``.
 
     With ``scaling="mean_field"`` and ``bias=False`` this is :math:`f(x) = \frac1m \sum_j a_j \phi(w_j \cdot x)`, of which
-    only ``W`` is trained. An odd unit counts for the first half: one unit with the activation ``"identity"`` is
-    ``f(x) = w . x``.
+    only ``W`` is trained. If the width is odd, the first half has one unit more: one unit with the activation ``"identity"``
+    is ``f(x) = w . x``.
 
     Source: Cai et al. 2024 (their ``a_j``).
     """

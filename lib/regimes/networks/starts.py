@@ -1,4 +1,4 @@
-"""Random numbers for starts."""
+"""Random numbers for initialisation."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ def spread(std: float | Tensor, runs: tuple[int, ...], name: str, axes: int) -> 
     """``std`` broadcast to the runs, with ``axes`` trailing axes of length one.
 
     Raises:
-        ValueError: if it is negative or not finite; ``name`` says what.
+        ValueError: if it is negative or not finite; the message calls it ``name``.
     """
     std = torch.as_tensor(std, dtype=torch.float64)
     if (std < 0).any() or not torch.isfinite(std).all():

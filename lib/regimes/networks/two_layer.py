@@ -22,7 +22,7 @@ SCALINGS = {
 
 
 class TwoLayer(Network):
-    r"""A network with one hidden layer, or a stack of such networks that are trained side by side.
+    r"""A network with one hidden layer, or a stack of such networks trained side by side.
 
     .. math:: f(x) = s(m) \sum_{j=1}^m v_j\, \phi(w_j \cdot [x, 1])
 
@@ -38,17 +38,17 @@ class TwoLayer(Network):
         activation: a name in `ACTIVATIONS`, or an `Activation`.
         scaling: ``"mean_field"`` or ``"ntk"``.
         bias: whether hidden units have a bias.
-        std: standard deviation of the entries of ``W`` at the start; a number or a tensor of shape ``runs``.
-        output_std: the same for ``v``. Zero (Arbel et al.'s choice) makes the network output zero at the start.
+        std: standard deviation of the entries of ``W`` at initialisation; a number or a tensor of shape ``runs``.
+        output_std: the same for ``v``. Zero (Arbel et al.'s choice) makes the outputs zero at initialisation.
         seed: an integer, which gives the runs the seeds ``seed, seed + 1, ...``; a tensor of one integer per run; or a
             ``torch.Generator``. Run ``i`` of a stack starts from the same numbers as a single network with that run's seed.
-            For equal starts, ``torch.full(runs, seed)``.
+            For equal initialisations, pass ``torch.full(runs, seed)``.
         dtype, device: of the parameters; every number the course claims is float64 on the CPU.
 
     Raises:
         ValueError: for an unknown activation or scaling, a size below one, or a negative standard deviation.
 
-    Source: Arbel et al. 2023 (mean-field scaling, ``v = 0`` at the start).
+    Source: Arbel et al. 2023 (mean-field scaling, ``v = 0`` at initialisation).
     """
 
     output_axes = 1
@@ -122,13 +122,13 @@ class TwoLayer(Network):
     def units(self, index: Tensor) -> "TwoLayer":
         """A network made of copies of some hidden units, in the scaling of its own width.
 
-        ``index`` of shape ``(m',)`` holds the numbers of the units to take: a permutation reorders them,
-        ``torch.arange(m).repeat(2)`` takes each twice, which in mean-field scaling leaves the outputs as they are. With further
+        ``index`` of shape ``(m',)`` holds the indices of the units to copy: a permutation reorders them,
+        ``torch.arange(m).repeat(2)`` takes each twice, which in mean-field scaling leaves the outputs as they are. With more
         axes in front it makes a stack of runs: ``torch.arange(m).reshape(k, m // k)`` cuts one network into ``k`` pieces.
 
         Raises:
             IndexError: for a unit that does not exist.
-            ValueError: for a single number instead of a list of units.
+            ValueError: for a single index instead of a list of them.
         """
         if index.ndim < 1:
             raise ValueError(f"units() takes a tensor of unit numbers, for one unit torch.tensor([{index.item()}])")

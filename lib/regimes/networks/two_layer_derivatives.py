@@ -63,9 +63,9 @@ class TwoLayerJacobian(Jacobian):
 class TwoLayerHessian(Hessian):
     r"""Closed form for one hidden layer, from a few ``n x m`` arrays.
 
-    With features :math:`\Phi = \phi(Z)`, :math:`Z = X W^T`, slopes :math:`\phi'`, :math:`\phi''`, output scale ``s``, and for a
-    direction ``(V, u)`` the changes :math:`P = X V^T` of the pre-activations and
-    :math:`q_i = \ell''_i\,[J (V, u)]_i` of the slope of the loss, row by row
+    With features :math:`\Phi = \phi(Z)`, :math:`Z = X W^T`, derivatives :math:`\phi'`, :math:`\phi''`, output scale ``s``, and
+    for a direction ``(V, u)`` the changes :math:`P = X V^T` of the pre-activations and
+    :math:`q_i = \ell''_i\,[J (V, u)]_i` of the derivative of the loss, row by row
 
     .. math:: H (V, u) = \tfrac sn \big[(q\, v\phi' + \ell'(v \phi'' P + u \phi'))^T X,\;
                                         \Phi^T q + (\phi' P)^T \ell' \big].
@@ -85,7 +85,7 @@ class TwoLayerHessian(Hessian):
             self.s, self.l1, self.l2 = net.scale, loss.slope(outputs, y)[..., None], loss.curvature(outputs, y)[..., None]
 
     def product(self, v: Tensors) -> tuple[Tensor, ...]:
-        """Two matrix products of the size of a gradient's."""
+        """Two matrix products, as large as those of a gradient."""
         move = dict(zip(self.trained, v, strict=True))
         P = self.X @ move["W"].mT if "W" in move else torch.zeros_like(self.slope)
         u = move["v"][..., None, :] if "v" in move else torch.zeros_like(self.v)
@@ -96,7 +96,7 @@ class TwoLayerHessian(Hessian):
         return (*hidden, *output)
 
     def dense(self) -> Tensor:
-        """``J^T diag(l'') J / n`` and what is left: a block for the weights of each unit, a number a weight and output."""
+        """``J^T diag(l'') J / n``, plus a block for the weights of each unit, plus what couples them to its output weight."""
         m, d = self.slope.shape[-1], self.X.shape[-1]
         hidden = [((self.v * self.slope)[..., None] * self.X[..., None, :]).flatten(-2)] if "W" in self.trained else []
         J = torch.cat([*hidden, *([self.Phi] if "v" in self.trained else [])], -1)
@@ -106,7 +106,9 @@ class TwoLayerHessian(Hessian):
             blocks += self.factor * torch.einsum("...ij,...ia,...ib->...abj", self.l1 * self.v * self.bend, self.X, self.X)
         if len(self.trained) == 2:
             mixed = self.factor * ((self.l1 * self.slope).mT @ self.X)  # (..., m, d)
-            mixed = torch.diag_embed(mixed.mT).movedim(-3, -2).flatten(-3, -2)  # the weights of a unit meet its output alone
+            mixed = (
+                torch.diag_embed(mixed.mT).movedim(-3, -2).flatten(-3, -2)
+            )  # a unit's weights couple to its own output weight only
             H[..., : m * d, m * d :] += mixed
             H[..., m * d :, : m * d] += mixed.mT
         return H
@@ -117,7 +119,7 @@ def _trained(net: "TwoLayer") -> list[str]:
 
 
 def _three(activation, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``phi``, ``phi'`` and ``phi''``; the last is zero for an activation that is piecewise linear."""
+    """``phi``, ``phi'`` and ``phi''``; the last is zero for a piecewise linear activation."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         phi, slope = activation(z)

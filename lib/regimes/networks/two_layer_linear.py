@@ -16,14 +16,14 @@ class TwoLayerLinear(Network):
     r"""A linear function written with one layer too many, or a stack of them: :math:`f(x) = V U^T x`.
 
     The predictor is :math:`\Theta = U V^T`, ``(..., d, q)``. Parameters are ``U`` of shape ``(..., d, m)`` and ``V`` of shape
-    ``(..., q, m)``; the leading axes are runs. There is no scaling and no bias: what makes the width ``m`` matter is the size
-    of the start, ``std = m ** -alpha``.
+    ``(..., q, m)``; the leading axes are runs. There is no scaling and no bias: the width ``m`` matters through the size of
+    the initialisation, ``std = m ** -alpha``.
 
     Args:
         inputs, outputs, width: ``d``, ``q``, ``m``.
         runs: shape of the run axes.
-        std: standard deviation of the entries of ``U`` and ``V`` at the start; a number or a tensor of shape ``runs``.
-        output_std: the same for ``V`` alone; as ``std`` if not given.
+        std: standard deviation of the entries of ``U`` and ``V`` at initialisation; a number or a tensor of shape ``runs``.
+        output_std: the same for ``V`` alone; ``std`` if not given.
         seed, dtype, device: as for `TwoLayer`.
 
     Raises:
@@ -58,10 +58,10 @@ class TwoLayerLinear(Network):
 
     @classmethod
     def stack(cls, starts: Iterable[tuple[Tensor, Tensor]]) -> "TwoLayerLinear":
-        """A stack of networks, one run after the other, that start at copies of ``U`` (..., d, m) and ``V`` (..., q, m).
+        """A stack of networks, one run after another, that start at copies of ``U`` (..., d, m) and ``V`` (..., q, m).
 
         Raises:
-            ValueError: if the shapes do not belong together.
+            ValueError: if the shapes do not fit together.
         """
         starts = list(starts)
         fit = all(U.shape[:-2] == V.shape[:-2] and U.shape[-1] == V.shape[-1] for U, V in starts)
@@ -80,7 +80,7 @@ class TwoLayerLinear(Network):
 
     @property
     def predictor(self) -> Tensor:
-        """``U V^T``, ``(..., d, q)``, without its history."""
+        """``U V^T``, ``(..., d, q)``, detached."""
         return (self.U @ self.V.mT).detach()
 
     def forward(self, x: Tensor) -> Tensor:

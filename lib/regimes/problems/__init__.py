@@ -1,4 +1,4 @@
-"""Problems: the data of the lessons. Nothing is downloaded; all of it is made from a seed or comes with scikit-learn."""
+"""Problems: the data of the lessons. Nothing is downloaded; everything is made from a seed or comes with scikit-learn."""
 
 from regimes.problems.committees import evenly_spread, orthonormal_units, student_and_teacher, unit_vectors
 from regimes.problems.images import digits, even_odd

@@ -10,7 +10,7 @@ __all__ = ["evenly_spread", "orthonormal_units", "student_and_teacher", "unit_ve
 
 
 def unit_vectors(d: int, p: int, *, seed: int | Tensor = 0) -> Tensor:
-    """``p`` random directions in ``d`` dimensions, rows of length one: ``(..., p, d)``, with one run a seed.
+    """``p`` random directions in ``d`` dimensions, rows of length one: ``(..., p, d)``, with one run per seed.
 
     Raises:
         ValueError: for sizes below one.
@@ -22,7 +22,7 @@ def unit_vectors(d: int, p: int, *, seed: int | Tensor = 0) -> Tensor:
 
 
 def orthonormal_units(d: int, k: int, *, seed: int | Tensor = 0) -> Tensor:
-    """``k`` random orthonormal rows in ``d`` dimensions: ``(..., k, d)``, with one run a seed.
+    """``k`` random orthonormal rows in ``d`` dimensions: ``(..., k, d)``, with one run per seed.
 
     Raises:
         ValueError: for ``k > d`` or sizes below one.
@@ -33,7 +33,7 @@ def orthonormal_units(d: int, k: int, *, seed: int | Tensor = 0) -> Tensor:
 
 
 def evenly_spread(p: int) -> Tensor:
-    """``p`` directions in a plane, evenly spread over a right angle between two axes, from neither: ``(p, 2)``.
+    """``p`` directions in a plane, evenly spread over the right angle between two axes, on neither of them: ``(p, 2)``.
 
     Raises:
         ValueError: for ``p < 1``.
@@ -47,10 +47,11 @@ def evenly_spread(p: int) -> Tensor:
 def student_and_teacher(
     d: int, p: int, k: int, *, seed: int | Tensor = 0, activation: str = "erf"
 ) -> tuple[TwoLayer, TwoLayer]:
-    """A committee of ``p`` random unit vectors and one of ``k`` orthonormal units, with one run a seed.
+    """A committee of ``p`` random unit vectors and one of ``k`` orthonormal units, with one run per seed.
 
     Raises:
         ValueError: for ``k > d`` or sizes below one.
     """
+    # A seed of its own: with that of the teacher the first unit of the student would be the teacher's, up to a sign.
     student = committee(unit_vectors(d, p, seed=seed + 10**6), activation=activation)
     return student, committee(orthonormal_units(d, k, seed=seed), activation=activation)

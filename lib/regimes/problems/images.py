@@ -17,11 +17,11 @@ def load_images() -> tuple[Tensor, Tensor]:
     Raises:
         RuntimeError: if the file is not the one the course was written for.
     """
-    from sklearn.datasets import load_digits  # a quarter of the time that importing the course takes; few lessons need it
+    from sklearn.datasets import load_digits  # a quarter of the course's import time, and few lessons need it
 
     images, target = load_digits(return_X_y=True)
     if (images.sum(), target.sum()) != SUMS:
-        raise RuntimeError(f"scikit-learn's digits have changed: their sums are not {SUMS} any more. Install another version")
+        raise RuntimeError(f"scikit-learn's digits have changed: their sums are no longer {SUMS}. Install another version")
     return torch.tensor(images, dtype=torch.float64), torch.tensor(target)
 
 
@@ -35,7 +35,7 @@ def digits(first: int = 3, second: int = 8, *, n: int = 100, unit: bool = False,
         first, second: the two digits; ``first`` gets the label -1.
         n: number of training images; all others are the test set.
         unit: centre each image by its own mean pixel instead, and divide it by its own length, so that all have length one.
-        seed: of the shuffle; a tensor gives one run a seed.
+        seed: of the shuffle; a tensor gives one run per seed.
 
     Raises:
         ValueError: for equal digits or digits outside 0-9, or ``n`` that leaves no test image.
@@ -57,7 +57,7 @@ def even_odd(n: int = 200, *, seed: int | Tensor = 0) -> Problem:
 
     Args:
         n: number of training images; all others are the test set.
-        seed: of the shuffle; a tensor gives one run a seed.
+        seed: of the shuffle; a tensor gives one run per seed.
 
     Raises:
         ValueError: for ``n`` that leaves no test image.

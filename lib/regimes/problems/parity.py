@@ -13,14 +13,14 @@ def parity(n: int = 256, d: int = 30, *, k: int = 2, n_test: int = 1000, seed: i
     r"""Corners of a cube, labelled by the product of their first ``k`` coordinates.
 
     Inputs are uniform in :math:`\{-1, 1\}^d / \sqrt d`, of length one; the label is
-    :math:`y = \prod_{i \le k} \mathrm{sign}(x_i)`. No ``k - 1`` of the bits say anything about the label: from ``k = 2`` on a
+    :math:`y = \prod_{i \le k} \mathrm{sign}(x_i)`. Any ``k - 1`` of the bits say nothing about the label: for ``k >= 2`` a
     linear predictor is no better than chance. A network that finds the ``k`` bits needs few samples; a kernel that treats all
     bits alike needs many.
 
     Args:
         n, n_test: numbers of training and test samples, drawn with replacement.
         d: number of bits.
-        k: how many of them count. For even ``k`` the labels are even, ``y(-x) = y(x)``.
+        k: how many of them matter. For even ``k`` the labels are even, ``y(-x) = y(x)``.
         seed: an integer, or a tensor of them, whose shape gives the run axes.
 
     Raises:

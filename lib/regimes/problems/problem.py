@@ -18,7 +18,7 @@ class Problem:
         y: ``(..., n)``, or ``(..., n, q)`` with several outputs.
         x_test: ``(..., n_test, d)``.
         y_test: like ``y``, always without label noise.
-        teacher: the network the labels come from, where there is one.
+        teacher: the network the labels come from, if there is one.
     """
 
     x: Tensor

@@ -28,7 +28,7 @@ def teacher_student(
     divided by the root mean square of the test labels, so that predicting zero costs a loss of one half.
 
     Args:
-        noise: standard deviation of what is added to the training labels, relative to their root mean square.
+        noise: standard deviation of the noise added to the training labels, relative to their root mean square.
         n, n_test: numbers of training and test samples.
         d: number of inputs.
         teacher_width: number of hidden units of the teacher.
@@ -56,6 +56,7 @@ def teacher_student(
     z = seeded(seed, lambda g: torch.randn(n + n_test, d + 1, generator=g, dtype=torch.float64))
     x, normal = z[..., :d], z[..., d]
     x = x * scale[..., None, :]
+    # A seed of its own: with that of the inputs the teacher's weights would be the same numbers as the first samples.
     teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seed + 10**6)
     with torch.no_grad():
         y = normal if labels == "noise" else teacher(x)
@@ -79,8 +80,8 @@ def linear_regression(
     Inputs and the entries of :math:`\Theta` are ``N(0, 1/d)``.
 
     Args:
-        n, d, outputs: samples, inputs, outputs a sample ``q``.
-        whitened: replace the training inputs by ones with the same rows' span and all singular values one.
+        n, d, outputs: samples, inputs, outputs per sample ``q``.
+        whitened: replace the training inputs by inputs with the same row space and all singular values one.
         noise: standard deviation of the noise on the training labels.
         n_test: number of test samples.
         seed: an integer.
@@ -107,7 +108,7 @@ def linear_regression(
 
 
 def wave(n: int = 8) -> Problem:
-    """A wave on a line: ``n`` equally spaced points on [-2, 2], without noise; the test grid reaches a little further.
+    """A wave on a line: ``n`` equally spaced points on [-2, 2], without noise; the test grid extends a little further.
 
     Labels are divided by their root mean square on the grid, so that predicting zero costs a loss of one half.
 

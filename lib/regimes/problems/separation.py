@@ -1,4 +1,4 @@
-"""Can a plane through the origin separate the classes, and by what margin?"""
+"""Can a plane through the origin separate the classes, and with what margin?"""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class NotSeparable(ValueError):
 
 @dataclass(frozen=True)
 class Separation:
-    """The plane of the largest margin.
+    """The plane with the largest margin.
 
     Attributes:
         direction: ``(d,)``, a unit vector ``w``.
@@ -28,7 +28,7 @@ class Separation:
 
 
 def is_separable(x: Tensor, y: Tensor) -> bool:
-    """Whether some ``w`` has ``y_i (w . x_i) >= 1`` for all samples: a linear program without objective, SciPy's HiGHS.
+    """Whether some ``w`` has ``y_i (w . x_i) >= 1`` for all samples: a linear program without objective (SciPy's HiGHS).
 
     Args:
         x: ``(n, d)``.
@@ -43,7 +43,7 @@ def is_separable(x: Tensor, y: Tensor) -> bool:
 
 
 def separation(x: Tensor, y: Tensor) -> Separation:
-    r"""The unit vector of the largest margin, and that margin.
+    r"""The unit vector with the largest margin, and that margin.
 
     They are the direction and the length of the shortest vector in the convex hull of the :math:`y_i x_i`, which non-negative
     least squares finds: the minimum of :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0` is a
@@ -60,7 +60,7 @@ def separation(x: Tensor, y: Tensor) -> Separation:
     if not is_separable(x, y):
         raise NotSeparable(
             f"no plane through the origin separates these {len(x)} samples (the linear program is infeasible), so there is no "
-            "margin. A bound that needs a margin says nothing here"
+            "margin. Bounds that need a margin say nothing here"
         )
     z = _signed(x, y)
     a, _ = nnls(np.vstack([z.T, np.ones(len(z))]), np.append(np.zeros(z.shape[1]), 1.0))

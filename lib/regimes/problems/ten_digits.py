@@ -15,7 +15,7 @@ __all__ = ["HALVES", "Images", "ten_digits"]
 
 SIDE, CLASSES = 8, 10
 ROW, COLUMN = torch.arange(SIDE**2) // SIDE, torch.arange(SIDE**2) % SIDE
-# Which pixels come first: what a network that splits its inputs into halves sees as one half.
+# Which pixels come first: a network that splits its inputs into halves sees these as one half.
 HALVES = {
     "top and bottom": torch.arange(SIDE**2),
     "columns": (COLUMN % 2).argsort(stable=True),
@@ -29,7 +29,7 @@ class Images(Problem):
 
     Attributes:
         mean, std: what was subtracted from the pixels (between 0 and 1), ``(..., 1, d)``, and the number they were divided by.
-        order: in which order the pixels stand, ``(d,)``.
+        order: the order of the pixels, ``(d,)``.
     """
 
     mean: Tensor | None = None
@@ -42,7 +42,7 @@ class Images(Problem):
         return replace(self, **{name: getattr(self, name).to(*args, **kwargs) for name in names})
 
     def shifted(self, generators: list[torch.Generator]) -> Tensor:
-        """The training images, each moved by -1, 0 or 1 pixel each way, with blank pixels coming in. One generator a run."""
+        """The training images, each moved by -1, 0 or 1 pixel each way, with blank pixels coming in. One generator per run."""
         pixels = torch.empty_like(self.x)
         pixels[..., self.order] = self.x * self.std + self.mean
         wide = pad(pixels.reshape(-1, SIDE, SIDE), (1, 1, 1, 1))
@@ -53,12 +53,12 @@ class Images(Problem):
         return (moved.reshape(self.x.shape)[..., self.order] - self.mean) / self.std
 
     def batches(self, size: int, seed: int | Tensor = 0, *, shift: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
-        """Mini-batches ``(x, y)`` without end. Each epoch has ``n // size`` of them, from a new order of the training images.
+        """An endless iterator of mini-batches ``(x, y)``, ``n // size`` per epoch, each epoch in a new random order.
 
         Args:
-            size: images in a batch, from 1 to ``n``.
+            size: images per batch, from 1 to ``n``.
             seed: of the order, and of the shifts; one per run. An integer gives the runs that seed and the ones after it.
-            shift: move the images anew at each epoch (see `shifted`).
+            shift: shift the images again at each epoch (see `shifted`).
 
         Raises:
             ValueError: for a size out of range.
@@ -80,17 +80,17 @@ class Images(Problem):
 def ten_digits(n: int = 256, *, noise: float = 0.0, halves: str = "top and bottom", seed: int | Tensor = 0) -> Images:
     """Scikit-learn's 1797 handwritten digits (8 x 8 pixels, bundled with it), labels one-hot, ``(..., n, 10)``.
 
-    Pixels are centred by the mean image and divided by one number, the standard deviation of what is left; both are computed on
-    the training images.
+    The mean image is subtracted from the pixels, and the result is divided by one number, its standard deviation; both are
+    computed on the training images.
 
     Args:
         n: number of training images; all others are the test set.
-        noise: the share of training labels that are drawn anew, at random from all ten.
-        halves: which pixels stand first: see `HALVES`.
-        seed: of shuffle and noise; a tensor gives one run a seed.
+        noise: the share of training labels that are drawn again, at random from all ten.
+        halves: which pixels come first: see `HALVES`.
+        seed: of shuffle and noise; a tensor gives one run per seed.
 
     Raises:
-        ValueError: for other halves, a noise outside [0, 1], or ``n`` that leaves no test image.
+        ValueError: for unknown halves, a noise outside [0, 1], or ``n`` that leaves no test image.
     """
     if halves not in HALVES:
         raise ValueError(f"unknown halves {halves!r}; choose {', '.join(HALVES)}")

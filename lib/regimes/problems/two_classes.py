@@ -17,13 +17,13 @@ def two_points(gamma: float | Tensor) -> tuple[Tensor, Tensor]:
     second they disagree, and a large step jumps from one side to the other.
 
     Args:
-        gamma: strictly between 0 and 1; a tensor gives one run a margin.
+        gamma: strictly between 0 and 1; a tensor gives one run per margin.
 
     Returns:
         Inputs ``(..., 2, 2)`` and labels ``(2,)``.
 
     Raises:
-        ValueError: for another ``gamma``.
+        ValueError: for any other ``gamma``.
 
     Source: Wu et al. 2024 (COLT), the data of their lower bound.
     """
@@ -38,13 +38,13 @@ def tug_of_war(g: float | Tensor) -> tuple[Tensor, Tensor]:
     Separated along the second axis, with a margin of about ``g / 2``; along the first each class pulls both ways.
 
     Args:
-        g: strictly between 0 and 1; a tensor gives one run a number.
+        g: strictly between 0 and 1; a tensor gives one run per entry.
 
     Returns:
         Inputs ``(..., 4, 2)`` and labels ``(4,)``.
 
     Raises:
-        ValueError: for another ``g``.
+        ValueError: for any other ``g``.
 
     Source: after the toy data of Wu et al. 2024 (COLT), figure 1.
     """
@@ -76,12 +76,12 @@ def digits_in_the_ball(
     """Two digits as in `regimes.problems.digits`, scaled so that the longest training image has length one.
 
     Args:
-        first, second, n, seed: as there.
+        first, second, n, seed: see `regimes.problems.digits`.
         centred: subtract the mean training image and append a feature of constant 1 before scaling (65 inputs). Otherwise
             pixels are divided by 16 and nothing else (64 inputs): all images then point in much the same direction.
 
     Raises:
-        ValueError: as there.
+        ValueError: as `regimes.problems.digits`.
     """
     x, y = shuffled_pair(first, second, n, seed)
     x = x / 16

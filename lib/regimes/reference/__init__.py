@@ -1,4 +1,4 @@
-"""Slow, literal, obviously right versions: the oracle of the tests and of the benchmarks, for one run at a time."""
+"""Slow, literal, obviously correct versions: the oracle of the tests and of the benchmarks, for one run at a time."""
 
 import torch
 from torch import Tensor, nn

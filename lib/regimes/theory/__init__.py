@@ -1,4 +1,4 @@
-"""What the papers' theorems predict: one file a paper, formulas only.
+"""What the papers' theorems predict: one file per paper, formulas only.
 
-Nothing here imports the rest of the house, so that a prediction never shares code with the measurement beside it.
+Nothing here imports the rest of the library, so that a prediction never shares code with the measurement it is compared with.
 """

@@ -1,6 +1,6 @@
 r"""The edge of stability: what can be computed by hand.
 
-Gradient descent with the step :math:`\eta`, on a quadratic and on two losses of two numbers. ``S`` is the sharpness, the
+Gradient descent with step size :math:`\eta`, on a quadratic and on two losses of two numbers. ``S`` is the sharpness, the
 largest eigenvalue of the Hessian, and :math:`\eta S / 2` the *stability number*.
 
 Sources: Cohen et al. 2021 for the question; Lewkowycz et al. 2020 for the catapult; Zhu et al. 2023 for the loss of degree
@@ -42,10 +42,10 @@ def imbalance_after(start: float | Tensor, residuals: Tensor, eta: float) -> Ten
 
     .. math:: (u^2 - v^2)_{t+1} = (u^2 - v^2)_t\, (1 - \eta^2 r_t^2).
 
-    The flow keeps the imbalance; large steps take it away.
+    The flow conserves the imbalance; large steps reduce it.
 
     Args:
-        start: ``u^2 - v^2`` at the start.
+        start: ``u^2 - v^2`` at initialisation.
         residuals: ``(t, ...)``, at the steps 0, ..., t - 1.
         eta: step size.
 

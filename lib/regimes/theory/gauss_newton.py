@@ -4,7 +4,7 @@ Conventions: squared loss ``L = |r|^2 / 2n``, kernel ``K = c J J^T``, Gauss-Newt
 :math:`\dot r = -K (K + \epsilon)^{-1} r`, gradient flow :math:`\dot r = -K r / n`. ``t`` is the time of the flow; a step of
 size ``eta`` takes the time ``eta``.
 
-Source: Arbel et al. 2023 for the statement that conditioning drops out; the formulas follow from the flows in a line each.
+Source: Arbel et al. 2023 for the statement that conditioning drops out; each formula follows from the flows in one line.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def flow_loss(t: Tensor) -> Tensor:
 def discrete_rate(eta: float) -> float:
     """The rate at which ``log L`` falls per unit of time with steps of size ``eta``: ``-2 ln(1 - eta) / eta``.
 
-    From ``r <- (1 - eta) r`` at each step; tends to 2 for small steps.
+    It follows from ``r <- (1 - eta) r`` at each step, and tends to 2 for small steps.
 
     Raises:
         ValueError: unless ``0 < eta < 1``.
@@ -110,7 +110,7 @@ def frozen_residual(K: Tensor, r0: Tensor, lr: float, n: int, steps: Tensor) -> 
 
     Args:
         K: ``(n, n)``, the kernel.
-        r0: ``(n,)``, the residual at the start.
+        r0: ``(n,)``, the initial residual.
         lr: step size.
         n: the number in the mean of the loss.
         steps: ``(k,)``.

@@ -15,7 +15,7 @@ __all__ = ["I2", "I3", "I4", "J2", "tilt"]
 
 
 def tilt(omega: ndarray, *units: int | ndarray) -> tuple[ndarray, ndarray]:
-    r"""The covariance of the fields under the density multiplied by :math:`\prod_{j\in S} e^{-u_j^2/2}`, and the lost mass.
+    r"""The covariance of the fields under the density times :math:`\prod_{j\in S} e^{-u_j^2/2}`, and the mass that is left.
 
     .. math:: \tilde\Omega = \Omega - \Omega_{\cdot S} (I + \Omega_{SS})^{-1} \Omega_{S\cdot}, \qquad
               E\Big[\prod_{j\in S} e^{-u_j^2/2} F(u)\Big] = \det(I + \Omega_{SS})^{-1/2}\; \tilde E[F(u)]
@@ -25,7 +25,7 @@ def tilt(omega: ndarray, *units: int | ndarray) -> tuple[ndarray, ndarray]:
         units: ``S``: one or two integers, which may coincide; or index arrays ``(s,)``, which make a stack of tilts.
 
     Returns:
-        the tilted covariance ``(..., s, n, n)`` and the factor ``det(...)^(-1/2)`` ``(..., s)``, both without ``s`` for
+        The tilted covariance ``(..., s, n, n)`` and the factor ``det(...)^(-1/2)`` ``(..., s)``, both without ``s`` for
         integers.
     """
     S = np.stack(np.broadcast_arrays(*units), -1)  # (s, |S|)
@@ -66,7 +66,7 @@ def I4(omega: ndarray, i: int, j: int, a: int, b: int) -> ndarray:
 
 
 def _inverse(A: ndarray) -> tuple[ndarray, ndarray]:
-    """Inverse and determinant of matrices of one or two rows."""
+    """Inverse and determinant of symmetric matrices with one or two rows."""
     if A.shape[-1] == 1:
         return 1 / A, A[..., 0, 0]
     a, b, d = A[..., 0, 0], A[..., 0, 1], A[..., 1, 1]

@@ -77,7 +77,7 @@ def _silu() -> Constants:
 
 
 def leaky(constants: Constants, slope: float = 0.5) -> Constants:
-    """Those of ``slope * z + (1 - slope) * phi(z)`` from those of ``phi``; the linear part has no gap and no curvature."""
+    """The constants of ``slope * z + (1 - slope) * phi(z)`` from those of ``phi``; the linear part has no gap or curvature."""
     c, rest = constants, 1 - slope
     return Constants(rest * c.kappa, c.at, slope + rest * c.alpha, slope + rest * c.lip, rest * c.beta)
 
@@ -95,7 +95,7 @@ CONSTANTS |= {f"leaky_{name}": leaky(CONSTANTS[name]) for name in ("softplus", "
 
 
 def stable_threshold(eta: float | Tensor, lip: float = 1.0, beta: float = 0.0) -> float | Tensor:
-    r"""The risk from which on every step lowers it, for ever: :math:`W(2) / (\eta (\mathrm{Lip}^2 + \beta))`, ``W(2) = 0.853``.
+    r"""The risk below which every step lowers it, forever: :math:`W(2) / (\eta (\mathrm{Lip}^2 + \beta))`, ``W(2) = 0.853``.
 
     With ``c = eta (lip^2 + beta) L`` a step changes the risk by at most
     :math:`-\tilde\eta |\nabla L|^2 (1 - \frac12 c e^c)`. The bracket is positive while ``c e^c < 2``, that is ``c < W(2)`` with
@@ -136,7 +136,7 @@ def average_risk_bound(
     .. math:: \frac1t\sum_{k<t} L(W_k) \le
         \frac{1 + (4\log^2(\gamma^2\eta t) + 4\kappa^2 + \eta^2/2)/\alpha^2}{\gamma^2\eta t} + \frac{|W_0|^2}{m \eta t}
 
-    Holds once :math:`\gamma^2\eta t \ge 1`; infinite before. All arguments broadcast.
+    Holds once :math:`\gamma^2\eta t \ge 1`; infinite before that. All arguments broadcast.
 
     Args:
         t: numbers of steps, at least one.
@@ -160,7 +160,7 @@ def logistic_average_bound(t: Tensor, eta: float | Tensor, gamma: float | Tensor
 
 
 def transition_bound(eta: float | Tensor, gamma: float | Tensor, n: int) -> Tensor:
-    r"""By when logistic regression is in its stable phase.
+    r"""The number of steps after which logistic regression is in its stable phase at the latest.
 
     .. math:: \frac{60}{\gamma^2}\max\{\eta, n, e, \frac{\eta+n}{\eta}\log\frac{\eta+n}{\eta}\}
 
@@ -172,9 +172,9 @@ def transition_bound(eta: float | Tensor, gamma: float | Tensor, n: int) -> Tens
 
 
 def asymptotic_risk(t: Tensor, eta: float | Tensor, margin: float | Tensor) -> Tensor:
-    r"""Where a stable run with a fixed step ends up: :math:`L \approx 1 / (\eta\, \bar\gamma^2 t)`.
+    r"""The risk of a stable run with a fixed step, late in training: :math:`L \approx 1 / (\eta\, \bar\gamma^2 t)`.
 
-    Late in a run all samples that count have the same ``q``, growing by :math:`\eta\bar\gamma^2 e^{-q}` a step, so
+    By then all samples that matter have the same ``q``, growing by :math:`\eta\bar\gamma^2 e^{-q}` per step, so
     :math:`e^q \approx \eta\bar\gamma^2 t`. ``margin`` is the normalised margin the run tends to; for logistic regression
     ``gamma``.
     """
@@ -182,7 +182,7 @@ def asymptotic_risk(t: Tensor, eta: float | Tensor, margin: float | Tensor) -> T
 
 
 def first_rise(gamma: float) -> float:
-    r"""The step with which the *first* step on the two points of `two_points`, from ``w = 0``, leaves the risk as it is.
+    r"""The step size at which the *first* step on the two points of `two_points`, from ``w = 0``, leaves the risk unchanged.
 
     It leads to :math:`q_1 = \eta(\gamma^2/2 + c^2/8)` and :math:`q_2 = \eta(\gamma^2/2 - c^2/16)` with ``c^2 = 1 - gamma^2``;
     solved for :math:`\ell(q_1) + \ell(q_2) = 2 \log 2`. Any larger step raises the risk at once.

@@ -2,7 +2,7 @@ r"""The lazy regime: kernels of infinite width in closed form, and training on a
 
 Conventions: squared loss :math:`L = |r|^2/2n`, kernel :math:`K = c\,JJ^T` on the ``n`` training inputs, gradient flow
 :math:`\dot r = -Kr/n`; ``t`` is its time, and ``k`` steps of size ``eta`` take the time ``k eta``. A kernel that does not move
-predicts outputs elsewhere as well: :math:`\dot f(x') = -K(x', X)\, r/n`.
+predicts outputs at new inputs as well: :math:`\dot f(x') = -K(x', X)\, r/n`.
 
 Sources: Jacot, Gabriel, Hongler 2018 (the kernel and its flow); Cho and Saul 2009 (ReLU), Williams 1997 (erf) for the
 expectations; Chizat, Oyallon, Bach 2019 (lazy training).
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def relu_kernel(x: Tensor, other: Tensor | None = None) -> Tensor:
-    r"""The kernel at the start of a `TwoLayer` with ReLU and infinite width, no bias, ``std = output_std = 1``.
+    r"""The kernel at initialisation of a `TwoLayer` with ReLU and infinite width, no bias, ``std = output_std = 1``.
 
     With the angle :math:`\theta` between two inputs,
 
@@ -90,8 +90,8 @@ def infinite_width_kernel(activation: str, x: Tensor, other: Tensor | None = Non
     """
     if str(activation) not in KERNELS:
         raise ValueError(
-            f"no closed form for {activation!r}: there is one for {' and '.join(KERNELS)}. For others take that of a wide "
-            "network, regimes.kernels.neural_tangent_kernel"
+            f"no closed form for {activation!r}: there is one for {' and '.join(KERNELS)}. For others take the kernel of a "
+            "wide network, regimes.kernels.neural_tangent_kernel"
         )
     return KERNELS[str(activation)](x, other)
 
@@ -125,21 +125,21 @@ def mode_flow(lam: Tensor, t: Tensor, n: int) -> Tensor:
 
 
 def flow_prediction(K: Tensor, K_new: Tensor, r: Tensor, t: float | Tensor) -> Tensor:
-    r"""By how much gradient flow on a frozen kernel has moved the outputs at new inputs by the time ``t``.
+    r"""By how much gradient flow on a frozen kernel has changed the outputs at new inputs at time ``t``.
 
     .. math:: f_t(x') - f_0(x') = -K(x', X)\, K^{-1} (1 - e^{-Kt/n})\, r_0
 
     Args:
         K: ``(..., n, n)``, on the training inputs.
         K_new: ``(..., n', n)``, between new inputs and training inputs; ``K`` itself for the training inputs.
-        r: residual at the start, ``(..., n)``.
-        t: the time, a number or one a run.
+        r: initial residual, ``(..., n)``.
+        t: the time, a number or one per run.
 
     Returns:
         ``(..., n')``.
 
     Raises:
-        ValueError: for shapes that do not belong together.
+        ValueError: for shapes that do not fit together.
     """
     n, t = K.shape[-1], torch.as_tensor(t, dtype=K.dtype, device=K.device)[..., None]
     return -_through(K, K_new, r, lambda lam: _divided(-torch.expm1(-lam * t / n), lam, t / n))
@@ -158,14 +158,14 @@ def kernel_regression(K: Tensor, K_new: Tensor, y: Tensor, f: Tensor | float = 0
         K: ``(..., n, n)``, on the training inputs.
         K_new: ``(..., n', n)``, between new inputs and training inputs.
         y: labels, ``(..., n)``.
-        f, f_new: outputs at the start, on training and on new inputs; zero unless given.
+        f, f_new: initial outputs, on training and on new inputs; zero unless given.
 
     Returns:
         ``(..., n')``.
 
     Raises:
-        ValueError: for shapes that do not belong together, or a kernel that is singular at its precision: two inputs are the
-            same, or the network has fewer parameters than there are samples.
+        ValueError: for shapes that do not fit together, or a kernel that is singular at its precision: two inputs are equal, or
+            the network has fewer parameters than there are samples.
     """
     return f_new + _through(K, K_new, y - f, _inverse)
 

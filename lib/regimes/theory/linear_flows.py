@@ -42,7 +42,7 @@ def scalar_flow(u0, v0, y, t) -> tuple[Tensor, Tensor]:
 
 
 def scalar_rate(u0, v0, y) -> Tensor:
-    """The rate at which the loss of `scalar_flow` falls at the end, ``2 sqrt((u0^2 - v0^2)^2 + 4 y^2)``."""
+    """The final rate at which the loss of `scalar_flow` falls, ``2 sqrt((u0^2 - v0^2)^2 + 4 y^2)``."""
     u0, v0, y = _double(u0, v0, y)
     return 2 * torch.hypot((u0 - v0) * (u0 + v0), 2 * y)
 
@@ -135,7 +135,7 @@ def _growth(P: Tensor, M: Tensor, y: Tensor, t: Tensor) -> tuple[Tensor, Tensor]
     the larger, so nothing cancels and nothing overflows.
     """
     cross = 2 * P.sqrt() * M.sqrt()
-    k = torch.hypot(y, cross).clamp(min=1e-150)
+    k = torch.hypot(y, cross).clamp(min=1e-150)  # where nothing moves, k = 0: T is then its limit 2 t, not 0 / 0
     large, z = k + y.abs(), torch.exp(-2 * k * t)
     small, T = cross**2 / large, -torch.expm1(-2 * k * t) / k
     rise, fall = torch.where(y < 0, small, large), torch.where(y < 0, large, small)

@@ -7,7 +7,7 @@ whitened target ``Yt = W^T Y``. Loss and time are the paper's: :math:`L = \frac1
 :math:`\Lambda = U_1^\top U_1 - V^\top V` is conserved.
 
 Sources: [1] Min, Tarmoun, Vidal, Mallada, ICML 2021; [2] the same authors' second version, arXiv 2105.06351v2. What
-is marked *derived* stands in neither. The exact solutions are in `regimes.theory.linear_flows`.
+is marked *derived* is in neither. The exact solutions are in `regimes.theory.linear_flows`.
 """
 
 import math
@@ -53,7 +53,7 @@ def imbalance_levels(eigenvalues: Tensor, r: int, q: int) -> Levels:
     Args:
         eigenvalues: ``(..., k)`` of the imbalance, in any order; zeros may be missing.
         r: rank of the data.
-        q: outputs a sample.
+        q: outputs per sample.
 
     Raises:
         ValueError: unless ``r`` and ``q`` are at least 1.
@@ -92,7 +92,7 @@ def margin_rate(levels: Levels, product: Tensor, smallest: float | Tensor) -> Te
 
 
 def start_rate(levels: Levels, product: Tensor, target: Tensor, s: Tensor) -> Tensor:
-    r"""Lower bound on the rate of ``L - L*`` for all time, known at the start; [2], Thm 3.
+    r"""Lower bound on the rate of ``L - L*`` for all time, known at initialisation; [2], Thm 3.
 
     `margin_rate` with each singular value of the product replaced by what it cannot fall below,
     :math:`[\sigma(Y_t) - \|Y_t - \mathrm{diag}(s) U_1 V^\top\|_F]_+ / \max(s)`. ``L(t) - L* <= exp(-rate t) (L(0) - L*)``,
@@ -100,7 +100,7 @@ def start_rate(levels: Levels, product: Tensor, target: Tensor, s: Tensor) -> Te
 
     Args:
         levels: of the imbalance.
-        product: ``(..., r, q)``, ``U1 V^T`` at the start.
+        product: ``(..., r, q)``, ``U1 V^T`` at initialisation.
         target: ``(..., r, q)``, ``Yt``.
         s: ``(..., r)``, the singular values of ``X``.
     """
@@ -144,7 +144,7 @@ def random_init_bound(m: int, alpha: float, *, d: int, q: int, s: Tensor, target
         m: width.
         alpha: exponent of the initialisation.
         d: inputs.
-        q: outputs a sample.
+        q: outputs per sample.
         s: ``(r,)``, the singular values of ``X``.
         target: ``(r, q)``, ``Yt``.
         delta: probability that the bound fails, at most.
@@ -201,13 +201,13 @@ def full_step_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor
     r"""The distance of `distance_law` after one full undamped Gauss-Newton step instead of the flow (derived).
 
     The step solves the problem and ends at :math:`\|V\|_F^2 = q\gamma + \|\hat\Theta\|_F^2 / 4\gamma`: the smaller the
-    start, the farther it overshoots. In ``m`` the distance has the exponent ``max(1/2 - 2 alpha, -1/2)``.
+    initialisation, the farther it overshoots. In ``m`` the distance has the exponent ``max(1/2 - 2 alpha, -1/2)``.
 
     Args:
         m: width.
         alpha: exponent of the initialisation.
         norm: :math:`\|\hat\Theta\|_F`.
-        q: outputs a sample.
+        q: outputs per sample.
         outside: ``d - r``.
     """
     gamma = torch.as_tensor(m, dtype=torch.float64) ** (1 - 2 * torch.as_tensor(alpha, dtype=torch.float64))

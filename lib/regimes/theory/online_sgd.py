@@ -34,7 +34,7 @@ class Alike(NamedTuple):
 
     Attributes:
         each: ``(n,)``, the coefficient of a single unit; that of the class is ``c``, which may be any multiple of it.
-        gap: ``(..., n)``, the overlap of a unit with itself, less that of two different units of the class.
+        gap: ``(..., n)``, the overlap of a unit with itself, minus that of two different units of the class.
     """
 
     each: ndarray
@@ -70,7 +70,7 @@ def covariance(Q: ndarray, M: ndarray, P: ndarray) -> ndarray:
 def second_moment(omega: ndarray, c: ndarray, alike: Alike | None = None) -> ndarray:
     """``E[(sum_a c_a g(u_a))^2]``, which is ``sum_ab c_a c_b I2(a, b)``: ``(..., n, n)`` to ``(...)``.
 
-    With ``alike``, ``c`` is summed over each class, and pairs inside a class overlap by ``gap`` less than a unit with itself.
+    With ``alike``, ``c`` is summed over each class, and pairs within a class overlap by ``gap`` less than a unit with itself.
     """
     itself = np.diagonal(omega, axis1=-2, axis2=-1)
     size = 1 + itself
@@ -121,7 +121,7 @@ def integrate(
     symmetric: str = "error",
     rtol: float = 1e-6,
 ) -> Path:
-    """The overlaps of one-pass SGD with step ``eta / d``, from ``Q, M`` on.
+    """The overlaps of one-pass SGD with step ``eta / d``, starting from ``Q, M``.
 
     Args:
         Q, M: the overlaps at the start, ``(p, p)`` and ``(p, k)``: the run's own, not typical ones.
@@ -131,8 +131,8 @@ def integrate(
         P: overlaps of the teacher; the identity (an orthonormal one) unless given.
         keep: ``"both"`` terms, as SGD at finite ``d`` has them; ``"drift"`` alone, the limit where ``eta`` vanishes (perfect
             learning); ``"noise"`` alone, the limit where it diverges (bad learning: ``M`` is frozen).
-        symmetric: what to do with a start at which no student unit tells the teacher's units apart (``M = 0``, say): such a
-            start never leaves the unspecialised plateau. An ``"error"`` unless ``"allow"``ed.
+        symmetric: what to do with a start at which no student unit distinguishes the teacher's units (``M = 0``, say): such a
+            start never leaves the unspecialised plateau. ``"error"`` or ``"allow"``.
         rtol: relative tolerance of the integrator (LSODA).
 
     Raises:
@@ -145,7 +145,7 @@ def integrate(
     _valid(Q, M, P, eta, label_noise, keep)
     if symmetric != "allow" and k > 1 and np.ptp(M, axis=1).max() < 1e-9:
         raise ValueError(
-            "no unit of the student tells the units of the teacher apart (each row of M is constant): from here the ODE never "
+            "no unit of the student distinguishes the teacher's units (each row of M is constant): from here the ODE never "
             'leaves the unspecialised plateau. Start from the overlaps of a random student, or pass symmetric="allow"'
         )
     c, (i, j) = coefficients(p, k), np.triu_indices(p)

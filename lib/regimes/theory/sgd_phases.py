@@ -49,9 +49,9 @@ def phase(kappa: float, delta: float) -> str:
 
 
 def published_phase(kappa: float, delta: float) -> str:
-    """The same by the condition of the published code, bad learning for ``kappa < -delta < (kappa + 1) / 2``.
+    """The same, by the condition in the published code: bad learning for ``kappa < -delta < (kappa + 1) / 2``.
 
-    It agrees with `phase` at ``kappa = 0`` and leaves no bad learning from ``kappa = 1`` on.
+    It agrees with `phase` at ``kappa = 0``; from ``kappa = 1`` on it has no bad learning.
     """
     return _of(kappa + delta, lowest=(kappa - 1) / 2)
 
@@ -112,7 +112,7 @@ def noise_plateau(eta: float | np.ndarray, label_noise: float) -> float | np.nda
     drift removes in proportion to ``2 eta R``. To first order in the risk.
 
     Raises:
-        ValueError: from ``eta = pi sqrt(3) = 5.44`` on, where the sum diverges; the ODE is unstable before (`critical_eta`).
+        ValueError: for ``eta >= pi sqrt(3) = 5.44``, where the sum diverges; the ODE is unstable before that (`critical_eta`).
 
     >>> f"{noise_plateau(1.0, 1e-3):.3e}"
     '1.126e-04'
@@ -138,10 +138,10 @@ def critical_eta(k: int) -> float:
 
 
 def specialisation_rate(p: int, k: int) -> float:
-    """The rate per unit of time at which differences grow between the teacher units as a student on the plateau sees them.
+    """The rate, per unit of time, at which a student on the plateau learns to distinguish the teacher units.
 
-    Of the gradient flow, at the unspecialised plateau: a start that tells the units apart by ``d^(-1/2)`` leaves it after a
-    time ``log(d) / (2 * rate)``, up to a constant.
+    For gradient flow at the unspecialised plateau: a start that distinguishes the units by ``d^(-1/2)`` leaves it after a time
+    ``log(d) / (2 * rate)``, up to a constant.
     """
     return _growth(np.full((p, p), 1 / (2 * k - 1)), np.full((p, k), (k * (2 * k - 1)) ** -0.5), 0.0)
 
@@ -149,6 +149,7 @@ def specialisation_rate(p: int, k: int) -> float:
 def _growth(Q: np.ndarray, M: np.ndarray, eta: float) -> float:
     """The largest real part of the eigenvalues of the ODE, linearised at a fixed point, without label noise."""
     (p, k), (i, j) = M.shape, np.triu_indices(len(M))
+    # Central differences: with h = 1e-6 their error h^2 and the rounding 1e-16 / h are both far below the digits in use.
     c, start, h = coefficients(p, k), np.concatenate([Q[i, j], M.ravel()]), 1e-6
 
     def field(y):

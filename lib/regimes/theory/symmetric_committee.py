@@ -1,7 +1,7 @@
-r"""A committee whose students stand in equal groups, one a teacher unit: five numbers instead of ``p(p+1)/2 + pk``.
+r"""A committee whose students form equal groups, one per teacher unit: five numbers instead of ``p(p+1)/2 + pk``.
 
 Each of the ``k`` groups has ``K = p/k`` students. The overlaps are ``q`` (a student with itself), ``c`` (two of one group),
-``e`` (of two groups), ``m`` (with the own teacher unit) and ``n`` (with another). Such a start stays such. Because ``K``
+``e`` (of two groups), ``m`` (with its own teacher unit) and ``n`` (with another). The symmetry is conserved. Because ``K``
 enters as a multiplicity, it may be any real number of at least one, and a width of a million costs no more than one of two.
 
 Source: the reduction is ours; the ODE is that of `regimes.theory.online_sgd`.
@@ -47,7 +47,7 @@ def integrate_symmetric(
 
     Args:
         k: units of the teacher, at least two.
-        students: ``K``, student units a teacher unit.
+        students: ``K``, student units per teacher unit.
         time, eta, label_noise, keep, rtol: as for `regimes.theory.online_sgd.integrate`.
         start: ``q, c, e, m, n``. With ``m = n`` the plateau is never left.
 
@@ -111,10 +111,10 @@ def natural_path(
 
 
 def escape_time(d: float, p: int, k: int) -> float:
-    """When gradient flow from such a start leaves the unspecialised plateau: the risk is half of the plateau's.
+    """When gradient flow from such a start leaves the unspecialised plateau: its risk is half that of the plateau.
 
     Raises:
-        ValueError: for ``p`` that is no multiple of ``k``, or a plateau that is not left within ``200 k log(d)``.
+        ValueError: if ``p`` is not a multiple of ``k``, or the plateau is not left within ``200 k log(d)``.
     """
     if p % k:
         raise ValueError(f"equal groups need as many students for each teacher unit; got {p=}, {k=}")
@@ -130,7 +130,7 @@ def _classes(k: int, students: float) -> tuple[ndarray, ndarray, ndarray]:
     """Places of the overlaps, coefficients of single units and of whole classes of units.
 
     In this order: a student, a mate of its group, a stranger of the second group; the rest of each group; the teacher units.
-    (For ``K = 1`` the rest of the first group has -1 members, which takes the mate out again, exactly.)
+    (For ``K = 1`` the rest of the first group has -1 members, which exactly cancels the mate.)
     """
     group = np.concatenate([[0, 0, 1], np.arange(k), np.arange(k)])
     teacher = np.arange(3 + 2 * k) >= 3 + k

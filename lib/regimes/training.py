@@ -201,7 +201,8 @@ def train(
 
 def progress(items: Iterable, what: str, total: int | None = None):
     """The items, with a progress bar that appears after two seconds and disappears however the loop ends."""
-    line = _PageLine() if "ipykernel" in sys.modules else None  # None: the terminal
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None  # the library does not depend on it
+    line = _PageLine() if hasattr(shell, "kernel") else None  # None: the terminal
     with tqdm(items, what, total, leave=False, delay=2, file=line, ncols=80 if line else None) as bar:
         yield from bar
 
@@ -213,16 +214,15 @@ class _PageLine:
     """
 
     def __init__(self):
-        self.handle = None
+        self.display, self.handle = sys.modules["IPython.display"].display, None
 
     def write(self, text: str) -> None:
         """Show the text in place of the last one."""
-        display = sys.modules["IPython.display"].display  # a kernel has it loaded; the library does not depend on it
         shown = {"text/plain": text.strip()}
         if self.handle:
             self.handle.update(shown, raw=True)
         elif text.strip():
-            self.handle = display(shown, raw=True, display_id=True)
+            self.handle = self.display(shown, raw=True, display_id=True)
 
     def flush(self) -> None:
         """Nothing is held back."""

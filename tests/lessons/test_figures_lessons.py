@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import torch
 
+from regimes.sweeps import Sweep
+from regimes.training import Trace
 from regimes_course.lesson02 import figures as lesson02
 from regimes_course.lesson04 import figures as lesson04
 from regimes_course.lesson05 import figures as lesson05
-from regimes.sweeps import Sweep
-from regimes.training import Trace
 from tests.kit.test_plotting import is_level, is_marks, is_measured, is_predicted, labels, trace
 
 

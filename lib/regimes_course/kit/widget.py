@@ -26,7 +26,7 @@ __all__ = ["Choice", "Explorer", "Widget", "side_by_side"]
 Drawn = tuple[list[Artist], Callable[[Any], None]]  # artists that move, and a function that gives them a result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Widget:
     """A computation with a few settings, drawn and told: for a reader to move, and as a strip of frames that stands still.
 

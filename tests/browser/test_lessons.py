@@ -71,8 +71,9 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
     pictures_show(notebook, sum(output.count("image/png") for output in stored))
 
     notebook.run_all()
-    assert kinds(notebook.save()) == stored, "running the lesson shows something else than what is stored"
-    assert not widgets_elsewhere(notebook.save()), "would be an error for whoever opens the saved notebook next"
+    saved = notebook.save()
+    assert kinds(saved) == stored, "running the lesson shows something else than what is stored"
+    assert not widgets_elsewhere(saved), "would be an error for whoever opens the saved notebook next"
 
     for widget, moves in LESSONS[path].items():
         move_all(notebook, widget, moves)

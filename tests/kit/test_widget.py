@@ -69,10 +69,10 @@ def test_a_choice_rejects_a_start_that_is_not_offered():
 
 def test_the_panel_has_labels_and_values_in_words(explorer):
     panel = explorer.panel
-    assert panel.choices == {
-        "slope": {"label": "slope, a", "words": ["1", "2", "3"]},
-        "sign": {"label": "sign", "words": ["up", "down"]},
-    }
+    assert panel.choices == [
+        {"name": "slope", "label": "slope, a", "words": ["1", "2", "3"]},
+        {"name": "sign", "label": "sign", "words": ["up", "down"]},
+    ]
     assert panel.ask == {"number": 0, "at": {"slope": 1, "sign": 0}} and panel.columns == 1
     assert Explorer(replace(TOY, columns=2)).panel.columns == 2
     assert repr(panel) == "Sliders: slope, a, sign"  # it is stored in notebooks: no address of an object

@@ -39,7 +39,7 @@ function render({ model, el }) {
   const show = {};
   let timer;
 
-  for (const [name, choice] of Object.entries(model.get("choices"))) {
+  for (const { name, ...choice } of model.get("choices")) {
     show[name] = slider(choice, sliders, (index) => {
       const { number, at } = model.get("ask");
       model.set("ask", { number: number + 1, at: { ...at, [name]: index } });

@@ -45,7 +45,7 @@ class Panel(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_name("panel.js")
     _css = Path(__file__).with_name("panel.css")
-    choices = traitlets.Dict().tag(sync=True)
+    choices = traitlets.List().tag(sync=True)  # not a Dict: a saved notebook sorts the keys, and the sliders with them
     columns = traitlets.Int().tag(sync=True)
     # number: of the move; at: {name of a slider: its index}. No echo: it could push a slider back that has moved on.
     ask = traitlets.Dict().tag(sync=True, echo_update=False)
@@ -53,7 +53,7 @@ class Panel(anywidget.AnyWidget):
 
     def __init__(self, choices: Mapping[str, Choice], columns: int):
         self.sliders = {name: Slider(self, name, choice) for name, choice in choices.items()}
-        words = {name: {"label": c.label, "words": [c.shown(v) for v in c.values]} for name, c in choices.items()}
+        words = [{"name": name, "label": c.label, "words": [c.shown(v) for v in c.values]} for name, c in choices.items()]
         start = {name: c.values.index(c.start) for name, c in choices.items()}
         super().__init__(choices=words, columns=columns, ask={"number": 0, "at": start})
 

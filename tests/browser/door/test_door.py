@@ -79,6 +79,21 @@ def test_an_exercise_is_started_solved_wrongly_then_rightly(lab, clone, home, pa
     assert "01/gn_direction" in say("python3 course.py progress", clone, home).text
 
 
+def test_a_lesson_that_was_run_opens_the_next_day_without_errors(lab, page):
+    """The sliders are there, in their order; that no kernel answers them is said when one is moved."""
+    notebook = Notebook(page, lab, lab.opened())
+    notebook.run_all()
+    labels = page.locator(".regimes-slider").all_inner_texts()
+    notebook.save()
+    notebook.menu("Kernel", "Shut Down Kernel")
+    page.reload()
+    expect(page.locator(".regimes-slider")).to_have_count(len(labels))
+    assert page.locator(".regimes-slider").all_inner_texts() == labels
+    expect(page.get_by_text("Error displaying widget")).to_have_count(0)
+    page.get_by_role("slider").first.press("ArrowRight")
+    expect(page.get_by_text("Nothing moves? Run this cell again.")).to_be_visible()
+
+
 def test_an_update_goes_through_whatever_a_learner_has_done_and_the_notes_stay(lab, clone, upstream, home, page):
     annotate_in_the_browser(page, lab)
     copies = sorted((clone / "work/lessons").glob("*.ipynb"))

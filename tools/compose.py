@@ -16,14 +16,8 @@ COMPARED = "nbval-check-output"
 SETUP = """\
 from importlib.util import find_spec
 
-if find_spec("regimes") is None:
-    raise RuntimeError(
-        "This notebook runs in a Python without the course. Open it with python3 course.py lab; or, "
-        "where you chose Jupyter yourself (VS Code, JupyterHub, Binder, Colab), choose the kernel of "
-        "the course's folder .venv, or run "
-        '%pip install -e "FOLDER[course]" with the folder that holds course.py, '
-        "and restart the kernel."
-    )"""
+if find_spec("regimes_course") is None:  # not the course's Python
+    raise RuntimeError('Use python3 course.py lab, or this Jupyter after: %pip install -e "FOLDER-OF-course.py[course]"')"""
 
 
 @dataclass

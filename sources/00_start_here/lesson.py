@@ -32,7 +32,7 @@ from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import wave
 from regimes.training import train
-from regimes_course.kit.page import guess, show
+from regimes_course.kit import guess, show
 from regimes_course.learner.progress import progress
 from regimes_course.lesson00 import figures as draw
 from regimes_course.lesson00.widgets import four_regimes

@@ -52,9 +52,7 @@ from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import digits, teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import digits3, span
+from regimes_course.kit import Ledger, digits3, guess, seeds, show, span
 from regimes_course.lesson01 import figures as draw
 from regimes_course.lesson01.widgets import gd_against_gn
 

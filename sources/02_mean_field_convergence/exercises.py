@@ -34,7 +34,7 @@ from regimes.problems import teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
 from regimes_course.exercises import check
-from regimes_course.kit.page import show
+from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 
 # %% [markdown] exercise="duplication_test" stars=2 minutes=20 concept="particle picture"

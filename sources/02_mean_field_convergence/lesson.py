@@ -53,9 +53,7 @@ from regimes.problems import teacher_student
 from regimes.sweeps import sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.words import span
+from regimes_course.kit import Ledger, at_scale, guess, seeds, show, span
 from regimes_course.lesson02 import figures as draw
 from regimes_course.lesson02.widgets import particles
 

@@ -35,7 +35,7 @@ from regimes.online import overlap_chain
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import fluctuation_exponent
 from regimes_course.exercises import check
-from regimes_course.kit.page import show
+from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson03.experiments import flow, start
 

@@ -52,9 +52,7 @@ from regimes.theory import sgd_phases as theory
 from regimes.theory import symmetric_committee as symmetric
 from regimes.theory.online_sgd import integrate
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import span
+from regimes_course.kit import Ledger, guess, seeds, show, span
 from regimes_course.lesson03 import figures as draw
 from regimes_course.lesson03.widgets import phase_diagram
 

@@ -52,9 +52,7 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import linear_regression
 from regimes.theory import linear_flows, min_norm
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import span
+from regimes_course.kit import Ledger, guess, seeds, show, span
 from regimes_course.lesson04 import experiments as zoo
 from regimes_course.lesson04 import figures as draw
 from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial

@@ -49,9 +49,7 @@ from regimes.problems import teacher_student
 from regimes.sweeps import stack_size, sweep
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.words import median, span
+from regimes_course.kit import Ledger, at_scale, guess, median, seeds, show, span
 from regimes_course.lesson05 import figures as draw
 from regimes_course.lesson05.widgets import flow
 

@@ -34,7 +34,7 @@ from regimes.problems import digits, parity
 from regimes.theory import lazy
 from regimes.training import train
 from regimes_course.exercises import check
-from regimes_course.kit.page import show
+from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 
 # %% [markdown] exercise="relu_limit" stars=2 minutes=20 concept="the kernel of infinite width"

@@ -51,9 +51,7 @@ from regimes.problems import digits, parity
 from regimes.sweeps import stack_size, sweep
 from regimes.theory import lazy
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import median, span
+from regimes_course.kit import Ledger, guess, median, seeds, show, span
 from regimes_course.lesson06 import figures as draw
 from regimes_course.lesson06.widgets import lazy_dial
 

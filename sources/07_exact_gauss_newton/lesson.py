@@ -51,9 +51,7 @@ from regimes.problems import ten_digits
 from regimes.sweeps import sweep
 from regimes.theory import gauss_newton, reversible
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import at_scale, guess, seeds, show
-from regimes_course.kit.words import span
+from regimes_course.kit import Ledger, at_scale, guess, seeds, show, span
 from regimes_course.lesson07 import experiments as exact_runs
 from regimes_course.lesson07 import figures as draw
 from regimes_course.lesson07.widgets import exact_steps
@@ -246,8 +244,10 @@ def after_training(name, lr):
     return exact_runs.batch_changes(rule, feed, 22)
 
 
-rates = {"exact Gauss-Newton": 0.5, "Adam": 1e-3}
-changes = {name: after_training(name, lr) for name, lr in rates.items()}
+changes = {
+    name: after_training(name, lr)
+    for name, lr in [("exact Gauss-Newton", 0.5), ("Adam", 1e-3)]
+}
 stored = exact_runs.long_runs()
 show(*draw.batches(changes, stored))
 

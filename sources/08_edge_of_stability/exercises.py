@@ -30,7 +30,7 @@ from regimes import metrics
 from regimes.directions import time_scale
 from regimes.theory.edge_of_stability import degree_four_end
 from regimes_course.exercises import check
-from regimes_course.kit.page import show
+from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson08.experiments import descend, network_hessian, networks
 

@@ -53,9 +53,7 @@ from regimes.problems import chebyshev, even_odd, teacher_student
 from regimes.theory import edge_of_stability as theory
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import span
+from regimes_course.kit import Ledger, guess, seeds, show, span
 from regimes_course.lesson08 import figures as draw
 from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 

@@ -28,7 +28,7 @@ from scipy.special import lambertw
 
 from regimes.theory import large_steps as theory
 from regimes_course.exercises import check
-from regimes_course.kit.page import show
+from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson09.experiments import walk
 

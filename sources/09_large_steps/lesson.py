@@ -49,9 +49,7 @@ from regimes.networks import ACTIVATIONS, TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.theory import large_steps as theory
 from regimes.training import train
-from regimes_course.kit.ledger import Ledger
-from regimes_course.kit.page import guess, seeds, show
-from regimes_course.kit.words import median, span
+from regimes_course.kit import Ledger, guess, median, seeds, show, span
 from regimes_course.lesson09 import figures as draw
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 

@@ -87,6 +87,7 @@ def main(argv: list[str] | None = None, root: Path = ROOT) -> int:
     if not args.check:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
+        print(f"{PAGE} is written.")
     elif not path.exists() or path.read_text(encoding="utf-8") != text:
         print(f"{PAGE} is stale; mend it with: python3 course.py claims", file=sys.stderr)
         return 1

@@ -42,15 +42,13 @@
 import torch
 from IPython.display import display
 
-from regimes import metrics
+from regimes import metrics, sweep, train
 from regimes.exact import exact_gauss_newton
 from regimes.losses import CrossEntropy
 from regimes.networks import Reversible
 from regimes.optimizers import ExactGaussNewton, GaussNewton
 from regimes.problems import ten_digits
-from regimes.sweeps import sweep
 from regimes.theory import gauss_newton, reversible
-from regimes.training import train
 from regimes_course.kit import Ledger, at_scale, guess, seeds, show, span
 from regimes_course.lesson07 import experiments as exact_runs
 from regimes_course.lesson07 import figures as draw
@@ -244,10 +242,8 @@ def after_training(name, lr):
     return exact_runs.batch_changes(rule, feed, 22)
 
 
-changes = {
-    name: after_training(name, lr)
-    for name, lr in [("exact Gauss-Newton", 0.5), ("Adam", 1e-3)]
-}
+rates = {"exact Gauss-Newton": 0.5, "Adam": 1e-3}
+changes = {name: after_training(name, lr) for name, lr in rates.items()}
 stored = exact_runs.long_runs()
 show(*draw.batches(changes, stored))
 

@@ -12,7 +12,7 @@ from nbformat.v4 import new_markdown_cell
 from playwright.sync_api import expect
 
 from tests.browser.door.conftest import git, running, say
-from tests.browser.jupyter import ARTIFACTS, Notebook
+from tests.browser.jupyter import ARTIFACTS, Notebook, wait_until
 
 FIRST = "01_gradient_descent_and_gauss_newton.ipynb"
 WRONG = "return J.T @ r"
@@ -50,6 +50,8 @@ def test_the_printed_address_opens_lesson_00_and_its_links_lead_on_and_back(lab,
     shown.get_by_role("link", name="00", exact=True).click()
     expect(shown.get_by_role("heading", name="Start here", exact=True)).to_be_visible()
     expect(page.get_by_text("Jupyter news")).to_have_count(0)
+    for path in (lab.opened(), f"work/lessons/{FIRST}"):  # a page that is closed while its kernel starts can break the session
+        wait_until(lambda path=path: lab.ready(path), f"the kernel of {path}")
 
 
 def test_an_exercise_is_started_solved_wrongly_then_rightly(lab, clone, home, page):
@@ -83,12 +85,12 @@ def test_a_lesson_that_was_run_opens_the_next_day_without_errors(lab, page):
     """The sliders are there, in their order; that no kernel answers them is said when one is moved."""
     notebook = Notebook(page, lab, lab.opened())
     notebook.run_all()
-    labels = page.locator(".regimes-slider").all_inner_texts()
+    labels = page.locator(".regimes-slider").all_text_contents()
     notebook.save()
     notebook.menu("Kernel", "Shut Down Kernel")
     page.reload()
     expect(page.locator(".regimes-slider")).to_have_count(len(labels))
-    assert page.locator(".regimes-slider").all_inner_texts() == labels
+    assert page.locator(".regimes-slider").all_text_contents() == labels
     expect(page.get_by_text("Error displaying widget")).to_have_count(0)
     page.get_by_role("slider").first.press("ArrowRight")
     expect(page.get_by_text("Nothing moves? Run this cell again.")).to_be_visible()

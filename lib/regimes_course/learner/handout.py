@@ -24,10 +24,10 @@ def hand_out_lessons(root: Path) -> list[str]:
         if source.parent.name.startswith("."):
             continue  # JupyterLab's checkpoints
         name = source.relative_to(root / "lessons").as_posix()
-        target, notebook = folder / name, copied(source, root, folder / name)
-        edition = hashlib.sha256(source.read_bytes()).hexdigest()
+        target, edition = folder / name, hashlib.sha256(source.read_bytes()).hexdigest()
         if target.exists() and record.get(name, {}).get("edition") == edition:
             continue
+        notebook = copied(source, root, target)
         untouched = {record.get(name, {}).get("text"), fingerprint(notebook)} - {None}
         if target.exists() and _written(target) not in untouched:
             kept = keep(target).relative_to(root).as_posix()

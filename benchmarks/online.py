@@ -16,7 +16,7 @@ from scipy.special import erf
 
 from benchmarks.clock import measure
 from regimes.networks import committee
-from regimes.online import one_pass, overlap_chain, overlaps
+from regimes.online_sgd import one_pass, overlap_chain, overlaps
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory.online_sgd import integrate
 

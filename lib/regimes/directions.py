@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regimes.jacobians import jacobian
-from regimes.linalg import SmallestEigenvalue, Solve, check_singular, damped_solve, minimum_norm_solve
+from regimes.linalg import SmallestEigenvalue, SolveInfo, check_singular, damped_solve, minimum_norm_solve
 from regimes.losses import Loss, match_targets, squared
 from regimes.network import time_scale
 
@@ -27,7 +27,7 @@ class Direction(NamedTuple):
 
     tensors: tuple[Tensor, ...]
     loss: Tensor
-    solve: Solve | None = None
+    solve: SolveInfo | None = None
 
 
 def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Direction:
@@ -47,7 +47,7 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> D
     """
     J = jacobian(net, x)
     y = match_targets(y, J.outputs, J.shape)
-    r = loss.slope(J.outputs, y)
+    r = loss.grad(J.outputs, y)
     return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
 
 
@@ -83,7 +83,7 @@ def gauss_newton(
     """
     check_singular(singular)
     J, c = jacobian(net, x), time_scale(net)
-    r = squared.slope(J.outputs, match_targets(y, J.outputs, J.shape))
+    r = squared.grad(J.outputs, match_targets(y, J.outputs, J.shape))
     K, r64 = c * J.gram(), r.double()
     epsilon = _damping(damping, K)
     if (epsilon > 0).all():

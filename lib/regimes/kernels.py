@@ -14,7 +14,7 @@ from torch.func import functional_call, jvp
 from regimes.jacobians import DerivedJacobian, Jacobian, jacobian
 from regimes.network import Network, run_axes, time_scale, trainable
 
-__all__ = ["FromStart", "Linearised", "Scaled", "neural_tangent_kernel"]
+__all__ = ["RelativeToInit", "Linearised", "LazyScaling", "neural_tangent_kernel"]
 
 
 def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None) -> Tensor:
@@ -59,7 +59,7 @@ def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:
     return time_scale(net) * J.gram()[..., :N, N:]
 
 
-class FromStart(Network):
+class RelativeToInit(Network):
     """What the two networks share: ``net``, a copy of a network, which is trained, and ``start``, a copy that stays."""
 
     def __init__(self, net: nn.Module):
@@ -81,7 +81,7 @@ class FromStart(Network):
         return start
 
 
-class Linearised(FromStart):
+class Linearised(RelativeToInit):
     r"""A network's linearisation at its current parameters :math:`w_0`, as a network.
 
     .. math:: f(x; w) = f_0(x) + J_0(x)\,(w - w_0)
@@ -110,7 +110,7 @@ class Linearised(FromStart):
         return DerivedJacobian(J0, 1.0, J0.outputs + moved, parameters)
 
 
-class Scaled(FromStart):
+class LazyScaling(RelativeToInit):
     r"""A dial from rich to lazy: a network whose change from initialisation is multiplied by ``alpha``.
 
     .. math:: f_\alpha(x) = \alpha\,[f(x) - f_0(x)]

@@ -11,23 +11,23 @@ from torch import Tensor
 
 from regimes.errors import Unsolvable
 
-__all__ = ["Singular", "SmallestEigenvalue", "Solve", "Unsolvable", "check_singular", "damped_solve", "minimum_norm_solve"]
+__all__ = ["Singular", "SmallestEigenvalue", "SolveInfo", "Unsolvable", "check_singular", "damped_solve", "minimum_norm_solve"]
 
 Step = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Solve:
+class SolveInfo:
     """How a system was solved.
 
     Attributes:
-        route: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``.
+        method: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``.
         damping: what was added to the diagonal of ``K``; one number per run.
         residual: ``|J delta - r| / |r|`` of the undamped step, one number per run; ``None`` for a damped one.
         rank: how many eigenvalues were kept, one number per run; ``None`` where all were.
     """
 
-    route: str
+    method: str
     damping: Tensor
     residual: Tensor | None = None
     rank: Tensor | None = None
@@ -82,7 +82,7 @@ def check_singular(singular: str) -> None:
         raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
 
 
-def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, Solve]:
+def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, SolveInfo]:
     """``a = (K + damping I)^-1 r`` by Cholesky.
 
     Args:
@@ -99,7 +99,7 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
     L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
     lost = damping < smallest
     if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # on a GPU one answer to wait for, not three
-        return _back(L, r), Solve("cholesky", damping)
+        return _back(L, r), SolveInfo("cholesky", damping)
     _finite(K)
     if lost.any():
         raise Unsolvable(
@@ -121,7 +121,7 @@ def minimum_norm_solve(
     jvp: Callable[[Step], Tensor],
     tolerance: float = 1e-8,
     singular: str = "drop",
-) -> tuple[Step, Solve]:
+) -> tuple[Step, SolveInfo]:
     r"""The shortest step that solves ``J delta = r``, in the least-squares sense where ``K`` is singular.
 
     Cholesky of ``K`` with a jitter of ``N`` machine precisions, then two corrections
@@ -154,7 +154,7 @@ def minimum_norm_solve(
     miss, zero = _relative(r - jvp(step), r), torch.zeros_like(jitter)
     missed = (failed > 0) | ~(miss <= tolerance) | ~torch.isfinite(K).all(-1).all(-1)
     if not missed.any():
-        return step, Solve("cholesky, corrected", zero, miss)
+        return step, SolveInfo("cholesky, corrected", zero, miss)
     _finite(K)
     lam, Q = torch.linalg.eigh(K)
     keep = lam > eps * lam[..., -1:]
@@ -164,7 +164,7 @@ def minimum_norm_solve(
     shortest = vjp((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
     step = tuple(torch.where(_per_run(missed, s), e, s) for s, e in zip(step, shortest, strict=True))
     rank = torch.where(missed, keep.sum(-1), K.shape[-1])
-    return step, Solve("eigenvalues", zero, _relative(r - jvp(step), r), rank)
+    return step, SolveInfo("eigenvalues", zero, _relative(r - jvp(step), r), rank)
 
 
 def _finite(K):

@@ -17,14 +17,14 @@ __all__ = ["CrossEntropy", "Logistic", "Loss", "Overflow", "Squared", "logistic"
 class Loss(Protocol):
     """What the library asks of a loss of outputs ``f`` and targets ``y``, both ``(..., n)`` or ``(..., n * c)``."""
 
-    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
-        """The mean over samples, one number per run."""
+    def value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
+        """The mean over the ``n`` samples, one number per run."""
 
-    def slope(self, f: Tensor, y: Tensor) -> Tensor:
-        """The derivative of ``samples * value`` with respect to each output, in the shape of ``f``."""
+    def grad(self, f: Tensor, y: Tensor) -> Tensor:
+        """The derivative of ``n * value`` with respect to each output, in the shape of ``f``."""
 
-    def curvature(self, f: Tensor, y: Tensor) -> Tensor:
-        """The second derivative of ``samples * value`` with respect to each output, in the shape of ``f``."""
+    def hessian_diag(self, f: Tensor, y: Tensor) -> Tensor:
+        """The second derivative of ``n * value`` with respect to each output, in the shape of ``f``."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Squared:
     outputs per sample the sum runs over all of them and ``n`` still counts samples.
     """
 
-    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+    def value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
         """The loss, one number per run: ``(..., n)`` to ``(...)``."""
-        return (f - y).square().sum(-1) / (2 * samples)
+        return (f - y).square().sum(-1) / (2 * n)
 
-    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+    def grad(self, f: Tensor, y: Tensor) -> Tensor:
         """The residual ``f - y``."""
         return f - y
 
-    def curvature(self, f: Tensor, y: Tensor) -> Tensor:
+    def hessian_diag(self, f: Tensor, y: Tensor) -> Tensor:
         """One, everywhere."""
         return torch.ones_like(f)
 
@@ -58,28 +58,28 @@ class Logistic:
     Source: Cai et al. 2024.
     """
 
-    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+    def value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
         """The loss, one number per run: ``(..., n)`` to ``(...)``.
 
         Raises:
             ValueError: for labels other than -1 and +1.
         """
-        return -F.logsigmoid(_signs(y) * f).sum(-1) / samples
+        return -F.logsigmoid(_signs(y) * f).sum(-1) / n
 
-    def log_value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+    def log_value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
         """The logarithm of the loss, also where the loss itself underflows to zero (``q`` > 745 in float64).
 
         Beyond ``q`` = 36, ``log(1 + e^-q)`` is ``e^-q`` to rounding, so its logarithm is ``-q``; the sum is a ``logsumexp``.
         """
         q = _signs(y) * f
         log = torch.where(q > FAR, -q, (-F.logsigmoid(q.clamp(max=FAR))).log())
-        return log.logsumexp(-1) - math.log(samples)
+        return log.logsumexp(-1) - math.log(n)
 
-    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+    def grad(self, f: Tensor, y: Tensor) -> Tensor:
         """``-y sigma(-y f)``."""
         return -_signs(y) * torch.sigmoid(-y * f)
 
-    def curvature(self, f: Tensor, y: Tensor) -> Tensor:
+    def hessian_diag(self, f: Tensor, y: Tensor) -> Tensor:
         """``sigma(f) sigma(-f)``: at most a quarter, and at most the loss of the sample."""
         _signs(y)
         return torch.sigmoid(f) * torch.sigmoid(-f)
@@ -105,15 +105,15 @@ class CrossEntropy:
 
     classes: int
 
-    def value(self, f: Tensor, y: Tensor, samples: int) -> Tensor:
+    def value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
         """The loss, one number per run."""
-        return -(self._split(y, True) * torch.log_softmax(self._split(f), -1)).sum((-1, -2)) / samples
+        return -(self._split(y, True) * torch.log_softmax(self._split(f), -1)).sum((-1, -2)) / n
 
-    def slope(self, f: Tensor, y: Tensor) -> Tensor:
+    def grad(self, f: Tensor, y: Tensor) -> Tensor:
         """``p - y``."""
         return (torch.softmax(self._split(f), -1) - self._split(y, True)).flatten(-2)
 
-    def curvature(self, f: Tensor, y: Tensor) -> Tensor:
+    def hessian_diag(self, f: Tensor, y: Tensor) -> Tensor:
         """``p (1 - p)``, the diagonal of each sample's Hessian ``H = diag(p) - p p^T``."""
         self._split(y, True)
         p = torch.softmax(self._split(f), -1)

@@ -12,14 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from regimes.directions import Direction, gauss_newton, gradient
-from regimes.exact import check_exact, exact_gauss_newton
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
 from regimes.losses import Loss, squared
 from regimes.network import run_axes, time_scale, trainable
 from regimes.networks import Reversible
+from regimes.reversible_gauss_newton import check_exact, exact_gauss_newton
 
-__all__ = ["DirectionOptimizer", "EdgeFraction", "ExactGaussNewton", "GaussNewton", "GradientDescent", "TorchOptimizer", "move"]
+__all__ = [
+    "DirectionOptimizer",
+    "EdgeFraction",
+    "ExactGaussNewton",
+    "GaussNewton",
+    "GradientDescent",
+    "ReversibleGaussNewton",
+    "TorchOptimizer",
+    "move",
+]
 
 
 @torch.no_grad()
@@ -196,7 +205,7 @@ class GaussNewton(DirectionOptimizer):
         return gauss_newton(self.net, x, y, damping=options["damping"], singular=options["singular"])
 
 
-class ExactGaussNewton(DirectionOptimizer):
+class ReversibleGaussNewton(DirectionOptimizer):
     r"""The exact Gauss-Newton step of a reversible network, :math:`w \leftarrow w - \alpha\,\delta` with :math:`J\delta = r`.
 
     To first order it changes the outputs as `GaussNewton` does, by a different and longer step that costs little more than a
@@ -205,10 +214,11 @@ class ExactGaussNewton(DirectionOptimizer):
     Args:
         net: a `Reversible`.
         lr: the step ``alpha`` in function space.
-        loss, newton, solver, cutoff, tolerance: see `regimes.exact.exact_gauss_newton`.
+        loss, newton, solver, cutoff, tolerance: see `regimes.reversible_gauss_newton.exact_gauss_newton`.
 
     Raises:
-        ValueError: for a step size that is not positive, or whatever `regimes.exact.exact_gauss_newton` rejects.
+        ValueError: for a step size that is not positive, or whatever
+            `regimes.reversible_gauss_newton.exact_gauss_newton` rejects.
     """
 
     def __init__(
@@ -223,7 +233,7 @@ class ExactGaussNewton(DirectionOptimizer):
         tolerance: float = 1e-3,
     ):
         if isinstance(lr, EdgeFraction):
-            raise ValueError("EdgeFraction is a step size for GradientDescent; ExactGaussNewton takes lr from 0 to 1")
+            raise ValueError("EdgeFraction is a step size for GradientDescent; ReversibleGaussNewton takes lr from 0 to 1")
         check_exact(net, loss, newton, solver, cutoff)
         super().__init__(net, lr)
         self.options = {"loss": loss, "newton": newton, "solver": solver, "cutoff": cutoff, "tolerance": tolerance}
@@ -231,6 +241,9 @@ class ExactGaussNewton(DirectionOptimizer):
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The exact direction."""
         return exact_gauss_newton(self.net, x, y, **self.options)
+
+
+ExactGaussNewton = ReversibleGaussNewton  # as the paper calls it
 
 
 class TorchOptimizer(DirectionOptimizer):

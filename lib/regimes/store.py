@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Store", "Untold", "fingerprint", "library"]
+__all__ = ["Store", "NoFingerprint", "fingerprint", "library"]
 
 PLAIN = {NoneType, EllipsisType, bool, int, float, complex, str, bytes}
 INSTALLED = {"site-packages", "dist-packages"}
 CODE = ("code", "consts", "names", "varnames", "freevars", "cellvars", "argcount", "kwonlyargcount", "flags", "exceptiontable")
 
 
-class Untold(ValueError):
+class NoFingerprint(ValueError):
     """Something has no fingerprint, because its contents cannot be read: a generator, an open file, a lock."""
 
 
@@ -75,7 +75,7 @@ def fingerprint(*things) -> str:
     global random states, names that are computed, or what a module imports in turn.
 
     Raises:
-        Untold: if it comes to something whose contents cannot be compared.
+        NoFingerprint: if it comes to something whose contents cannot be compared.
     """
     return _Prints().of(things).hex()
 
@@ -162,7 +162,7 @@ def _reduced(thing) -> list:
     try:
         made = thing.__reduce_ex__(4)
     except Exception as error:  # whatever a foreign class raises there
-        raise Untold(f"it depends on {thing!r}, whose contents cannot be compared ({error})") from error
+        raise NoFingerprint(f"it depends on {thing!r}, whose contents cannot be compared ({error})") from error
     if isinstance(made, str):
         return [getattr(thing, "__module__", None), made, getattr(thing, "__wrapped__", None)]  # a cache has a function inside
     return [list(part) if isinstance(part, Iterator) else part for part in made]

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from regimes.linalg import Singular, Unsolvable
-from regimes.store import Store, Untold, fingerprint, library
+from regimes.store import NoFingerprint, Store, fingerprint, library
 from regimes.training import Diverged, Trace, progress
 
 __all__ = ["Sweep", "stack_size", "sweep"]
@@ -139,7 +139,7 @@ def _places(run: Run, stacks: list, store: str | Path | None) -> list[tuple[Stor
         return [None] * len(stacks)
     try:
         work = fingerprint(run, library())
-    except Untold as error:
+    except NoFingerprint as error:
         if not store:  # the environment variable asks only for what can be kept
             return [None] * len(stacks)
         advice = "Build it in run(), or make it a setting"

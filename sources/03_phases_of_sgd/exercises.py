@@ -31,7 +31,7 @@ import math
 import numpy as np
 import torch
 
-from regimes.online import overlap_chain
+from regimes.online_sgd import overlap_chain
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import fluctuation_exponent
 from regimes_course.exercises import check

@@ -45,8 +45,8 @@ from IPython.display import display
 
 from regimes.flows import RungeKutta4
 from regimes.networks import committee
-from regimes.online import one_pass, overlap_chain, overlap_distance, overlaps
-from regimes.population import PopulationGradient
+from regimes.online_sgd import one_pass, overlap_chain, overlap_distance, overlaps
+from regimes.population_risk import PopulationGradient
 from regimes.problems import evenly_spread, student_and_teacher, unit_vectors
 from regimes.theory import sgd_phases as theory
 from regimes.theory import symmetric_committee as symmetric

@@ -43,10 +43,10 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from regimes import linear
+from regimes import linear_network as linear
 from regimes.directions import gradient
 from regimes.flows import Lorentz, RungeKutta4
-from regimes.metrics import loss_rate
+from regimes.metrics import loss_rate, row_space
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GradientDescent
 from regimes.problems import linear_regression
@@ -78,7 +78,7 @@ my_guess = ...
 # %%
 def regression(seed):
     data = linear_regression(20, 50, seed=seed)
-    rows, generator = linear.row_space(data.x), torch.Generator().manual_seed(seed + 1000)
+    rows, generator = row_space(data.x), torch.Generator().manual_seed(seed + 1000)
     start = torch.randn(50, 1, generator=generator, dtype=torch.float64)
     start = theta = 5 * start / start.norm()
     for _ in range(3000):
@@ -153,13 +153,13 @@ my_guess = ...
 
 # %%
 white = linear_regression(20, 50, whitened=True, seed=1)
-rows = linear.row_space(white.x)
+rows = row_space(white.x)
 sizes = torch.tensor([0.025, 0.05, 0.1, 0.14, 0.2, 0.4], dtype=torch.float64)
 random = TwoLayerLinear(
     50, 1, 100, runs=(6,), std=sizes, output_std=0.01 / sizes, seed=torch.full((6,), 11)
 )
-orthogonal = linear.orthogonal_start(rows, 1, 100)
-balanced = linear.balanced_start(rows, 0.9 * rows.target(white.y), 100)
+orthogonal = linear.orthogonal_init(rows, 1, 100)
+balanced = linear.balanced_init(rows, 0.9 * rows.target(white.y), 100)
 net = TwoLayerLinear.stack([(random.U, random.V), orthogonal, balanced])
 
 eigenvalues, product = linear.what_the_data_see(net, rows)
@@ -175,7 +175,7 @@ _ = ledger.claim("rate-start", rate / margin)
 
 
 def over_bound(net, data):  # rate of the loss at this state, over its bound
-    rows = linear.row_space(data.x)
+    rows = row_space(data.x)
     eigenvalues, product = linear.what_the_data_see(net, rows)
     levels = min_norm.imbalance_levels(eigenvalues, *product.shape[-2:])
     lowest = min_norm.margin_rate(levels, product, rows.s[-1] ** 2)
@@ -245,7 +245,7 @@ _ = ledger.claim("drift-lorentz", drifts["Lorentz"])
 my_guess = ...
 
 # %%
-starts = [linear.six_starts(rows, 1, 100, 0.3, seed) for seed in seeds(3).tolist()]
+starts = [linear.six_inits(rows, 1, 100, 0.3, seed) for seed in seeds(3).tolist()]
 net = TwoLayerLinear.stack(start for run in starts for start in run.values())
 U2 = rows.split(net.U.detach())[1]
 train(net, white.x, white.y, GradientDescent(net, 20 * 0.03), 3000, every=3000)
@@ -291,7 +291,7 @@ my_guess = ...
 
 # %%
 data = linear_regression(20, 60, outputs=3, whitened=True, seed=0)
-rows = linear.row_space(data.x)
+rows = row_space(data.x)
 sigma = torch.linalg.svdvals(rows.min_norm(data.y))
 wide, alphas = [2**k for k in (7, 9, 11, 13, 15)], [0.15, 0.3, 0.4, 0.5, 0.75, 1.0]
 
@@ -320,7 +320,7 @@ guess(my_guess, f"{slope[-1]:.2f}; the theorem's formula outside its range would
 
 # %%
 large, ratios = linear_regression(100, 400, seed=0), []
-rows400 = linear.row_space(large.x)
+rows400 = row_space(large.x)
 for m in (500, 2000, 9500):
     norm = linear.final_norm(rows400, large.y, m, 0.5, draws=5, seed=int(seeds(1)))
     end = min_norm.conditional_law(m, 0.5, norm, outside=300)

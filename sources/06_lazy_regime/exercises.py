@@ -26,8 +26,8 @@ import math
 
 import torch
 
-from regimes.kernels import Scaled, neural_tangent_kernel
-from regimes.metrics import departure
+from regimes.kernels import LazyScaling, neural_tangent_kernel
+from regimes.metrics import change_from_init
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.problems import digits, parity
@@ -174,16 +174,16 @@ check("06/predict", predict)
 # ★★ · 20 minutes · implement
 #
 # Chizat, Oyallon and Bach scale what a network adds to its start, $f_\alpha(x) = \alpha\,[f(x) - f_0(x)]$, and train it with the loss
-# $\frac{1}{\alpha^2}\,L(f_\alpha)$, where $L$ is the course's squared loss, with its half and its mean. What the dial does, with the library's `Scaled`:
+# $\frac{1}{\alpha^2}\,L(f_\alpha)$, where $L$ is the course's squared loss, with its half and its mean. What the dial does, with the library's `LazyScaling`:
 
 # %%
 data = parity(96, 16, seed=0)
 for alpha in (0.1, 1.0, 10.0):
     start = TwoLayer(16, 128, activation="relu", scaling="ntk", bias=False, output_std=1.0)
-    net = Scaled(start, alpha)
+    net = LazyScaling(start, alpha)
     trace = train(net, data.x, data.y, GradientDescent(net, 3.0), 400, until=0.01)
     right = (net(data.x_test).sign() == data.y_test).double().mean().item()
-    far = departure(net, data.x)
+    far = change_from_init(net, data.x)
     print(
         f"α = {alpha:<4}  {len(trace.step) - 1:3} steps  weights moved {far['weights'].item():.2g}  ",
         end="",

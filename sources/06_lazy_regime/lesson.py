@@ -43,8 +43,8 @@ import numpy as np
 import torch
 from IPython.display import display
 
-from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
-from regimes.metrics import departure, kernel_cosine, kernel_distance
+from regimes.kernels import LazyScaling, Linearised, neural_tangent_kernel
+from regimes.metrics import change_from_init, kernel_cosine, kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.problems import digits, parity
@@ -165,7 +165,7 @@ guess(my_guess, f"{span(off)} (root mean square)")
 #
 # Four things to measure after the same time of training, each relative to the start: how far the **weights** went, how far the
 # hidden **features** went, how far the **kernel** drifted, and how far the test **outputs** are from the formula. From here on the outputs at the
-# start are taken out, $f - f_0$ (that is `Scaled(net, 1)`), so that all runs start from zero.
+# start are taken out, $f - f_0$ (that is `LazyScaling(net, 1)`), so that all runs start from zero.
 #
 # To move the outputs by order one, $m$ units share the work, and each weight moves by order $m^{-1/2}$. So weights and features move by
 # $m^{-1/2}$, and it is often said that the kernel does, too. What is proved is a bound: it drifts by *at most* that order (Lee et al. 2019, theorem 2.1).
@@ -184,13 +184,13 @@ def trained(m, activation="relu", scaling="ntk", sign=lambda v: v, slower=1):
         data = digits(3, 8, n=n, unit=True, seed=seed)
         net = fresh(m, seed, activation, scaling)
         net.v.data = sign(net.v.data)
-        net = Scaled(net, 1.0)
+        net = LazyScaling(net, 1.0)
         K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
         lr, steps = n / largest(K) / slower, 200 * slower
         train(net, data.x, data.y, GradientDescent(net, lr), steps, every=steps)
         formula = lazy.step_prediction(K, K_new, -data.y, lr, steps)
         off = (net(data.x_test) - formula).square().mean(-1).sqrt()
-        return {**departure(net, data.x), "outputs": off}
+        return {**change_from_init(net, data.x), "outputs": off}
 
     return sweep(run, {"seed": S}, stack=stack_size(n, m))
 
@@ -239,7 +239,7 @@ guess(my_guess, f"{slopes[0]:.2f} for erf, {slopes[1]:.2f} for ReLU (medians)")
 #
 # $$f_\alpha(x) = \alpha\,[f(x) - f_0(x)],$$
 #
-# and run time $\alpha^2$ times slower (`Scaled(net, alpha)`; Chizat et al. do without $f_0$ and ask that it be small). The kernel at the start is the same for every $\alpha$, and so is the
+# and run time $\alpha^2$ times slower (`LazyScaling(net, alpha)`; Chizat et al. do without $f_0$ and ask that it be small). The kernel at the start is the same for every $\alpha$, and so is the
 # step. But at a large $\alpha$ a small change of the weights is enough to fit the labels. **Claim.** Large $\alpha$ is lazy, at
 # any width (Chizat et al. 2019, section 2), and a lazy network can be much worse on new data (their section 3).
 #
@@ -259,7 +259,7 @@ alphas = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
 def dial(alpha, activation="relu", slower=1):
     def run(seed):
         data, net = parity(256, 30, seed=seed), fresh(256, seed, activation, d=30)
-        net = Scaled(net, alpha)
+        net = LazyScaling(net, alpha)
         K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
         rule = GradientDescent(net, 256 / largest(K) / slower)
         trace = train(net, data.x, data.y, rule, 1000, until=0.01, every=1000)
@@ -268,7 +268,7 @@ def dial(alpha, activation="relu", slower=1):
         K_end, yy = neural_tangent_kernel(net, data.x), data.y[:, None] * data.y[..., None]
         off = (f - formula).square().mean(-1).sqrt()
         found = dict(right=right, kernel=kernel, off=off, left=trace.relative[-1])
-        return found | departure(net, data.x) | {"aligned": kernel_cosine(K_end, yy)}
+        return found | change_from_init(net, data.x) | {"aligned": kernel_cosine(K_end, yy)}
 
     return sweep(run, {"seed": S[:3]}, stack=1)
 
@@ -310,7 +310,7 @@ _ = ledger.claim("mean-field", slope(widths[:4], each("drift", mean_field)))
 def without_start(scaling, alpha):
     net = fresh(64, S, scaling=scaling).units(torch.arange(64).repeat(2))
     net.v.data[:, 64:] *= -1
-    net, data = Scaled(net, alpha), digits(3, 8, n=n, unit=True, seed=S)
+    net, data = LazyScaling(net, alpha), digits(3, 8, n=n, unit=True, seed=S)
     train(net, data.x, data.y, GradientDescent(net, 1.0), 100, every=100)
     return net(data.x_test).detach()
 

@@ -75,7 +75,7 @@ check("07/invert", invert)
 # ★★★ · 30 minutes · implement
 #
 # Now with ReLU and a bias: `half(x, V, W)` gives you a half layer at `x`, with `.output` (what it adds), `.A` (features $[\phi(xV), 1]$) and
-# `.push(t)` (how the output moves if $x$ moves by $t$). An example:
+# `.jvp(t)` (how the output moves if $x$ moves by $t$). An example:
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -83,7 +83,7 @@ v, w, x = (torch.randn(*s, generator=generator).double() for s in ((3, 8), (9, 3
 layer, tiny = half(x, v, w), torch.full((4, 3), 1e-6).double()
 moved = half(x + tiny, v, w).output - layer.output
 print("features:", tuple(layer.A.shape), " output:", tuple(layer.output.shape))
-print("push is right to 1e-5:", torch.allclose(moved, layer.push(tiny), atol=1e-5 * 1e-6))
+print("push is right to 1e-5:", torch.allclose(moved, layer.jvp(tiny), atol=1e-5 * 1e-6))
 
 # %% [markdown]
 # Given the state `z` after the last block and a wanted movement `E` of it, return weights `delta` with $J\,\delta = E$: at each block, from the last to the first,
@@ -107,9 +107,9 @@ def exact_step(z, E, V, W):
         F = half(x2, V[b, 0], W[b, 0])
         x1 = x1 - F.output
         delta[b, 0] = torch.linalg.pinv(F.A) @ e1
-        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 - G.push(F.A @ delta[b, 0]))
-        e2 = e2 - G.push(e1)
-        e1 = e1 - F.push(e2)
+        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 - G.jvp(F.A @ delta[b, 0]))
+        e2 = e2 - G.jvp(e1)
+        e1 = e1 - F.jvp(e2)
     return delta / len(W)
     ### END SOLUTION
 
@@ -119,17 +119,17 @@ def exact_step(z, E, V, W):
 # First rebuild the states, as in exercise 1. The second half layer reads x1 after the first has changed it: what does moving x1 by A δ_F do to x2?</details>
 #
 # <details><summary>Hint 2</summary>
-# δ_F = A⁺ e1 and δ_G = B⁺ (e2 − G.push(A δ_F)). Then the movement has to be pulled back to the block's input: the same two subtractions as for the states, with
+# δ_F = A⁺ e1 and δ_G = B⁺ (e2 − G.jvp(A δ_F)). Then the movement has to be pulled back to the block's input: the same two subtractions as for the states, with
 # push in place of output.</details>
 #
 # <details><summary>Hint 3</summary>
-# e2 ← e2 − G.push(e1), then e1 ← e1 − F.push(e2) with the new e2. At the end divide by the number of blocks.</details>
+# e2 ← e2 − G.jvp(e1), then e1 ← e1 − F.jvp(e2) with the new e2. At the end divide by the number of blocks.</details>
 
 # %% check="exact_step"
 check("07/exact_step", exact_step)
 
 # %% [markdown] discussion="exact_step" tags=["solution"]
-# **Discussion.** Look at the two lines with `G.push`: since $A\,\delta_F = e_1$, the corrected right-hand side *is* the pulled-back $e_2$, so you can pull back first and save a product. With weights of 0.001
+# **Discussion.** Look at the two lines with `G.jvp`: since $A\,\delta_F = e_1$, the corrected right-hand side *is* the pulled-back $e_2$, so you can pull back first and save a product. With weights of 0.001
 # the step without the cross term misses $E$ by less than one per cent, and no curve would have shown it at the start. That is why the check uses large weights.
 
 # %% [markdown] exercise="min_norm" stars=3 minutes=20 concept="the shortest step"

@@ -43,11 +43,11 @@ import torch
 from IPython.display import display
 
 from regimes import metrics, sweep, train
-from regimes.exact import exact_gauss_newton
 from regimes.losses import CrossEntropy
 from regimes.networks import Reversible
-from regimes.optimizers import ExactGaussNewton, GaussNewton
+from regimes.optimizers import GaussNewton, ReversibleGaussNewton
 from regimes.problems import ten_digits
+from regimes.reversible_gauss_newton import exact_gauss_newton
 from regimes.theory import gauss_newton, reversible
 from regimes_course.kit import Ledger, at_scale, guess, seeds, show, span
 from regimes_course.lesson07 import experiments as exact_runs
@@ -102,7 +102,7 @@ guess(my_guess, "nothing: the error is at least 1 % of the inputs")
 # with the wanted movement $E = (e_1, e_2)$ and the features $A = [\phi(x_2V_F), 1]$ and $B = [\phi(x_1V_G), 1]$ of the two half layers:
 # $$\delta_F = A^+ e_1, \qquad \delta_G = B^+\big(e_2 - DG[A\,\delta_F]\big), \qquad e_2 \leftarrow e_2 - DG[e_1], \qquad e_1 \leftarrow e_1 - DF[e_2] .$$
 # The *cross term* $DG[A\delta_F]$ is there because $G$ reads the half that $F$ has just moved. Each block could do the whole job alone; divide by $L$. If there are more
-# features than samples, $AA^+ = 1$ and the step is exact (paper, Proposition 4.4). No Jacobian, a cost near that of a gradient: `regimes.exact.walk_back`.
+# features than samples, $AA^+ = 1$ and the step is exact (paper, Proposition 4.4). No Jacobian, a cost near that of a gradient: `regimes.reversible_gauss_newton.walk_back`.
 #
 # **Verify $J\delta = r$ before believing a curve.** The authors' own history shows why: their repository holds an earlier version of the update, without the cross term.
 #
@@ -134,7 +134,7 @@ _ = ledger.claim("cross-term", step["no cross term, std 0.1"])
 _ = ledger.claim("cut", step["cut at 1 %"])
 for L in (1, 3):
     net, y = fresh(64, outputs=64, blocks=L, std=0.05), torch.zeros(3, 8, 64).double()
-    rules = ExactGaussNewton(net), GaussNewton(net)
+    rules = ReversibleGaussNewton(net), GaussNewton(net)
     exact, short = (r.direction(images.x[:, :8], y).tensors[0].flatten(1) for r in rules)
     _ = ledger.claim(f"blocks-{L}", (exact - short).norm(dim=1) / short.norm(dim=1))
 percent = [span(100 * step[f"no cross term, std {s:g}"]) for s in (1e-3, 0.1)]
@@ -142,7 +142,7 @@ guess(my_guess, "{} % and {} %".format(*percent))
 
 # %% [markdown]
 # With tiny weights the wrong step looks right at first: it misses by less than one per cent, and grows worse as the weights grow. Cutting small singular values, which the paper does for
-# stability, costs exactness too, and more so at the size of its runs (`python3 course.py paper 07` measures it with $n = 1024$). And a network narrower than the batch has no exact step at all; `ExactGaussNewton`
+# stability, costs exactness too, and more so at the size of its runs (`python3 course.py paper 07` measures it with $n = 1024$). And a network narrower than the batch has no exact step at all; `ReversibleGaussNewton`
 # then refuses, and says by how much it misses.
 #
 # For one block and all 64 state coordinates as outputs this step *is* the Moore-Penrose (min-norm) step. From two blocks on it is a longer one. We can
@@ -157,7 +157,7 @@ guess(my_guess, "{} % and {} %".format(*percent))
 small, few, traces = ten_digits(64, seed=S), ten_digits(24, seed=S), {}
 for alpha, k in ((0.1, 36), (0.25, 24), (0.5, 12)):
     net = fresh(256)
-    traces[alpha] = train(net, small.x, small.y, ExactGaussNewton(net, alpha), k)
+    traces[alpha] = train(net, small.x, small.y, ReversibleGaussNewton(net, alpha), k)
     slope = -alpha * traces[alpha].rate((1e-2, 1e-6 if alpha > 0.1 else 1e-3))
     _ = ledger.claim(f"slope-{alpha:g}", slope, -alpha * gauss_newton.discrete_rate(alpha))
 
@@ -169,7 +169,9 @@ def residual_at_one(rule, alpha):
 
 
 alphas = (0.1, 0.05, 0.025)
-ends = [[residual_at_one(O, a) for O in (ExactGaussNewton, GaussNewton)] for a in alphas]
+ends = [
+    [residual_at_one(O, a) for O in (ReversibleGaussNewton, GaussNewton)] for a in alphas
+]
 gaps = torch.stack([(e - s).norm(dim=1) / s.norm(dim=1) for e, s in ends])
 show(*draw.rates(traces, alphas, gaps))
 _ = ledger.claim("gap-order", (gaps[0] / gaps[-1]).log2() / 2)
@@ -198,11 +200,11 @@ def full_batch(rule, steps, halves="top and bottom", from_zero=False, every=1):
     return sweep(run, {"seed": S}, stack=1)
 
 
-exact, shortest = full_batch(ExactGaussNewton, 8), full_batch(GaussNewton, 4)
+exact, shortest = full_batch(ReversibleGaussNewton, 8), full_batch(GaussNewton, 4)
 evidence = {
-    h: full_batch(ExactGaussNewton, 5, h, every=5) for h in ("columns", "checkerboard")
+    h: full_batch(ReversibleGaussNewton, 5, h, every=5) for h in ("columns", "checkerboard")
 }
-evidence["from f = 0"] = full_batch(ExactGaussNewton, 5, from_zero=True, every=5)
+evidence["from f = 0"] = full_batch(ReversibleGaussNewton, 5, from_zero=True, every=5)
 show(*draw.climax(exact, shortest, evidence))
 
 # %%
@@ -276,7 +278,7 @@ my_guess = ...
 
 # %%
 loss, first = CrossEntropy(10), fresh(128, blocks=6)
-measure = metrics.compared_with(first, many.x_test, many.x_test[:, :16])
+measure = metrics.compare_to_init(first, many.x_test, many.x_test[:, :16])
 measure["train"] = lambda net: metrics.loss_on(net, many.x, many.y, loss=loss)
 measure["right"] = lambda net: metrics.accuracy(net, many.x_test, many.y_test)
 rules = {"exact Gauss-Newton": (0.6, 132), "gradient descent": (0.08, 132)}
@@ -317,7 +319,7 @@ guess(my_guess, "exact Gauss-Newton; gradient descent and slow Adam, alike; Adam
 # %%
 def refused(net, steps=0, **options):
     try:
-        rule = ExactGaussNewton(net, 1.0, **options)
+        rule = ReversibleGaussNewton(net, 1.0, **options)
         train(net, images.x, images.y, rule, steps)
     except (ValueError, ArithmeticError) as error:
         print("-", str(error).split("because ")[-1].split(" by ")[0].split(". To take")[0])

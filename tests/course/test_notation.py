@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from regimes.directions import gauss_newton, gradient
-from regimes.exact import exact_gauss_newton, walk_back
 from regimes.jacobians import jacobian
-from regimes.kernels import Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, neural_tangent_kernel
 from regimes.linalg import SmallestEigenvalue
 from regimes.losses import logistic
 from regimes.networks import ACTIVATIONS, Reversible, TwoLayer, fix_signs
-from regimes.optimizers import ExactGaussNewton, GradientDescent
+from regimes.optimizers import GradientDescent, ReversibleGaussNewton
 from regimes.problems import teacher_student
+from regimes.reversible_gauss_newton import exact_gauss_newton, walk_back
 from regimes.theory.gauss_newton import frozen_residual
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def test_buffelli_step():
     """Their formula: outputs move by -alpha dLoss/df of the summed loss; their code leaves out the 1/L."""
     net, alpha, x, y = Reversible(6, 3, 40, blocks=3, seed=1), 1e-4, torch.randn(N, 6).double(), torch.randn(N, 3).double()
     f = net(x).detach()
-    ExactGaussNewton(net, alpha).step(x, y)
+    ReversibleGaussNewton(net, alpha).step(x, y)
     torch.testing.assert_close(net(x).detach() - f, -alpha * (f - y), rtol=1e-2, atol=1e-6)
     net = Reversible(6, 3, 40, blocks=3, seed=1)
     ours = 3 * alpha * exact_gauss_newton(net, x, y).tensors[0]
@@ -119,7 +119,7 @@ def test_buffelli_step():
 
 def test_chizat_scaled_loss(net, data):
     """The gradient of L(alpha (f - f_0)) / alpha^2, in the network's time scale, is the direction of the dial."""
-    scaled, alpha = Scaled(net, 3.0), 3.0
+    scaled, alpha = LazyScaling(net, 3.0), 3.0
     with torch.no_grad():
         scaled.net.W += 0.1
     loss = (alpha * (scaled.net(data.x) - net(data.x).detach()) - data.y).square().mean() / 2 / alpha**2

@@ -2,7 +2,7 @@
 
 import torch
 
-from regimes.linear import gauss_newton_factor, gradient_factor
+from regimes.linear_network import gauss_newton_factor, gradient_factor
 from regimes.networks import TwoLayerLinear
 from tests.lib.cases import normal
 

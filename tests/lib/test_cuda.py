@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from regimes.directions import gauss_newton
-from regimes.exact import exact_gauss_newton
 from regimes.flows import RungeKutta4
 from regimes.hessians import hessian
 from regimes.jacobians import jacobian
-from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, Linearised, neural_tangent_kernel
 from regimes.losses import logistic
-from regimes.metrics import cka, departure, homogeneity_gap, normalised_margin, phase_switch, sharpness, smoothed_margin
+from regimes.metrics import change_from_init, cka, homogeneity_gap, normalised_margin, phase_switch, sharpness, smoothed_margin
 from regimes.networks import Reversible, TwoLayer, committee, fix_signs
-from regimes.online import one_pass
-from regimes.optimizers import EdgeFraction, ExactGaussNewton, GaussNewton, GradientDescent
-from regimes.population import PopulationGradient
+from regimes.online_sgd import one_pass
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent, ReversibleGaussNewton
+from regimes.population_risk import PopulationGradient
 from regimes.problems import orthonormal_units, parity, teacher_student, ten_digits, tug_of_war, unit_vectors
+from regimes.reversible_gauss_newton import exact_gauss_newton
 from regimes.theory.lazy import flow_prediction, kernel_regression, relu_kernel
 from regimes.training import train
 from tests.lib.cases import CASES, normal, reversible, runs_of, two_layer, weights
@@ -46,7 +46,7 @@ def test_gram(name):
 def test_one_gauss_newton_step(name, damping):
     cpu, gpu = (gauss_newton(*on, damping=damping) for on in pair(name))
     assert all(close(a, b) for a, b in zip(gpu.tensors, cpu.tensors, strict=True))
-    assert gpu.solve.route == cpu.solve.route
+    assert gpu.solve.method == cpu.solve.method
 
 
 MAKERS = {
@@ -92,7 +92,7 @@ def test_mini_batches_of_digits_on_the_device():
     for device in ("cpu", "cuda"):
         net, data = Reversible(64, 10, 48, runs=(3,), seed=seeds, device=device), problem.to(device)
         feed = data.batches(16, seed=seeds, shift=True)
-        losses.append(train(net, data.x, data.y, ExactGaussNewton(net, 0.3), 10, batches=feed).loss)
+        losses.append(train(net, data.x, data.y, ReversibleGaussNewton(net, 0.3), 10, batches=feed).loss)
     assert close(losses[1].cuda(), losses[0])
 
 
@@ -118,7 +118,7 @@ def test_a_large_step_on_the_logistic_loss():
 # The lazy regime (lesson 06).
 
 
-@pytest.mark.parametrize("wrap", [Linearised, lambda net: Scaled(net, 3.0)], ids=["linearised", "scaled"])
+@pytest.mark.parametrize("wrap", [Linearised, lambda net: LazyScaling(net, 3.0)], ids=["linearised", "scaled"])
 def test_a_wrapped_network_trains_on_the_device(wrap):
     seeds, problem, found = torch.arange(3), parity(20, 6, seed=torch.arange(3)), []
     for device in ("cpu", "cuda"):
@@ -128,7 +128,7 @@ def test_a_wrapped_network_trains_on_the_device(wrap):
         loss = train(net, data.x, data.y, GradientDescent(net, 0.5), 20).loss
         features = cka(net.net.hidden(data.x)[0], start.hidden(data.x)[0])
         K = neural_tangent_kernel(net, data.x, data.x_test[..., :7, :])
-        found.append((loss.to(device), features, K, net(data.x_test).detach(), *departure(net, data.x).values()))
+        found.append((loss.to(device), features, K, net(data.x_test).detach(), *change_from_init(net, data.x).values()))
     assert all(close(b, a) for a, b in zip(*found, strict=True) if a.norm() > 1e-9)
 
 

@@ -8,7 +8,7 @@ import torch
 import regimes.data
 from regimes.directions import gauss_newton, gradient
 from regimes.flows import RungeKutta4
-from regimes.kernels import Scaled
+from regimes.kernels import LazyScaling
 from regimes.losses import CrossEntropy, logistic
 from regimes.metrics import loss_on
 from regimes.networks import TwoLayerLinear
@@ -28,7 +28,7 @@ CASES = {
     "gradient descent": (two_layer, Y, lambda net: GradientDescent(net, 0.1)),
     "gauss-newton": (two_layer, Y, lambda net: GaussNewton(net, 0.1)),
     "gauss-newton, damped": (two_layer, Y, lambda net: GaussNewton(net, 0.1, damping=0.1)),
-    "dial": (lambda: Scaled(two_layer(), 2.0), Y, lambda net: GradientDescent(net, 0.1)),
+    "dial": (lambda: LazyScaling(two_layer(), 2.0), Y, lambda net: GradientDescent(net, 0.1)),
     "flow": (two_layer, Y, lambda net: RungeKutta4(net, partial(gauss_newton, damping=0.1), 0.1)),
     "logistic": (two_layer, SIGNS, lambda net: GradientDescent(net, 0.1, loss=logistic)),
     "cross entropy": (classifier, ONE_HOT, lambda net: GradientDescent(net, 0.1, loss=CrossEntropy(3))),

@@ -38,7 +38,7 @@ def test_gradient_takes_another_loss():
         def value(self, f, y, samples):
             return (f - y).pow(3).sum(-1) / samples
 
-        def slope(self, f, y):
+        def grad(self, f, y):
             return 3 * (f - y).square()
 
     net = perceptron(2)
@@ -55,7 +55,7 @@ def test_undamped_step_is_the_shortest_that_removes_the_residual(name):
     s = torch.linalg.svdvals(J)
     rank = int((s > 1e-10 * s[0]).sum())
     condition = (s[0] / s[rank - 1]).item()
-    corrected = got.solve.route == "cholesky, corrected"
+    corrected = got.solve.method == "cholesky, corrected"
     assert corrected == (rank == len(J)) and (corrected or got.solve.rank == rank)
     assert relative(flat(got), reference.minimum_norm_step(J, r)) < (1e-13 * condition if corrected else 1e-14 * condition**2)
     assert relative(got.loss, r.square().sum() / (2 * N)) < 1e-13
@@ -68,7 +68,7 @@ def test_damped_step_is_damped_least_squares(name):
     c, eps = time_scale(net), 0.37
     got = gauss_newton(net, x, y, damping=eps)
     assert relative(flat(got), reference.augmented_step(J, r, eps / c)) < 1e-11
-    assert got.solve.route == "cholesky" and got.solve.damping == eps
+    assert got.solve.method == "cholesky" and got.solve.damping == eps
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.2])
@@ -161,7 +161,7 @@ def test_undamped_step_of_an_ill_conditioned_network(std, tolerance):
     net = TwoLayer(7, 150, bias=False, std=std, output_std=1.0, seed=1)
     J = reference.dense_jacobian(net, x)
     got = gauss_newton(net, x, y)
-    assert got.solve.route == "cholesky, corrected" and got.solve.residual < 1e-8
+    assert got.solve.method == "cholesky, corrected" and got.solve.residual < 1e-8
     assert relative(flat(got), reference.minimum_norm_step(J, (net(x) - y).detach())) < tolerance
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrizations, parametrize
 from regimes.directions import gauss_newton, gradient, time_scale
 from regimes.hessians import hessian
 from regimes.jacobians import DerivedJacobian, jacobian
-from regimes.kernels import Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, neural_tangent_kernel
 from regimes.metrics import loss_on, normalised_margin, sharpness
 from regimes.network import Network, has_closed_form, run_axes
 from regimes.networks import Reversible, TwoLayer, TwoLayerHessian, TwoLayerJacobian, TwoLayerLinear
@@ -93,7 +93,7 @@ def shadowed():
 
 def dial():
     """Not at its start, where its outputs are zero."""
-    net = Scaled(Skip(D, M, **OPTIONS), 1.7)
+    net = LazyScaling(Skip(D, M, **OPTIONS), 1.7)
     with torch.no_grad():
         net.net.W *= 1.2
     return net
@@ -210,7 +210,7 @@ def test_a_stack_of_ones_own_is_served_like_its_runs(make):
         "sharpness": lambda net: sharpness(net, X, Y),
         "gradient": lambda net: gradient(net, X, Y).tensors[0],
         "gauss-newton": lambda net: gauss_newton(net, X, Y, **eps).tensors[1],
-        "scaled": lambda net: neural_tangent_kernel(Scaled(net, 2.0), X),
+        "scaled": lambda net: neural_tangent_kernel(LazyScaling(net, 2.0), X),
         "jvp": lambda net: jacobian(net, X).jvp(jacobian(net, X).parameters),
     }
     for name, measure in measured.items():
@@ -247,7 +247,7 @@ def test_attributes_of_another_module_mean_nothing(name, value):
         lambda net: neural_tangent_kernel(net, x, x[:3] + 1),
         lambda net: sharpness(net, x, y),
         lambda net: loss_on(net, x, y),
-        lambda net: neural_tangent_kernel(Scaled(net, 2.0), x),
+        lambda net: neural_tangent_kernel(LazyScaling(net, 2.0), x),
     ):
         assert torch.equal(measure(marked), measure(plain))
     optimizers = [GradientDescent(net, 0.1) for net in (plain, marked)]

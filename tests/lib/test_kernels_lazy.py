@@ -10,7 +10,7 @@ from regimes import reference
 from regimes.directions import gradient, time_scale
 from regimes.flows import RungeKutta4
 from regimes.jacobians import jacobian
-from regimes.kernels import Linearised, Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, Linearised, neural_tangent_kernel
 from regimes.metrics import loss_on
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
@@ -161,7 +161,7 @@ def test_frozen_layers_stay_frozen():
 
 
 def test_wrapped_networks_are_modules_that_can_be_saved_and_cast():
-    for make in (Linearised, lambda net: Scaled(net, 0.3)):
+    for make in (Linearised, lambda net: LazyScaling(net, 0.3)):
         net, x = make(two_layer()), normal(N, D)
         moved(net.net)
         twin = make(two_layer(seed=99))
@@ -178,7 +178,7 @@ def test_wrapped_networks_are_modules_that_can_be_saved_and_cast():
 def test_the_dial_multiplies_the_departure_from_the_start(name, alpha):
     net, x, _ = CASES[name]()
     f0, J = net(x).detach(), alpha * reference.dense_jacobian(net, x)
-    scaled = Scaled(net, alpha)
+    scaled = LazyScaling(net, alpha)
     assert scaled(x).abs().max() == 0 and relative(jacobian(scaled, x).dense(), J) < 1e-12
     moved(scaled.net)
     wanted = (alpha * (scaled.net(x) - f0)).detach()
@@ -191,13 +191,13 @@ def test_the_kernel_of_the_dial_is_that_of_the_network_at_every_alpha(name):
     net, x, _ = CASES[name]()
     K = neural_tangent_kernel(net, x)
     for alpha in (0.1, 40.0):
-        assert relative(neural_tangent_kernel(Scaled(net, alpha), x), K) < 1e-12
-    assert time_scale(Scaled(net, 2.0)) == time_scale(net) / 4
+        assert relative(neural_tangent_kernel(LazyScaling(net, alpha), x), K) < 1e-12
+    assert time_scale(LazyScaling(net, 2.0)) == time_scale(net) / 4
 
 
 def test_the_direction_is_the_gradient_of_the_scaled_loss():
     net, x, y = CASES["ntk, tanh, no bias"]()
-    scaled = Scaled(net, 3.0)
+    scaled = LazyScaling(net, 3.0)
     moved(scaled.net)
     loss = (scaled(x) - y).square().mean() / 2 / 3.0**2
     wanted = torch.autograd.grad(loss, list(scaled.net.parameters()))
@@ -212,7 +212,7 @@ def test_a_large_alpha_is_the_linearised_network():
     train(lin, x, y + f0, GradientDescent(lin, 0.2), 50)
     wanted, off = (lin(new) - net(new)).detach(), []
     for alpha in (10.0, 100.0, 1000.0):
-        scaled = Scaled(net, alpha)
+        scaled = LazyScaling(net, alpha)
         train(scaled, x, y, GradientDescent(scaled, 0.2), 50)
         off.append(relative(scaled(new).detach(), wanted))
     assert off[0] < 0.2 and off[1] / off[0] == pytest.approx(0.1, rel=0.3) and off[2] / off[1] == pytest.approx(0.1, rel=0.1)
@@ -226,18 +226,18 @@ def test_mean_field_scaling_is_the_dial_at_one_over_root_m():
         net.v.data[8:] *= -1
         return net
 
-    one, other = Scaled(mirrored("mean_field"), 1.0), Scaled(mirrored("ntk"), 16**-0.5)
+    one, other = LazyScaling(mirrored("mean_field"), 1.0), LazyScaling(mirrored("ntk"), 16**-0.5)
     losses = [train(net, x, y, GradientDescent(net, 0.3), 40).loss for net in (one, other)]
     assert relative(losses[0], losses[1]) < 1e-10 and losses[0][-1] < 0.7 * losses[0][0]
 
 
 def test_the_dial_also_flows():
-    net, x, y = Scaled(two_layer(), 2.0), normal(N, D, seed=1), normal(N, seed=2)
+    net, x, y = LazyScaling(two_layer(), 2.0), normal(N, D, seed=1), normal(N, seed=2)
     assert train(net, x, y, RungeKutta4(net, gradient, 0.1), 5).relative[-1] < 1
 
 
 def test_outputs_at_the_start_are_not_kept_for_other_inputs():
-    net, x = Scaled(two_layer(), 2.0), normal(N, D)
+    net, x = LazyScaling(two_layer(), 2.0), normal(N, D)
     net(x)
     assert net(normal(5, D, seed=3)).shape == (5,)
     x += 1  # in place: the same tensor with other numbers
@@ -255,10 +255,10 @@ def test_outputs_at_the_start_are_not_kept_for_other_inputs():
 @pytest.mark.parametrize("alpha", [0.0, -1.0, math.inf, math.nan])
 def test_the_dial_refuses_what_is_no_scale(alpha):
     with pytest.raises(ValueError, match="alpha is one positive, finite number; got"):
-        Scaled(two_layer(), alpha)
+        LazyScaling(two_layer(), alpha)
 
 
 def test_losses_of_wrapped_networks_have_their_axes():
     x, y = normal(N, 14, seed=1), normal(N, 3, seed=2)
-    assert loss_on(Scaled(linear(runs=(2,)), 2.0), x, y).shape == (2,)
+    assert loss_on(LazyScaling(linear(runs=(2,)), 2.0), x, y).shape == (2,)
     assert loss_on(Linearised(perceptron(2)), normal(N, D), normal(N, 2)).shape == ()

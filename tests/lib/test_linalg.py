@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from regimes import reference
-from regimes.linalg import Singular, SmallestEigenvalue, Solve, Unsolvable, damped_solve, minimum_norm_solve
+from regimes.linalg import Singular, SmallestEigenvalue, SolveInfo, Unsolvable, damped_solve, minimum_norm_solve
 from tests.lib.cases import normal, relative
 
 DOUBLE = torch.float64
@@ -28,7 +28,7 @@ def test_damped_solve(runs):
     a, how = damped_solve(K, r, eps, DOUBLE)
     wanted = torch.linalg.solve(K + eps[..., None, None] * torch.eye(13, dtype=DOUBLE), r[..., None])[..., 0]
     assert relative(a, wanted) < 1e-12
-    assert isinstance(how, Solve) and how.route == "cholesky" and torch.equal(how.damping, eps)
+    assert isinstance(how, SolveInfo) and how.method == "cholesky" and torch.equal(how.damping, eps)
     assert how.residual is None and how.rank is None
 
 
@@ -75,7 +75,7 @@ def test_undamped_step_is_as_good_as_an_orthogonal_factorisation(condition, tole
     step, how = solve(J, r)
     U, s, Vt = torch.linalg.svd(J, full_matrices=False)
     assert relative(step, Vt.T @ ((U.T @ r) / s)) < tolerance
-    assert how.route == "cholesky, corrected" and how.rank is None and how.damping == 0
+    assert how.method == "cholesky, corrected" and how.rank is None and how.damping == 0
     assert how.residual < 1e-8
 
 
@@ -94,7 +94,7 @@ def test_a_singular_kernel_gives_the_shortest_least_squares_step(rank):
     step, how = solve(J, r)
     wanted = torch.linalg.lstsq(J, r[:, None], driver="gelsd", rcond=1e-10).solution[:, 0]
     assert relative(step, wanted) < 1e-9
-    assert how.route == "eigenvalues" and how.rank == rank and how.damping == 0
+    assert how.method == "eigenvalues" and how.rank == rank and how.damping == 0
     assert how.residual == pytest.approx(((J @ wanted - r).norm() / r.norm()).item(), rel=1e-6)
 
 
@@ -104,7 +104,7 @@ def test_eigenvalues_are_dropped_at_the_square_of_what_the_rows_resolve():
     J[12] = J[:12].sum(0)  # rank 12
     step, how = solve(J, r)
     wanted = torch.linalg.lstsq(J, r[:, None], driver="gelsd", rcond=1e-10).solution[:, 0]
-    assert how.route == "eigenvalues" and how.rank == 12
+    assert how.method == "eigenvalues" and how.rank == 12
     assert relative(step, wanted) < 1e-4
 
 
@@ -165,8 +165,8 @@ def test_refuses_another_way_with_singular_kernels(singular):
 
 def test_tolerance_decides_what_counts_as_singular():
     J, r = graded(2e4), normal(13, seed=1)
-    assert solve(J, r, tolerance=0.0)[1].route == "eigenvalues"
-    assert solve(J, r, tolerance=1e-3)[1].route == "cholesky, corrected"
+    assert solve(J, r, tolerance=0.0)[1].method == "eigenvalues"
+    assert solve(J, r, tolerance=1e-3)[1].method == "cholesky, corrected"
 
 
 def test_zero_residual_gives_a_zero_step():

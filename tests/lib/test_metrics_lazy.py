@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from regimes import reference
-from regimes.kernels import Linearised, Scaled
-from regimes.metrics import cka, departure, kernel_cosine, kernel_distance, participation_ratio
+from regimes.kernels import LazyScaling, Linearised
+from regimes.metrics import change_from_init, cka, kernel_cosine, kernel_distance, participation_ratio
 from tests.lib.cases import CASES, D, M, N, normal, relative, two_layer
 
 A, B = normal(2, 3, N, 4, seed=1), normal(2, 3, N, 7, seed=2)
@@ -113,15 +113,15 @@ def test_participation_ratio_is_that_of_the_covariance(width):
 # ---- how far a network has gone
 
 
-@pytest.mark.parametrize("wrap", [Linearised, lambda net: Scaled(net, 3.0)])
+@pytest.mark.parametrize("wrap", [Linearised, lambda net: LazyScaling(net, 3.0)])
 def test_departure_is_measured_from_the_start(wrap):
     start, x = two_layer(runs=(2,), seed=torch.arange(2)), normal(N, D, seed=1)
     net = wrap(start)
-    assert all(torch.equal(far, torch.zeros(2, dtype=torch.float64)) for far in departure(net, x).values())
+    assert all(torch.equal(far, torch.zeros(2, dtype=torch.float64)) for far in change_from_init(net, x).values())
     with torch.no_grad():
         net.net.W += 0.1 * normal(M, D + 1, seed=2)
         net.net.v *= 1.3
-    got, i = departure(net, x), 1
+    got, i = change_from_init(net, x), 1
     one = [t.detach()[i] for t in (start.W, start.v, net.net.W, net.net.v)]
     length = math.sqrt((one[0].norm() ** 2 + one[1].norm() ** 2).item())
     moved = math.sqrt(((one[2] - one[0]).norm() ** 2 + (one[3] - one[1]).norm() ** 2).item())
@@ -138,6 +138,6 @@ def test_departure_is_measured_from_the_start(wrap):
 
 
 def test_departure_refuses_other_networks():
-    for net in (two_layer(), Scaled(CASES["perceptron"]()[0], 1.0)):
-        with pytest.raises(ValueError, match="is for a Linearised or Scaled TwoLayer network; got"):
-            departure(net, normal(N, D))
+    for net in (two_layer(), LazyScaling(CASES["perceptron"]()[0], 1.0)):
+        with pytest.raises(ValueError, match="is for a Linearised or LazyScaling TwoLayer network; got"):
+            change_from_init(net, normal(N, D))

@@ -87,8 +87,8 @@ def test_push_and_pull_are_the_derivative_and_its_transpose():
         return torch.tanh(x @ layer.V) @ layer.W[:-1] + layer.W[-1]
 
     assert relative(layer.output.detach(), F(layer.x).detach()) < 1e-14
-    assert relative(layer.push(t).detach(), torch.func.jvp(F, (layer.x,), (t,))[1].detach()) < 1e-13
-    assert relative(layer.pull(c).detach(), torch.func.vjp(F, layer.x)[1](c)[0].detach()) < 1e-13
+    assert relative(layer.jvp(t).detach(), torch.func.jvp(F, (layer.x,), (t,))[1].detach()) < 1e-13
+    assert relative(layer.vjp(c).detach(), torch.func.vjp(F, layer.x)[1](c)[0].detach()) < 1e-13
 
 
 def test_a_stack_of_runs_equals_the_runs_one_by_one():

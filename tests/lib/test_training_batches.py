@@ -9,7 +9,7 @@ from regimes.losses import CrossEntropy
 from regimes.metrics import (
     accuracy,
     cka,
-    compared_with,
+    compare_to_init,
     kernel_distance,
     loss_on,
     participation_ratio,
@@ -113,7 +113,7 @@ def test_the_law_of_the_inverse_in_numbers():
 def test_compared_with_the_start():
     net = reversible(blocks=3, runs=(2,), seed=torch.arange(2))
     probe, start = X[:4], [z.detach() for z in net.states(X)]
-    measures, K = compared_with(net, X, probe), neural_tangent_kernel(net, probe)
+    measures, K = compare_to_init(net, X, probe), neural_tangent_kernel(net, probe)
     assert torch.allclose(measures["cka"](net), torch.ones(3, 2, dtype=torch.float64)) and not measures["drift"](net).any()
     with torch.no_grad():
         net.W += 0.1 * normal(*net.W.shape, seed=9)

@@ -1,23 +1,25 @@
 """What to measure about a network."""
 
 from regimes.metrics.accuracy import accuracy
-from regimes.metrics.departure import departure
+from regimes.metrics.change_from_init import change_from_init
 from regimes.metrics.features import feature_movement, refit, weighted_cosine_distance
-from regimes.metrics.from_start import compared_with, reconstruction
 from regimes.metrics.kernel import condition_number, kernel_cosine, kernel_distance, spectrum
 from regimes.metrics.loss import loss_on, loss_rate
 from regimes.metrics.margins import homogeneity_gap, normalised_margin, smoothed_margin
 from regimes.metrics.phases import Phases, largest_fall, phase_switch, rises
 from regimes.metrics.representation import cka, participation_ratio
+from regimes.metrics.reversible import compare_to_init, reconstruction
+from regimes.metrics.row_space import RowSpace, row_space
 from regimes.metrics.sharpness import sharpness, sometimes
 
 __all__ = [
     "Phases",
+    "RowSpace",
     "accuracy",
     "cka",
-    "compared_with",
+    "compare_to_init",
     "condition_number",
-    "departure",
+    "change_from_init",
     "feature_movement",
     "homogeneity_gap",
     "kernel_cosine",
@@ -31,6 +33,7 @@ __all__ = [
     "reconstruction",
     "refit",
     "rises",
+    "row_space",
     "sharpness",
     "smoothed_margin",
     "sometimes",

@@ -9,8 +9,8 @@ from torch.nn.functional import pad
 
 from regimes.network import Network
 from regimes.networks.activations import Activation, get_activation
+from regimes.networks.init import per_run_std, seeded_normal
 from regimes.networks.reversible_jacobian import ReversibleJacobian
-from regimes.networks.starts import normal, spread
 
 __all__ = ["HalfLayer", "Reversible"]
 
@@ -37,11 +37,13 @@ class HalfLayer(NamedTuple):
         """``F(x) = A W``, ``(..., n, h)``."""
         return self.A @ self.W
 
-    def push(self, t: Tensor) -> Tensor:
+    def jvp(self, t: Tensor) -> Tensor:
         """``DF(x)[t]``: how ``F`` changes if ``x`` changes by ``t``, ``(..., n, h)``."""
         return ((t @ self.V) * self.slope) @ self.W[..., :-1, :]
 
-    def pull(self, c: Tensor) -> Tensor:
+    push = jvp  # the name in answers to exercises written before it had torch's
+
+    def vjp(self, c: Tensor) -> Tensor:
         """``DF(x)^T c``: the same, transposed."""
         return ((c @ self.W[..., :-1, :].mT) * self.slope) @ self.V.mT
 
@@ -99,10 +101,10 @@ class Reversible(Network):
             raise ValueError(f"inputs are split into halves and there are at most as many outputs; got {inputs=}, {outputs=}")
         self.inputs, self.outputs, self.width, self.blocks, self.runs = inputs, outputs, width, blocks, tuple(runs)
         self.activation, self.from_zero, h = get_activation(activation), from_zero, inputs // 2
-        V, w, u = normal(seed, self.runs, [(blocks, 2, h, width), (blocks, 2, width, h), (inputs, outputs)])
+        V, w, u = seeded_normal(seed, self.runs, [(blocks, 2, h, width), (blocks, 2, width, h), (inputs, outputs)])
         self.register_buffer("V", (V / h**0.5).to(device, dtype))
         self.register_buffer("u", torch.linalg.qr(u)[0].to(device, dtype))
-        self.W = nn.Parameter(pad(spread(std, self.runs, "std", 4) * w, (0, 0, 0, 1)).to(device, dtype))
+        self.W = nn.Parameter(pad(per_run_std(std, self.runs, "std", 4) * w, (0, 0, 0, 1)).to(device, dtype))
 
     def half_layer(self, block: int, second: int, x: Tensor) -> HalfLayer:
         """The first (``second=0``) or the second half layer of a block, at the half ``x`` that it reads."""

@@ -41,9 +41,9 @@ class ReversibleJacobian(Jacobian):
         K = self.z.new_zeros(*self.z.shape[:-2], n * q, n * q, dtype=torch.float64)
         for _, F, G in self.net.backwards(self.z):
             K += _hadamard(G.A, c2)
-            c1 = c1 + _pull_each(G, c2)
+            c1 = c1 + _vjp_each(G, c2)
             K += _hadamard(F.A, c1)
-            c2 = c2 + _pull_each(F, c1)
+            c2 = c2 + _vjp_each(F, c1)
         return K
 
     @torch.no_grad()
@@ -53,27 +53,27 @@ class ReversibleJacobian(Jacobian):
         dW = torch.empty_like(self.net.W)
         for block, F, G in self.net.backwards(self.z):
             dW[..., block, 1, :, :] = G.A.mT @ c2
-            c1 = c1 + G.pull(c2)
+            c1 = c1 + G.vjp(c2)
             dW[..., block, 0, :, :] = F.A.mT @ c1
-            c2 = c2 + F.pull(c1)
+            c2 = c2 + F.vjp(c1)
         return (dW,)
 
     @torch.no_grad()
     def jvp(self, v: Tensors) -> Tensor:
         """How the outputs change."""
-        return (self.push(v) @ self.net.u).flatten(-2)
+        return (self.state_jvp(v) @ self.net.u).flatten(-2)
 
     @torch.no_grad()
-    def push(self, v: Tensors) -> Tensor:
+    def state_jvp(self, v: Tensors) -> Tensor:
         """How the state after the last block changes, ``(..., n, d)``."""
         (dW,), net = v, self.net
         x1, x2 = self.x.chunk(2, -1)
         t1 = t2 = torch.zeros_like(self.z).chunk(2, -1)[0]
         for block in range(net.blocks):
             F = net.half_layer(block, 0, x2)
-            x1, t1 = x1 + F.output, t1 + F.push(t2) + F.A @ dW[..., block, 0, :, :]
+            x1, t1 = x1 + F.output, t1 + F.jvp(t2) + F.A @ dW[..., block, 0, :, :]
             G = net.half_layer(block, 1, x1)
-            x2, t2 = x2 + G.output, t2 + G.push(t1) + G.A @ dW[..., block, 1, :, :]
+            x2, t2 = x2 + G.output, t2 + G.jvp(t1) + G.A @ dW[..., block, 1, :, :]
         return torch.cat([t1, t2], -1)
 
 
@@ -84,7 +84,7 @@ def _hadamard(A: Tensor, S: Tensor) -> Tensor:
     return K.mul_((A @ A.mT)[..., :, None, :, None]).flatten(-4, -3).flatten(-2)
 
 
-def _pull_each(layer, c: Tensor) -> Tensor:
-    """``layer.pull`` for each of the ``q`` outputs: ``(..., n, q, h)`` to the same."""
+def _vjp_each(layer, c: Tensor) -> Tensor:
+    """``layer.vjp`` for each of the ``q`` outputs: ``(..., n, q, h)`` to the same."""
     W, V = layer.W[..., None, :-1, :], layer.V[..., None, :, :]
     return ((c @ W.mT) * layer.slope[..., None, :]) @ V.mT

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from regimes.losses import Loss
 from regimes.network import Network
 from regimes.networks.activations import Activation, get_activation
-from regimes.networks.starts import normal, spread
+from regimes.networks.init import per_run_std, seeded_normal
 from regimes.networks.two_layer_derivatives import TwoLayerHessian, TwoLayerJacobian
 
 __all__ = ["SCALINGS", "TwoLayer"]
@@ -76,9 +76,9 @@ class TwoLayer(Network):
         self.inputs, self.width, self.runs = inputs, width, tuple(runs)
         self.scaling, self.bias = scaling, bias
         self.activation = get_activation(activation)
-        w, v = normal(seed, self.runs, [(width, inputs + bias), (width,)])
-        self.W = nn.Parameter((spread(std, self.runs, "std", 2) * w).to(device, dtype))
-        self.v = nn.Parameter((spread(output_std, self.runs, "output_std", 1) * v).to(device, dtype))
+        w, v = seeded_normal(seed, self.runs, [(width, inputs + bias), (width,)])
+        self.W = nn.Parameter((per_run_std(std, self.runs, "std", 2) * w).to(device, dtype))
+        self.v = nn.Parameter((per_run_std(output_std, self.runs, "output_std", 1) * v).to(device, dtype))
 
     @property
     def scale(self) -> float:

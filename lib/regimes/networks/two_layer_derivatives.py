@@ -82,7 +82,7 @@ class TwoLayerHessian(Hessian):
             outputs = net.scale * (self.Phi @ self.v.mT)[..., 0]
             y = match_targets(y, outputs, outputs.shape)
             self.factor = net.scale / outputs.shape[-1]  # s / n
-            self.s, self.l1, self.l2 = net.scale, loss.slope(outputs, y)[..., None], loss.curvature(outputs, y)[..., None]
+            self.s, self.l1, self.l2 = net.scale, loss.grad(outputs, y)[..., None], loss.hessian_diag(outputs, y)[..., None]
 
     def product(self, v: Tensors) -> tuple[Tensor, ...]:
         """Two matrix products, as large as those of a gradient."""

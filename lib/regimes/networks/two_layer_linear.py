@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from regimes.network import Network
-from regimes.networks.starts import normal, spread
+from regimes.networks.init import per_run_std, seeded_normal
 from regimes.networks.two_layer_linear_jacobian import TwoLayerLinearJacobian
 
 __all__ = ["TwoLayerLinear"]
@@ -51,10 +51,10 @@ class TwoLayerLinear(Network):
         if min(inputs, outputs, width) < 1:
             raise ValueError(f"a network needs at least one of each; got {inputs=}, {outputs=}, {width=}")
         self.inputs, self.outputs, self.width, self.runs = inputs, outputs, width, tuple(runs)
-        u, v = normal(seed, self.runs, [(inputs, width), (outputs, width)])
+        u, v = seeded_normal(seed, self.runs, [(inputs, width), (outputs, width)])
         output_std = std if output_std is None else output_std
-        self.U = nn.Parameter((spread(std, self.runs, "std", 2) * u).to(device, dtype))
-        self.V = nn.Parameter((spread(output_std, self.runs, "output_std", 2) * v).to(device, dtype))
+        self.U = nn.Parameter((per_run_std(std, self.runs, "std", 2) * u).to(device, dtype))
+        self.V = nn.Parameter((per_run_std(output_std, self.runs, "output_std", 2) * v).to(device, dtype))
 
     @classmethod
     def stack(cls, starts: Iterable[tuple[Tensor, Tensor]]) -> "TwoLayerLinear":

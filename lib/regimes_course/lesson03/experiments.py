@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regimes.flows import RungeKutta4
 from regimes.networks import committee
-from regimes.population import PopulationGradient
+from regimes.population_risk import PopulationGradient
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.training import Trace, train
 from regimes_course.kit.checking import random

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regimes.linear import RowSpace, row_space
+from regimes.metrics import RowSpace, row_space
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton
 from regimes_course.kit.checking import random

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from regimes.directions import gauss_newton
-from regimes.linear import RowSpace, row_space
+from regimes.metrics import RowSpace, row_space
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, move
 from regimes.problems import Problem, linear_regression

@@ -18,7 +18,7 @@ from regimes.linalg import Unsolvable
 from regimes.losses import Loss, squared
 from regimes.metrics import accuracy, cka, loss_on
 from regimes.networks import HalfLayer, Reversible, get_activation
-from regimes.optimizers import DirectionOptimizer, ExactGaussNewton, GaussNewton, GradientDescent, TorchOptimizer
+from regimes.optimizers import DirectionOptimizer, GaussNewton, GradientDescent, ReversibleGaussNewton, TorchOptimizer
 from regimes.problems import Images, ten_digits
 from regimes.training import progress, train
 
@@ -64,7 +64,7 @@ LONG = {  # method, step, epochs
 def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:
     """A half layer with ReLU at ``x`` ``(n, h)``.
 
-    It has ``.A`` ``(n, m + 1)``, ``.output = A W``, and ``.push(t)``, how the output moves with x.
+    It has ``.A`` ``(n, m + 1)``, ``.output = A W``, and ``.jvp(t)``, how the output moves with x.
     """
     phi, slope = get_activation("relu")(x @ V)
     return HalfLayer(x, torch.nn.functional.pad(phi, (0, 1), value=1.0), slope, V, W)
@@ -102,7 +102,7 @@ def batch_changes(
 def optimizer(method: str, net: nn.Module, step: float, *, loss: Loss = squared) -> DirectionOptimizer:
     """One of `METHODS` with its step size; the min-norm rule is for the squared loss alone."""
     return {
-        "exact Gauss-Newton": lambda: ExactGaussNewton(net, step, loss=loss),
+        "exact Gauss-Newton": lambda: ReversibleGaussNewton(net, step, loss=loss),
         "min-norm Gauss-Newton": lambda: GaussNewton(net, step),
         "Adam": lambda: TorchOptimizer(net, torch.optim.Adam(net.parameters(), lr=step), loss=loss),
         "gradient descent": lambda: GradientDescent(net, step, loss=loss),

@@ -8,8 +8,8 @@ import torch
 
 from regimes.flows import RungeKutta4
 from regimes.networks import committee
-from regimes.online import overlap_chain
-from regimes.population import PopulationGradient
+from regimes.online_sgd import overlap_chain
+from regimes.population_risk import PopulationGradient
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory import gaussian, online_sgd, sgd_phases
 from regimes.theory.online_sgd import integrate

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from regimes.linear import imbalance as spectrum
-from regimes.linear import row_space
+from regimes.linear_network import imbalance as spectrum
+from regimes.metrics import row_space
 from regimes.theory import min_norm
 from regimes_course.kit.checking import random
 from regimes_course.kit.numbers import numbers

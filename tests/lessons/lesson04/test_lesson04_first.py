@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy.linalg import null_space, orth, subspace_angles
 
-from regimes.linear import row_space
+from regimes.metrics import row_space
 from regimes_course.exercises import check
 from regimes_course.kit.checking import random
 from regimes_course.kit.numbers import numbers

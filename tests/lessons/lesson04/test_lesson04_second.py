@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from regimes.linear import gauss_newton_factor, row_space
+from regimes.linear_network import gauss_newton_factor
+from regimes.metrics import row_space
 from regimes.theory import linear_flows
 from regimes_course.lesson04.boxes import BOXES, data, gradients, recorded, start
 from regimes_course.lesson04.checks.optimizer import WHICH_OPTIMIZER

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from regimes.kernels import Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, neural_tangent_kernel
 from regimes.metrics import kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
@@ -69,7 +69,7 @@ def test_runs_end_trained_or_are_told(grid):
 def test_a_run_is_that_of_the_library(ends):
     found = ends[0.3, 64]
     start = TwoLayer(16, 64, activation="relu", scaling="ntk", bias=False, output_std=1.0, seed=0)
-    net, K0 = Scaled(start, 0.3), neural_tangent_kernel(start, DATA.x)
+    net, K0 = LazyScaling(start, 0.3), neural_tangent_kernel(start, DATA.x)
     rule = GradientDescent(net, 0.6 * N / torch.linalg.eigvalsh(K0)[-1].item())
     trace = train(net, DATA.x, DATA.y, rule, int(found.run.steps[-1]))
     K = neural_tangent_kernel(net.net, DATA.x)

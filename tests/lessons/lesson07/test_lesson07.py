@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from regimes.exact import walk_back
 from regimes.metrics import cka
 from regimes.networks import Reversible
+from regimes.reversible_gauss_newton import walk_back
 from regimes_course.lesson07.checks import EXERCISES
 from regimes_course.lesson07.checks.changes import CHANGES
 from regimes_course.lesson07.checks.features import CKA
@@ -134,9 +134,9 @@ def crossed(z, E, V, W):
         F = half(x2, V[b, 0], W[b, 0])
         x1 = x1 - F.output
         delta[b, 0] = torch.linalg.pinv(F.A) @ e1
-        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 + G.push(e1))
-        e2 = e2 - G.push(e1)
-        e1 = e1 - F.push(e2)
+        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 + G.jvp(e1))
+        e2 = e2 - G.jvp(e1)
+        e1 = e1 - F.jvp(e2)
     return delta / len(W)
 
 

@@ -9,8 +9,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from regimes.online import overlap_chain, overlap_distance
-from regimes.population import overlap_risk
+from regimes.online_sgd import overlap_chain, overlap_distance
+from regimes.population_risk import overlap_risk
 from regimes.theory.online_sgd import Path, integrate
 from regimes_course.kit.checking import Function, Mistake, Result
 from regimes_course.kit.numbers import numbers

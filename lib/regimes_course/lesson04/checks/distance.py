@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regimes.linear import row_space
+from regimes.metrics import row_space
 from regimes_course.kit.checking import Mistake, random
 from regimes_course.kit.numbers import Numbers
 from regimes_course.lesson04.checks.imbalance import rank

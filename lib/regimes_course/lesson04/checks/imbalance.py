@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from regimes.linear import row_space
+from regimes.metrics import row_space
 from regimes_course.kit.checking import Mistake, random
 from regimes_course.kit.numbers import Numbers, numbers
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regimes.linear import row_space
+from regimes.metrics import row_space
 from regimes_course.kit.checking import Behaviour, Mistake, random
 from regimes_course.lesson04.checks import starts
 

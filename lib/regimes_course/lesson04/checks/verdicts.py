@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from regimes.linear import row_space
+from regimes.metrics import row_space
 from regimes_course.lesson04.boxes import BOXES, Box, data, recorded
 
 __all__ = ["Visit", "all_say", "change", "imbalance", "observe", "split", "wrong"]

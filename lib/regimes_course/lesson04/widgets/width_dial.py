@@ -7,7 +7,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, gradient_factor
+from regimes.linear_network import draw_gram, follow_gram, gauss_newton_factor, gradient_factor
 from regimes.theory.min_norm import distance_law, exponent, full_step_law, random_init_bound, smallest_width
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS
 from regimes_course.kit.weight_scatter import BELOW

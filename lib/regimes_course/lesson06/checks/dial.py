@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from regimes.directions import gradient
-from regimes.kernels import Scaled
+from regimes.kernels import LazyScaling
 from regimes.networks import TwoLayer
 from regimes_course.kit.checking import Behaviour, Mistake, random
 
@@ -61,11 +61,11 @@ def _observe(answer, net, start, x, y, alpha) -> Seen:
 
 
 def _reference() -> list[Seen]:
-    """From the library's `Scaled`: its direction is the gradient in the time scale ``1 / alpha^2``."""
+    """From the library's `LazyScaling`: its direction is the gradient in the time scale ``1 / alpha^2``."""
     seen = []
     for *sizes, alpha in CASES:
         net, start, x, y = _setting(*sizes)
-        scaled = Scaled(net, alpha)
+        scaled = LazyScaling(net, alpha)
         scaled.start.load_state_dict(start.state_dict())
         direction = gradient(scaled, x, y)
         seen.append(Seen(direction.loss / alpha**2, torch.cat([t.flatten() for t in direction.tensors])))

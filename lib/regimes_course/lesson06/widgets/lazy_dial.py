@@ -8,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from regimes.kernels import Scaled, neural_tangent_kernel
+from regimes.kernels import LazyScaling, neural_tangent_kernel
 from regimes.metrics import kernel_cosine, kernel_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
@@ -93,7 +93,7 @@ class Moment:
 
 
 def compute(alpha: float, width: int, moment: float) -> Moment:
-    """Train a `Scaled` network on 96 samples of 2-sparse parity of 16 bits; look at it after ``moment`` of its steps.
+    """Train a `LazyScaling` network on 96 samples of 2-sparse parity of 16 bits; look at it after ``moment`` of its steps.
 
     Gradient descent with 0.3 of the stability limit at the start, until the loss is a hundredth of the first or for 300 steps.
     """
@@ -108,7 +108,7 @@ def _network(width: int) -> TwoLayer:
 
 @lru_cache(maxsize=16)
 def _trained(alpha: float, width: int) -> Run:
-    net = Scaled(_network(width), alpha)
+    net = LazyScaling(_network(width), alpha)
     lr = 0.6 * N / torch.linalg.eigvalsh(neural_tangent_kernel(net, DATA.x))[-1].item()
     keep = {
         "W": lambda net: net.net.W,

@@ -66,12 +66,12 @@ def _walk(
             x2 = x2 - G.output
             x1 = x1 - F.output
         delta[b, 0] = inverse(F.A, e1)
-        r = e2 - G.push(F.A @ delta[b, 0]) if cross else e2
+        r = e2 - G.jvp(F.A @ delta[b, 0]) if cross else e2
         delta[b, 1] = inverse(G.A if own else F.A, r)
         if pull:
             before = e2
-            e2 = e2 - G.push(e1)
-            e1 = e1 - F.push(before if stale else e2)
+            e2 = e2 - G.jvp(e1)
+            e1 = e1 - F.jvp(before if stale else e2)
     return sign * delta / (len(W) if share else 1)
 
 
@@ -85,10 +85,10 @@ def _pulled_first(z, E, V, W):
     steps = []
     for v, w in zip(V.flip(0), W.flip(0), strict=True):
         G = half(x1, v[1], w[1])
-        x2, e2 = x2 - G.output, e2 - G.push(e1)
+        x2, e2 = x2 - G.output, e2 - G.jvp(e1)
         F = half(x2, v[0], w[0])
         steps.append(torch.stack([_by_gram(F.A, e1), _by_gram(G.A, e2)]))
-        x1, e1 = x1 - F.output, e1 - F.push(e2)
+        x1, e1 = x1 - F.output, e1 - F.jvp(e2)
     return torch.stack(steps[::-1]) / len(W)
 
 
@@ -105,7 +105,7 @@ EXACT_STEP = Function(
     mistakes=(
         Mistake(
             "no cross term",
-            "The second half layer reads x1, and x1 has just been told to move by A delta_F: subtract what that alone does to x2, G.push(F.A @ delta_F), from e2.",
+            "The second half layer reads x1, and x1 has just been told to move by A delta_F: subtract what that alone does to x2, G.jvp(F.A @ delta_F), from e2.",
             lambda *a: _walk(*a, cross=False),
         ),
         Mistake(
@@ -115,7 +115,7 @@ EXACT_STEP = Function(
         ),
         Mistake(
             "neither cross term nor 1/L",
-            "Two things: the cross term G.push(F.A @ delta_F) is missing in the second half layer, and the sum over blocks is not divided by their number.",
+            "Two things: the cross term G.jvp(F.A @ delta_F) is missing in the second half layer, and the sum over blocks is not divided by their number.",
             lambda *a: _walk(*a, share=False, cross=False),
         ),
         Mistake(

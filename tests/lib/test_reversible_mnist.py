@@ -1,7 +1,7 @@
 """The exact step at the paper's size, on MNIST, for readers who have it: minutes on a CPU, seconds on a GPU.
 
-``REGIMES_MNIST=mnist.npz pytest -m long tests/lib/test_exact_mnist.py``; the file holds ``x`` (n, 28, 28), numbers from 0 to
-255, and ``y`` (n,), the labels. Nothing is downloaded.
+``REGIMES_MNIST=mnist.npz pytest -m long tests/lib/test_reversible_mnist.py``; the file holds ``x`` (n, 28, 28), numbers
+from 0 to 255, and ``y`` (n,), the labels. Nothing is downloaded.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 
 from regimes.metrics import accuracy
 from regimes.networks import Reversible
-from regimes.optimizers import ExactGaussNewton
+from regimes.optimizers import ReversibleGaussNewton
 from regimes.training import train
 
 FILE = Path(os.environ.get("REGIMES_MNIST", "no file"))
@@ -31,7 +31,7 @@ def test_two_blocks_of_width_8000_on_1024_images():
     x = x - x[:1024].mean(0)
     x = x / x[:1024].std()
     net = Reversible(784, 10, 8000, device=device)
-    trace = train(net, x[:1024], y[:1024], rule := ExactGaussNewton(net, 0.5), 10)
+    trace = train(net, x[:1024], y[:1024], rule := ReversibleGaussNewton(net, 0.5), 10)
     slope = (trace.loss[-1] / trace.loss[4]).log().item() / 6
     right = accuracy(net, x[1024:], y[1024:]).item()
     print(f"slope {slope:.3f} (predicted {2 * math.log(0.5):.3f}), test accuracy {right:.3f}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from regimes.directions import Direction
 from regimes.errors import Unsolvable
 from regimes.jacobians import jacobian
-from regimes.linalg import Solve
+from regimes.linalg import SolveInfo
 from regimes.losses import Loss, match_targets, squared
 from regimes.networks import Reversible, ReversibleJacobian
 
@@ -53,10 +53,10 @@ def walk_back(
     delta = torch.empty_like(net.W)
     for block, F, G in net.backwards(z):
         delta_F = right_inverse(F.A, e1, solver, cutoff)
-        wanted = e2 - G.push(F.A @ delta_F) if cross_term else e2
+        wanted = e2 - G.jvp(F.A @ delta_F) if cross_term else e2
         delta_G = right_inverse(G.A, wanted, solver, cutoff)
-        e2 = e2 - G.push(e1)
-        e1 = e1 - F.push(e2)
+        e2 = e2 - G.jvp(e1)
+        e1 = e1 - F.jvp(e2)
         delta[..., block, 0, :, :], delta[..., block, 1, :, :] = delta_F, delta_G
     return delta / net.blocks, torch.cat([G.x - F.output, F.x], -1)
 
@@ -135,14 +135,14 @@ def exact_gauss_newton(
     check_exact(net, loss, newton, solver, cutoff)
     J = jacobian(net, x)
     y = match_targets(y, J.outputs, J.shape)
-    r = (loss.newton if newton else loss.slope)(J.outputs, y)
+    r = (loss.newton if newton else loss.grad)(J.outputs, y)
     E = r.reshape(J.shape) @ net.u.mT
     delta, back = walk_back(net, J.z, E, solver=solver, cutoff=cutoff, cross_term=cross_term)
     missed = (J.jvp((delta,)) - r).norm(dim=-1) / r.norm(dim=-1).clamp(min=torch.finfo(r.dtype).tiny)
     if not (missed <= tolerance).all():
         lost = torch.linalg.matrix_norm(back - x) / torch.linalg.matrix_norm(x)
         raise Inexact(_why(net, J, missed.max().item(), lost.max().item(), tolerance))
-    how = Solve(solver, torch.zeros_like(missed), missed)
+    how = SolveInfo(solver, torch.zeros_like(missed), missed)
     return Direction((delta,), loss.value(J.outputs, y, J.samples), how)
 
 

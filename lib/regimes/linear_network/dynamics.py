@@ -1,86 +1,25 @@
-r"""Two-layer linear networks, seen along the data: what moves, what is conserved, and a small system that closes.
-
-Data ``X`` (n, d) of rank ``r`` split the inputs of the network: :math:`U = \Phi_1 U_1 + \Phi_2 U_2` with ``U_1`` in the row
-space of ``X`` and ``U_2`` outside. Gradient descent and Gauss-Newton never move ``U_2``. With ``Z = [V; U_1]`` both have the
-form :math:`\dot Z = A Z`, where the generator :math:`A = [[0, F^T], [F, 0]]` depends on ``Z`` only through its Gram matrix
-:math:`G = Z Z^T`, which is ``(q + r, q + r)`` whatever the width.
-
-Time and loss are those of Min et al. 2021: :math:`L = \frac12 \lVert Y - X U V^T\rVert^2`, a sum. The time of the mean loss in
-the rest of the library is ``n`` times as long.
-"""
+"""What is conserved in a two-layer linear network, and the small system of Gram matrices that closes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from regimes.metrics import RowSpace
 from regimes.networks import TwoLayerLinear
 
 __all__ = [
-    "RowSpace",
-    "balanced_start",
     "draw_gram",
     "final_norm",
     "follow_gram",
     "gauss_newton_factor",
     "gradient_factor",
     "imbalance",
-    "orthogonal_start",
-    "row_space",
-    "six_starts",
     "what_the_data_see",
 ]
 
 Factor = Callable[[Tensor, Tensor, Tensor], Tensor]  # maps (U1 V^T, U1 U1^T, V V^T) to F
-
-
-@dataclass(frozen=True)
-class RowSpace:
-    r"""The row space of data: ``X = W diag(s) inside^T``.
-
-    Attributes:
-        W: ``(n, r)``, orthonormal columns.
-        s: ``(r,)``, the singular values that are not zero, largest first.
-        inside: ``(d, r)``, orthonormal columns that span the rows of ``X`` (:math:`\Phi_1`).
-        outside: ``(d, d - r)``, those that span the rest (:math:`\Phi_2`).
-    """
-
-    W: Tensor
-    s: Tensor
-    inside: Tensor
-    outside: Tensor
-
-    @property
-    def rank(self) -> int:
-        """``r``."""
-        return len(self.s)
-
-    def split(self, U: Tensor) -> tuple[Tensor, Tensor]:
-        """``U`` (..., d, m) as ``U_1`` (..., r, m) and ``U_2`` (..., d - r, m)."""
-        return self.inside.mT @ U, self.outside.mT @ U
-
-    def target(self, Y: Tensor) -> Tensor:
-        r"""The whitened target :math:`\tilde Y = W^T Y`, ``(r, q)``."""
-        return self.W.mT @ Y
-
-    def min_norm(self, Y: Tensor) -> Tensor:
-        r"""The shortest least-squares predictor :math:`\hat\Theta = X^+ Y`, ``(d, q)``."""
-        return self.inside @ (self.target(Y) / self.s[:, None])
-
-
-def row_space(x: Tensor, cutoff: float = 1e-10) -> RowSpace:
-    """Split the inputs along the rows of ``x`` (n, d); singular values below ``cutoff`` of the largest count as zero.
-
-    Raises:
-        ValueError: unless ``x`` is a matrix that is not zero.
-    """
-    if x.ndim != 2 or not x.any():
-        raise ValueError(f"the row space is that of one matrix (n, d) that is not zero; got shape {tuple(x.shape)}")
-    W, s, Vh = torch.linalg.svd(x, full_matrices=True)
-    r = int((s > cutoff * s[0]).sum())
-    return RowSpace(W[:, :r], s[:r], Vh[:r].mT, Vh[r:].mT)
 
 
 def imbalance(U1: Tensor, V: Tensor) -> Tensor:
@@ -201,46 +140,3 @@ def final_norm(
     raise RuntimeError(
         f"training has not converged after {2000 * at_once} steps at m = {m}, alpha = {alpha}: the step is too large or small"
     )
-
-
-def orthogonal_start(rows: RowSpace, outputs: int, m: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """``U`` and ``V`` whose rows are orthonormal, those of ``U_1`` orthogonal to those of ``V``; ``U_2 = 0``."""
-    generator = torch.Generator().manual_seed(seed)
-    frame = torch.linalg.qr(torch.randn(m, rows.rank + outputs, generator=generator, dtype=torch.float64)).Q.mT
-    return rows.inside @ frame[: rows.rank], frame[rows.rank :]
-
-
-def balanced_start(rows: RowSpace, product: Tensor, m: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    r"""``U`` and ``V`` with :math:`U_1 V^T` the ``product`` (r, q), no imbalance, and ``U_2 = 0``."""
-    P, sigma, Qh = torch.linalg.svd(product, full_matrices=False)
-    generator = torch.Generator().manual_seed(seed)
-    frame = torch.linalg.qr(torch.randn(m, len(sigma), generator=generator, dtype=torch.float64)).Q.mT
-    frame = sigma.sqrt()[:, None] * frame
-    return rows.inside @ P @ frame, Qh.mT @ frame
-
-
-def six_starts(rows: RowSpace, outputs: int, m: int, std: float, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """Three initialisations inside the invariant set :math:`V U_2^T = 0, U_1 U_2^T = 0` and three outside: ``(U, V)`` by name.
-
-    All are made from the same random numbers. ``m`` must exceed ``d - r``, or nothing is orthogonal to ``U_2``.
-
-    Raises:
-        ValueError: for a smaller width.
-    """
-    outside = rows.outside.shape[1]
-    if m <= outside:
-        raise ValueError(f"rows orthogonal to all {outside} rows of U2 need a width above {outside}; got m = {m}")
-    generator = torch.Generator().manual_seed(seed)
-    shapes = ((rows.rank, m), (outside, m), (outputs, m))
-    U1, U2, V = (std * torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes)
-    off = torch.eye(m, dtype=U2.dtype) - torch.linalg.pinv(U2) @ U2
-    job = (torch.arange(m) < m // 2).to(U2.dtype)
-    parts = {
-        "U2 = 0": (U1, 0 * U2, V),
-        "units with separate jobs": (job * U1, (1 - job) * U2, job * V),
-        "U1 and V orthogonal to U2": (U1 @ off, U2, V @ off),
-        "only V orthogonal to U2": (U1, U2, V @ off),
-        "V = 0": (U1, U2, 0 * V),
-        "no condition": (U1, U2, V),
-    }
-    return {name: (rows.inside @ u1 + rows.outside @ u2, v) for name, (u1, u2, v) in parts.items()}

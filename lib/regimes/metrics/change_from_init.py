@@ -3,19 +3,19 @@
 import torch
 from torch import Tensor
 
-from regimes.kernels import FromStart, neural_tangent_kernel
+from regimes.kernels import RelativeToInit, neural_tangent_kernel
 from regimes.metrics.features import feature_movement
 from regimes.metrics.kernel import kernel_distance
 from regimes.networks import TwoLayer
 
-__all__ = ["departure"]
+__all__ = ["change_from_init"]
 
 
-def departure(net: FromStart, x: Tensor) -> dict[str, Tensor]:
+def change_from_init(net: RelativeToInit, x: Tensor) -> dict[str, Tensor]:
     """How far weights, features and kernel of a network have moved since it was wrapped, relative to their initial size.
 
     Args:
-        net: a `Linearised` or `Scaled` two-layer network.
+        net: a `Linearised` or `LazyScaling` two-layer network.
         x: inputs ``(..., n, d)``, where features and kernel are compared.
 
     Returns:
@@ -25,8 +25,8 @@ def departure(net: FromStart, x: Tensor) -> dict[str, Tensor]:
     Raises:
         ValueError: for any other kind of network.
     """
-    if not isinstance(net, FromStart) or not isinstance(net.net, TwoLayer):
-        raise ValueError(f"departure() is for a Linearised or Scaled TwoLayer network; got {type(net).__name__}")
+    if not isinstance(net, RelativeToInit) or not isinstance(net.net, TwoLayer):
+        raise ValueError(f"change_from_init() is for a Linearised or LazyScaling TwoLayer network; got {type(net).__name__}")
     now, start = net.net, net.at_start()
     weights = (torch.cat([u.W, u.v[..., None]], -1) for u in (now, start))
     features = (u.hidden(x)[0] for u in (now, start))

@@ -14,7 +14,7 @@ from scipy.special import erf
 from torch import Tensor
 
 from regimes.networks import TwoLayer
-from regimes.population import overlap_risk, population_risk
+from regimes.population_risk import overlap_risk, population_risk
 from regimes.seeds import per_run
 from regimes.training import Diverged, Trace, progress
 

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import ks_2samp
 
 from regimes.networks import TwoLayer, committee
-from regimes.online import one_pass, overlap_chain, overlap_distance, overlaps
+from regimes.online_sgd import one_pass, overlap_chain, overlap_distance, overlaps
 from regimes.optimizers import GradientDescent
-from regimes.population import population_risk
+from regimes.population_risk import population_risk
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory.online_sgd import coefficients, covariance, drift, integrate, noise
 from regimes.training import Diverged, Trace

@@ -5,8 +5,8 @@ import torch
 
 from regimes.directions import gauss_newton, gradient
 from regimes.flows import Lorentz, RungeKutta4
-from regimes.linear import draw_gram, follow_gram, gauss_newton_factor, gradient_factor, row_space, six_starts
-from regimes.metrics import loss_on
+from regimes.linear_network import draw_gram, follow_gram, gauss_newton_factor, gradient_factor, six_inits
+from regimes.metrics import loss_on, row_space
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
 from tests.lib.cases import normal, relative
@@ -127,7 +127,7 @@ def test_oracle_04_the_distance_from_min_norm_is_what_the_last_layer_makes_of_th
 def test_only_starts_inside_the_invariant_set_end_at_min_norm(make):
     x, y = data("independent rows", 3)
     space = row_space(x)
-    net = TwoLayerLinear.stack(six_starts(space, 3, M, 0.3, seed=5).values())
+    net = TwoLayerLinear.stack(six_inits(space, 3, M, 0.3, seed=5).values())
     optimizer = make(net)
     for _ in range(3000):
         if optimizer.step(x, y).max() < 1e-21:

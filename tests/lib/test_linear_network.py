@@ -2,18 +2,18 @@ import pytest
 import torch
 
 from regimes.directions import gauss_newton
-from regimes.linear import (
-    balanced_start,
+from regimes.linear_network import (
+    balanced_init,
     draw_gram,
     final_norm,
     follow_gram,
     gauss_newton_factor,
     imbalance,
-    orthogonal_start,
-    row_space,
-    six_starts,
+    orthogonal_init,
+    six_inits,
     what_the_data_see,
 )
+from regimes.metrics import row_space
 from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, GradientDescent
 from tests.lib.cases import normal, relative
@@ -182,7 +182,7 @@ def test_special_starts_are_what_their_names_say(name, q):
     x, y = data(name, q)
     space, eye = row_space(x), torch.eye(row_space(x).rank + q, dtype=x.dtype)
     product = 0.9 * space.target(y)
-    net = TwoLayerLinear.stack([orthogonal_start(space, q, M, seed=1), balanced_start(space, product, M, seed=1)])
+    net = TwoLayerLinear.stack([orthogonal_init(space, q, M, seed=1), balanced_init(space, product, M, seed=1)])
     U1, U2, V = state(net, space)
     assert not U2.numel() or U2.abs().max() < 1e-14
     assert relative(torch.cat([V[0], U1[0]]) @ torch.cat([V[0], U1[0]]).T, eye) < 1e-14
@@ -190,13 +190,13 @@ def test_special_starts_are_what_their_names_say(name, q):
     assert relative(eigenvalues[0], torch.cat([-torch.ones(q), torch.ones(space.rank)]).double()) < 1e-13
     assert eigenvalues[1].abs().max() < 1e-13 and relative(seen[1], product) < 1e-13
     assert torch.equal(seen, U1 @ V.mT) and not seen.requires_grad
-    other = orthogonal_start(space, q, M, seed=2)
-    assert not torch.allclose(other[1], V[0]) and torch.equal(other[0], orthogonal_start(space, q, M, seed=2)[0])
+    other = orthogonal_init(space, q, M, seed=2)
+    assert not torch.allclose(other[1], V[0]) and torch.equal(other[0], orthogonal_init(space, q, M, seed=2)[0])
 
 
 def test_six_starts_three_inside_the_invariant_set_and_three_outside():
     space = row_space(X)
-    names, starts = zip(*six_starts(space, 3, M, 0.3, seed=5).items(), strict=True)
+    names, starts = zip(*six_inits(space, 3, M, 0.3, seed=5).items(), strict=True)
     U1, U2, V = state(TwoLayerLinear.stack(starts), space)
     outer, inner = (V @ U2.mT).norm(dim=(-2, -1)), (U1 @ U2.mT).norm(dim=(-2, -1))
     assert names[0] == "U2 = 0" and names[-1] == "no condition" and len(names) == 6
@@ -205,7 +205,7 @@ def test_six_starts_three_inside_the_invariant_set_and_three_outside():
     assert torch.equal(V[4], torch.zeros_like(V[4])) and V[:4].norm(dim=(-2, -1)).min() > 0.5
     assert relative(U1[5], U1[0]) < 1e-14 and abs(U1[5].std() / 0.3 - 1) < 0.1
     with pytest.raises(ValueError, match="rows orthogonal to all 5 rows of U2 need a width above 5; got m = 5"):
-        six_starts(space, 3, 5, 0.3, seed=5)
+        six_inits(space, 3, 5, 0.3, seed=5)
 
 
 # ---- where training ends
@@ -232,6 +232,6 @@ def test_the_final_norm_is_that_of_trained_networks(newton, make):
 
 def test_the_final_norm_says_when_training_does_not_end(monkeypatch):
     x, y = data("independent rows", 3)
-    monkeypatch.setattr("regimes.linear.follow_gram", lambda G, *_: G)
+    monkeypatch.setattr("regimes.linear_network.dynamics.follow_gram", lambda G, *_: G)
     with pytest.raises(RuntimeError, match="training has not converged after 100000 steps at m = 20, alpha = 0.5"):
         final_norm(row_space(x), y, 20, 0.5, draws=1)

@@ -5,10 +5,10 @@ from torch import Tensor
 
 from regimes.seeds import seeded
 
-__all__ = ["normal", "spread"]
+__all__ = ["per_run_std", "seeded_normal"]
 
 
-def spread(std: float | Tensor, runs: tuple[int, ...], name: str, axes: int) -> Tensor:
+def per_run_std(std: float | Tensor, runs: tuple[int, ...], name: str, axes: int) -> Tensor:
     """``std`` broadcast to the runs, with ``axes`` trailing axes of length one.
 
     Raises:
@@ -20,7 +20,9 @@ def spread(std: float | Tensor, runs: tuple[int, ...], name: str, axes: int) -> 
     return std.expand(runs).reshape(runs + (1,) * axes)
 
 
-def normal(seed: int | Tensor | torch.Generator, runs: tuple[int, ...], shapes: list[tuple[int, ...]]) -> tuple[Tensor, ...]:
+def seeded_normal(
+    seed: int | Tensor | torch.Generator, runs: tuple[int, ...], shapes: list[tuple[int, ...]]
+) -> tuple[Tensor, ...]:
     """Standard normal float64 tensors of the given shapes behind the run axes, drawn on the CPU run by run."""
 
     def draw(g: torch.Generator, runs: tuple[int, ...] = ()) -> tuple[Tensor, ...]:

@@ -8,8 +8,8 @@ import torch
 
 from regimes.flows import RungeKutta4
 from regimes.networks import TwoLayer, committee
-from regimes.online import overlaps
-from regimes.population import PopulationGradient, overlap_risk, population_risk
+from regimes.online_sgd import overlaps
+from regimes.population_risk import PopulationGradient, overlap_risk, population_risk
 from regimes.problems import orthonormal_units, unit_vectors
 from regimes.theory import online_sgd
 from regimes.training import train

@@ -10,7 +10,7 @@ from regimes.metrics.kernel import kernel_distance
 from regimes.metrics.representation import cka, participation_ratio
 from regimes.networks import Reversible
 
-__all__ = ["compared_with", "reconstruction"]
+__all__ = ["compare_to_init", "reconstruction"]
 
 
 @torch.no_grad()
@@ -24,7 +24,7 @@ def reconstruction(net: Reversible, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def compared_with(net: Reversible, x: Tensor, probe: Tensor) -> dict[str, Callable[[Reversible], Tensor]]:
+def compare_to_init(net: Reversible, x: Tensor, probe: Tensor) -> dict[str, Callable[[Reversible], Tensor]]:
     """Measurements for `regimes.training.train` that compare a network with what ``net`` is now.
 
     Args:

@@ -17,6 +17,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from regimes.guard import check_inputs, explained, graph
 from regimes.jacobians.base import Tensors
 from regimes.losses import Loss, match_targets, squared
 from regimes.network import has_closed_form, run_axes, trainable
@@ -70,12 +71,31 @@ class AutogradHessian(Hessian):
 
     def __init__(self, net: nn.Module, x: Tensor, y: Tensor, loss: Loss):
         super().__init__(net)
+        f = graph(net, x)
         with torch.enable_grad():
-            f = net(x)
             outputs = f.flatten(len(self.runs))
             value = loss.value(outputs, match_targets(y, outputs.detach(), f.shape), f.shape[len(self.runs)])
             options = {"create_graph": True, "materialize_grads": True}
-            self.gradient = torch.autograd.grad(value.sum(), self.parameters, **options)
+            gradient = torch.autograd.grad(value.sum(), self.parameters, **options)
+            self.gradient = [g.to_dense() for g in gradient]  # those of an embedding may be sparse
+        try:
+            self._refuse_asymmetry()
+        except RuntimeError as error:
+            raise ValueError(f"torch cannot differentiate this network twice: {error}") from error
+
+    def _refuse_asymmetry(self) -> None:
+        """A wrong second derivative shows in ``<a, H b> - <b, H a>``: some of torch's, and many a custom ``backward``, are."""
+        generator = torch.Generator().manual_seed(0)
+        a, b = ([torch.randn(p.shape, generator=generator, device="cpu").to(p) for p in self.parameters] for _ in "ab")
+        (Ha, Hb), dot = (self.flatten(self.product(t)) for t in (a, b)), lambda s, t: (s * t).sum(-1)
+        a, b = self.flatten(a), self.flatten(b)
+        size = a.norm(dim=-1) * Hb.norm(dim=-1) + b.norm(dim=-1) * Ha.norm(dim=-1)
+        if ((dot(a, Hb) - dot(b, Ha)).abs() > torch.finfo(a.dtype).eps ** 0.5 * size).any():
+            raise ValueError(
+                "torch's second derivatives of this network are not symmetric, so a layer's backward pass is differentiated "
+                "wrongly (known of parametrizations.weight_norm): remove the parametrisation, or write the layer with "
+                "plain operations"
+            )
 
     def product(self, v: Tensors) -> tuple[Tensor, ...]:
         """One backward pass through the gradient."""
@@ -96,12 +116,17 @@ def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, backe
         backend: ``"auto"``, ``"closed form"`` or ``"autograd"``.
 
     Raises:
-        ValueError: for parameters that are not finite, for targets that do not fit the outputs, or an unknown backend.
+        ValueError: for parameters that are not finite, for targets that do not fit the outputs, an unknown backend, a network
+            that mixes samples or is random, or one whose second derivatives torch gets wrong.
     """
+    check_inputs(net, x)
     closed = has_closed_form(net, "hessian")
     if backend not in ("auto", "autograd", "closed form") or (backend == "closed form" and not closed):
         raise ValueError(
             "the backend is auto, autograd, or for a Network that has one, such as TwoLayer, closed form; "
             f"got {backend!r} for {type(net).__name__}"
         )
-    return AutogradHessian(net, x, y, loss) if backend == "autograd" or not closed else net.hessian(x, y, loss)
+    if backend == "autograd" or not closed:
+        return AutogradHessian(net, x, y, loss)
+    with explained(x):
+        return net.hessian(x, y, loss)

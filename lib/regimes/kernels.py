@@ -9,8 +9,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
 
+from regimes.data import once
+from regimes.guard import call
 from regimes.jacobians import DerivedJacobian, Jacobian, jacobian
 from regimes.network import Network, run_axes, time_scale, trainable
 
@@ -59,12 +60,27 @@ def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:
     return time_scale(net) * J.gram()[..., :N, N:]
 
 
+def _copy(net: nn.Module) -> nn.Module:
+    """A copy of the network: the initialisation, or what moves away from it."""
+    try:
+        copied = copy.deepcopy(net)
+        if all(p.is_leaf for p in copied.parameters()):
+            return copied
+        error = "a copy's parameters are not its own"  # of a scripted module
+    except RuntimeError as failed:
+        error = failed
+    raise ValueError(
+        f"a copy of the network at initialisation is needed, and torch cannot copy it: {error}. Wrap the network before it is "
+        "scripted; use parametrizations.weight_norm, not the old one"
+    )
+
+
 class RelativeToInit(Network):
     """What the two networks share: ``net``, a copy of a network, which is trained, and ``start``, a copy that stays."""
 
     def __init__(self, net: nn.Module):
         super().__init__()
-        self.net, self.start = copy.deepcopy(net), copy.deepcopy(net).requires_grad_(False)
+        self.net, self.start = _copy(net), _copy(net).requires_grad_(False)
         self.runs = run_axes(net)
         self.output_axes = net.output_axes if isinstance(net, Network) else None
 
@@ -79,6 +95,32 @@ class RelativeToInit(Network):
         for p, q in zip(start.parameters(), self.net.parameters(), strict=True):
             p.requires_grad_(q.requires_grad)
         return start
+
+
+class _Push(torch.autograd.Function):
+    """``J v`` as a differentiable function of ``v``, whatever backend ``J`` has."""
+
+    @staticmethod
+    def forward(ctx, J: Jacobian, *v: Tensor) -> Tensor:
+        ctx.J = J
+        return J.jvp(v)
+
+    @staticmethod
+    def backward(ctx, u: Tensor):
+        return None, *_Pull.apply(ctx.J, u)
+
+
+class _Pull(torch.autograd.Function):
+    """``J^T u`` as a differentiable function of ``u``."""
+
+    @staticmethod
+    def forward(ctx, J: Jacobian, u: Tensor) -> tuple[Tensor, ...]:
+        ctx.J = J
+        return J.vjp(u)
+
+    @staticmethod
+    def backward(ctx, *v: Tensor):
+        return None, _Push.apply(ctx.J, *v)
 
 
 class Linearised(RelativeToInit):
@@ -96,18 +138,23 @@ class Linearised(RelativeToInit):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Outputs, of the shape of ``net(x)``: one forward-mode pass."""
-        w, w0 = (dict(net.named_parameters()) for net in (self.net, self.start))
-        with torch.enable_grad():  # some of torch's forward derivatives need it
-            f0, moved = jvp(lambda p: functional_call(self.start, p, (x,)), (w0,), ({k: w[k] - w0[k] for k in w},))
-        return f0 + moved
+        """Outputs, of the shape of ``net(x)``."""
+        J0, f = self._at_start(x)
+        return f.reshape(J0.shape)
 
     def jacobian(self, x: Tensor) -> Jacobian:
         """The Jacobian at initialisation."""
-        J0 = jacobian(self.at_start(), x)
         parameters = trainable(self.net)
-        moved = J0.jvp([(w - w0).detach() for w, w0 in zip(parameters, J0.parameters, strict=True)])
-        return DerivedJacobian(J0, 1.0, J0.outputs + moved, parameters)
+        J0, f = self._at_start(x)
+        if len(parameters) < len(J0.parameters):
+            J0 = jacobian(self.at_start(), x)
+        return DerivedJacobian(J0, 1.0, f.detach(), parameters)
+
+    def _at_start(self, x: Tensor) -> tuple[Jacobian, Tensor]:
+        """The Jacobian at initialisation, of all parameters (a frozen one may have moved before), and ``f(x; w)``."""
+        J0 = jacobian(copy.deepcopy(self.start).requires_grad_(True), x)
+        moved = [w - w0.detach() for w, w0 in zip(self.net.parameters(), J0.parameters, strict=True)]
+        return J0, J0.outputs + _Push.apply(J0, *moved)
 
 
 class LazyScaling(RelativeToInit):
@@ -132,7 +179,7 @@ class LazyScaling(RelativeToInit):
 
     def __init__(self, net: nn.Module, alpha: float):
         super().__init__(net)
-        self.alpha, self._kept = float(alpha), (None, None, None)
+        self.alpha = float(alpha)
         if not 0 < self.alpha < math.inf:
             raise ValueError(f"alpha is one positive, finite number; got {alpha}")
 
@@ -152,11 +199,5 @@ class LazyScaling(RelativeToInit):
         return DerivedJacobian(J, self.alpha, self.alpha * (J.outputs - f0), J.parameters)
 
     def _outputs_at_start(self, x: Tensor) -> Tensor:
-        """``f_0(x)``, kept as long as the inputs are the same, as they are at every step of training."""
-        if x.requires_grad:
-            return self.start(x)
-        versions = [t._version for t in (x, *self.start.parameters())]  # torch counts in-place changes
-        if self._kept[0] is not x or self._kept[1] != versions:
-            with torch.no_grad():
-                self._kept = x, versions, self.start(x)
-        return self._kept[2]
+        """``f_0(x)``, computed once in a training, where ``x`` and the initialisation stay the same."""
+        return self.start(x) if x.requires_grad else once((self, "f0"), lambda: call(self.start, x).detach(), x)

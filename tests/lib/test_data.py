@@ -43,7 +43,7 @@ def test_a_training_looks_at_its_data_as_often_in_one_step_as_in_ten(name, monke
     def counting(t, test):
         return inner(t, Counted(test, tests))
 
-    for module in ("jacobians", "losses"):
+    for module in ("guard", "losses"):
         monkeypatch.setattr(f"regimes.{module}.passes", counting)
     counts = []
     for steps in (1, 10):

@@ -138,7 +138,7 @@ def test_is_feed_forward():
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(4), nn.Dropout(), nn.AlphaDropout()])
 def test_refuses_layers_that_mix_samples_or_roll_dice(layer):
     net = nn.Sequential(nn.Linear(D, 4), layer, nn.Linear(4, 1)).double()
-    with pytest.raises(ValueError, match=f"1 is a {type(layer).__name__} in training mode: call net.eval()"):
+    with pytest.raises(ValueError, match=f"1 is a {type(layer).__name__} in training mode, .*: call net.eval()"):
         jacobian(net, X)
     jacobian(net.eval(), X)
 
@@ -157,9 +157,9 @@ class Noisy(Mixing):
         return self.linear(x + torch.rand_like(x))
 
 
-@pytest.mark.parametrize("net", [Mixing(), Noisy()])
-def test_refuses_outputs_that_depend_on_other_samples_or_on_chance(net):
-    with pytest.raises(ValueError, match="changes when the other samples of the batch change"):
+@pytest.mark.parametrize(("net", "why"), [(Mixing(), "the network mixes samples"), (Noisy(), "its outputs are random")])
+def test_refuses_outputs_that_depend_on_other_samples_or_on_chance(net, why):
+    with pytest.raises(ValueError, match=why):
         jacobian(net.double(), X)
 
 

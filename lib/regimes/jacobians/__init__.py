@@ -8,7 +8,8 @@ Three backends give one interface; `jacobian` chooses:
 
 - *closed form* where the network has one (`regimes.network.Network`), as those of `regimes.networks` do, with run axes;
 - *layerwise* for modules whose parameters all sit in ``nn.Linear`` layers: one Hadamard product per layer;
-- *autograd* for everything else (convolutions, attention, your own module), through ``torch.func``.
+- *autograd* for everything else (convolutions, attention, recurrent layers, your own module): through ``torch.func``, or by
+  plain backward passes where ``torch.func`` cannot transform the module; ``print(jacobian(net, x))`` says which.
 
 Gram matrices are float64 also for float32 parameters: the small eigenvalues a Gauss-Newton step divides by are lost in a
 float32 product.
@@ -16,7 +17,7 @@ float32 product.
 
 from torch import Tensor, nn
 
-from regimes.data import finite, passes
+from regimes.guard import check_inputs, explained
 from regimes.jacobians.base import Jacobian
 from regimes.jacobians.derived import DerivedJacobian
 from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
@@ -47,23 +48,15 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
         ValueError: for inputs without samples, of a different dtype from the network, or not finite; for an unknown backend, or
             one that cannot serve this network.
     """
-    _check_inputs(net, x)
+    trainable(net)
+    check_inputs(net, x)
     if backend not in ("auto", "closed form", *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
     if backend in ("auto", "closed form") and has_closed_form(net, "jacobian"):
-        return net.jacobian(x)
+        with explained(x):
+            return net.jacobian(x)
     if backend == "closed form":
         raise ValueError(f"the closed form is for a Network that has one, such as TwoLayer; got {type(net).__name__}")
     if backend == "auto":
         backend = "layerwise" if is_feed_forward(net) else "autograd"
     return BACKENDS[backend](net, x)
-
-
-def _check_inputs(net: nn.Module, x: Tensor) -> None:
-    dtype = trainable(net)[0].dtype
-    if not x.numel():
-        raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
-    if x.is_floating_point() and x.dtype != dtype:
-        raise ValueError(f"the network is {dtype} and the inputs are {x.dtype}: convert one, net.to(x.dtype) or x.to({dtype})")
-    if x.is_floating_point() and not passes(x, finite):
-        raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")

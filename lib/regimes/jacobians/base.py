@@ -43,6 +43,14 @@ class Jacobian(ABC):
         rows = torch.eye(self.outputs.shape[-1], dtype=self.outputs.dtype, device=self.outputs.device)
         return torch.stack([self.flatten(self.vjp(e.expand_as(self.outputs))) for e in rows], -2)
 
+    def __repr__(self) -> str:
+        N, p = self.outputs.shape[-1], sum(p.numel() for p in self.parameters) // self.outputs[..., 0].numel()
+        return f"{type(self).__name__}({N} outputs, {p} parameters; {self._describe()})"
+
+    def _describe(self) -> str:
+        """How it computes what it computes."""
+        return "closed form"
+
     def flatten(self, tensors: Tensors) -> Tensor:
         """One tensor per parameter, joined into one vector per run: ``(..., p)``."""
         runs = self.outputs.shape[:-1]

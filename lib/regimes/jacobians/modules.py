@@ -1,22 +1,29 @@
-"""Jacobians of any module: layer by layer where every parameter sits in a linear layer, by ``torch.func`` elsewhere."""
+"""Jacobians of any module: layer by layer where all parameters sit in linear layers, by automatic differentiation elsewhere."""
 
 import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from regimes.guard import call, graph
 from regimes.jacobians.base import Jacobian, Tensors
-from regimes.network import output_axes, run_axes, trainable
+from regimes.network import run_axes, trainable
 
 __all__ = ["AutogradJacobian", "LayerwiseJacobian", "is_feed_forward"]
 
 
 class AutogradJacobian(Jacobian):
-    """Any ``nn.Module`` that treats samples one by one, through ``torch.func``; or a `regimes.network.Network` with run axes.
+    """Any ``nn.Module`` that treats samples one by one; or a `regimes.network.Network` with run axes.
 
-    The Gram matrix is assembled from tiles of per-sample Jacobian rows, so that at most two blocks of ``tile_bytes`` exist at a
-    time. For a stack it is that of the dense Jacobian, one backward pass for each output of a run.
+    ``J^T u`` is one backward pass, which torch has for every module. For rows of ``J`` and for ``J v`` there are faster ways,
+    ``torch.func`` and forward mode, that torch lacks for some modules (recurrent layers, attention, PReLU, derivatives inside
+    ``forward``, compiled or scripted modules) and that have been wrong without an error. So each result is compared with
+    ``J^T u`` at a random ``u``, and where it fails or differs, backward passes take over. ``print`` says which way was taken.
+
+    The Gram matrix is assembled from tiles of rows, so that at most two blocks of ``tile_bytes`` exist at a time. For a stack
+    it is that of the dense Jacobian, one backward pass for each output of a run.
 
     Raises:
         ValueError: if an output depends on other samples of the batch, is random, or depends on no trainable parameter; if the
@@ -24,47 +31,81 @@ class AutogradJacobian(Jacobian):
     """
 
     tile_bytes = 2**28
+    _forward = staticmethod(call)
 
     def __init__(self, net: nn.Module, x: Tensor):
         self.net, self.x = net, x
-        self.named = {k: p for k, p in net.named_parameters() if p.requires_grad}
         self.parameters = trainable(net)
         self.runs = run_axes(net)
-        _refuse_batch_statistics(net)
-        with torch.enable_grad():
-            f = self._forward()
+        self.ways: dict[str, str] = {}  # how rows and J v are computed
+        f = graph(net, x, self._forward)
+        if not f.requires_grad:
+            raise ValueError(
+                "the outputs depend on no trainable parameter: does forward() detach them, or freeze what it uses?"
+            )
+        with torch.enable_grad():  # also where the caller has switched gradients off, as measurements in a training do
             self._graph = f.flatten(len(self.runs))
         self.shape, self.samples, self.outputs = f.shape, f.shape[len(self.runs)], self._graph.detach()
-        if not self.runs:
-            self._refuse_mixing()
 
-    def _forward(self) -> Tensor:
-        f, runs = self.net(self.x), self.runs
-        if not runs and f.shape[:1] != self.x.shape[:1]:
-            raise ValueError(f"net(x) must have one row per sample, {len(self.x)} rows; got shape {tuple(f.shape)}")
-        if tuple(f.shape[: f.ndim - output_axes(self.net, f)]) != runs or f.ndim == len(runs):
-            raise ValueError(f"net(x) must have the run axes {runs} and then one row per sample; got shape {tuple(f.shape)}")
-        return f
-
-    def _refuse_mixing(self) -> None:
-        with torch.no_grad():
-            alone = self.net(self.x[:1]).reshape(-1)
-        if not torch.allclose(alone, self.outputs[: len(alone)], rtol=1e-3, atol=1e-5):
-            raise ValueError(
-                "the output for a sample changes when the other samples of the batch change (or is random): its Jacobian "
-                "row is not defined sample by sample. Call net.eval(), or remove the layer that mixes samples"
-            )
+    def _first_right(self, what: str, ways: dict[str, Callable[[], Tensor]], right: Callable[[Tensor], bool]) -> Tensor:
+        """The result of the first way that works and is right; it is taken without a check from then on."""
+        if what in self.ways:
+            return ways[self.ways[what]]()
+        found: Exception | str = ""
+        for name, way in ways.items():
+            try:
+                result = way()
+            except Exception as error:  # torch has a dozen classes for "not implemented for this module"
+                found = error
+                continue
+            if right(result):
+                self.ways[what] = name
+                return result
+            found = found or "results differ"
+        raise ValueError(f"torch's derivatives of this network contradict one another ({found})") from (
+            found if isinstance(found, Exception) else None
+        )
 
     def _rows(self, x: Tensor) -> Tensor:
         """The rows of ``J`` that belong to the samples ``x``: ``(len(x) * c, p)``, float64."""
+        ways = {"torch.func": lambda: self._transformed_rows(x), "backward passes": lambda: self._backward_rows(x)}
 
-        def one(parameters, xi):
-            return functional_call(self.net, parameters, (xi[None],)).reshape(-1)
+        def right(rows: Tensor) -> bool:
+            f = call(self.net, x)
+            u = _probe(f)
+            return _close(u.flatten().double() @ rows, self._pull(f, u), f)
+
+        return self._first_right("rows", ways, right)
+
+    def _transformed_rows(self, x: Tensor) -> Tensor:
+        swapped = self._swapped()
+
+        def one(values, xi):
+            return functional_call(self.net, swapped(values), (xi[None],), tie_weights=False).reshape(-1)
 
         with warnings.catch_warnings():  # where torch cannot batch a backward pass it is slow, but correct
             warnings.filterwarnings("ignore", "There is a performance drop")
-            blocks = vmap(jacrev(one), (None, 0))(self.named, x)
-        return torch.cat([b.flatten(0, 1).flatten(1) for b in blocks.values()], 1).detach().double()
+            blocks = vmap(jacrev(one), (None, 0))(tuple(p.detach() for p in self.parameters), x.clone())
+        return torch.cat([b.flatten(0, 1).flatten(1) for b in blocks], 1).detach().double()
+
+    def _swapped(self) -> Callable[[Tensors], dict[str, Tensor]]:
+        """What ``functional_call`` needs to put one tensor per parameter in its places."""
+        places = [(name, i) for i, p in enumerate(self.parameters) for name in _slots(self.net, p)]
+        return lambda values: {name: values[i] for name, i in places}
+
+    def _backward_rows(self, x: Tensor) -> Tensor:
+        rows = []
+        for xi in x.split(1):
+            f = call(self.net, xi)
+            rows += [self._pull(f, e.reshape(f.shape)) for e in torch.eye(f.numel(), dtype=f.dtype, device=f.device)]
+        return torch.stack(rows)
+
+    def _pull(self, f: Tensor, u: Tensor) -> Tensor:
+        return torch.cat([g.flatten() for g in self._backward(f, u)]).double()
+
+    def _backward(self, f: Tensor, u: Tensor, **options: bool) -> tuple[Tensor, ...]:
+        gradients = torch.autograd.grad(f, self.parameters, u, retain_graph=True, materialize_grads=True, **options)
+        return tuple(g.to_dense() for g in gradients)  # those of an embedding may be sparse
 
     def gram(self) -> Tensor:
         """``J J^T`` from tiles of rows, or from the dense matrix of a stack."""
@@ -82,29 +123,46 @@ class AutogradJacobian(Jacobian):
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """One backward pass."""
-        u = u.to(self._graph.dtype)
-        return torch.autograd.grad(self._graph, self.parameters, u, retain_graph=True, materialize_grads=True)
+        return self._backward(self._graph, u.to(self._graph.dtype))
 
     def jvp(self, v: Tensors) -> Tensor:
-        """One forward-mode pass; two backward passes where torch has no forward mode (weight norm, attention)."""
-        try:
-            return self._forward_mode(v)
-        except NotImplementedError:
-            return self._double_backward(v)
+        """One forward-mode pass; two backward passes, or all rows, where torch has no forward mode."""
+        ways = {
+            "forward mode": lambda: self._forward_mode(v),
+            "double backward": lambda: self._double_backward(v),
+            "all rows": lambda: (self.dense() @ self.flatten(v)[..., None])[..., 0],
+        }
+
+        def right(product: Tensor) -> bool:
+            u = _probe(self._graph)
+            pulled = self.vjp(u)
+            here, there = (u * product).sum(), sum((a * b).sum() for a, b in zip(pulled, v, strict=True))
+            size = u.norm() * product.norm() + self.flatten(pulled).norm() * self.flatten(v).norm()
+            return bool((here - there).abs() <= torch.finfo(product.dtype).eps ** 0.5 * size)
+
+        return self._first_right("J v", ways, right)
 
     def _forward_mode(self, v: Tensors) -> Tensor:
-        tangents = dict(zip(self.named, v, strict=True))
-        values = {k: p.detach() for k, p in self.named.items()}
-        out = torch.func.jvp(lambda p: functional_call(self.net, p, (self.x,)), (values,), (tangents,))[1]
+        swapped = self._swapped()
+
+        def outputs(values):
+            return functional_call(self.net, swapped(values), (self.x.clone(),), tie_weights=False)
+
+        out = torch.func.jvp(outputs, (tuple(p.detach() for p in self.parameters),), (tuple(v),))[1]
         return out.detach().reshape(self.outputs.shape)
 
     def _double_backward(self, v: Tensors) -> Tensor:
         """``J^T u`` is linear in ``u``: the derivative of ``<J^T u, v>`` with respect to ``u`` is ``J v``."""
         u = torch.zeros_like(self._graph, requires_grad=True)
         with torch.enable_grad():
-            pulled = torch.autograd.grad(self._graph, self.parameters, u, create_graph=True, materialize_grads=True)
+            pulled = self._backward(self._graph, u, create_graph=True)
             product = sum((a * b.detach()).sum() for a, b in zip(pulled, v, strict=True))
         return torch.autograd.grad(product, u)[0]
+
+    def _describe(self) -> str:
+        if not self.runs:
+            self._rows(self.x[:1])
+        return ", ".join(f"{what} by {way}" for what, way in self.ways.items())
 
 
 class LayerwiseJacobian(AutogradJacobian):
@@ -115,8 +173,8 @@ class LayerwiseJacobian(AutogradJacobian):
     where ``A_l`` holds the layer's inputs and ``B_l`` the derivative of the outputs with respect to the layer's outputs; the
     ``1`` is there if the layer has a bias. One backward pass for each of a sample's ``c`` outputs gives all the ``B_l``.
 
-    The sum is correct if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. One
-    more backward pass checks that, ``u^T J J^T u = |J^T u|^2`` at one ``u``; where it fails, the Gram matrix comes from
+    The sum is correct if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. Two
+    more backward passes check that, ``u^T J J^T u = |J^T u|^2`` at random ``u``; where it fails, the Gram matrix comes from
     `AutogradJacobian` instead.
 
     Raises:
@@ -128,11 +186,11 @@ class LayerwiseJacobian(AutogradJacobian):
             raise ValueError("the layerwise Jacobian needs every parameter in an nn.Linear layer of its own; use 'autograd'")
         super().__init__(net, x)
 
-    def _forward(self) -> Tensor:
+    def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
         self.calls = []  # (layer, its inputs, its outputs) in the order of the calls
         handles = [m.register_forward_hook(self._remember) for m in self.net.modules() if isinstance(m, nn.Linear)]
         try:
-            return super()._forward()
+            return call(net, x)
         finally:
             for handle in handles:
                 handle.remove()
@@ -143,7 +201,7 @@ class LayerwiseJacobian(AutogradJacobian):
 
     def gram(self) -> Tensor:
         """A Hadamard product per layer."""
-        if all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
+        if self.calls and all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
             K = sum(self._hadamard(layer, a, B) for (layer, a, _), B in zip(self.calls, self._sensitivities(), strict=True))
             if self._confirms(K):
                 return K
@@ -152,10 +210,9 @@ class LayerwiseJacobian(AutogradJacobian):
     def _sensitivities(self) -> list[Tensor]:
         """``B_l`` for each call: ``(N, out_features)``, rows in the order of the outputs."""
         zs = [z for _, _, z in self.calls]
-        each = [
-            torch.autograd.grad(f.sum(), zs, retain_graph=True, materialize_grads=True)
-            for f in self._graph.reshape(self.samples, -1).unbind(1)
-        ]
+        c = len(self._graph) // self.samples
+        one_output = torch.eye(c, dtype=self._graph.dtype, device=self._graph.device).repeat(1, self.samples)
+        each = [torch.autograd.grad(self._graph, zs, e, retain_graph=True, materialize_grads=True) for e in one_output]
         return [torch.stack(b, 1).flatten(0, 1).double() for b in zip(*each, strict=True)]
 
     def _hadamard(self, layer: nn.Linear, a: Tensor, B: Tensor) -> Tensor:
@@ -166,19 +223,38 @@ class LayerwiseJacobian(AutogradJacobian):
         return inputs * (B @ B.mT)
 
     def _confirms(self, K: Tensor) -> bool:
-        u = torch.linspace(-1, 1, len(K), dtype=K.dtype, device=K.device).sin() + 0.5
-        return torch.allclose(u @ K @ u, self.flatten(self.vjp(u)).double().square().sum(), rtol=1e-3)
+        probes = _probe(self._graph), _probe(self._graph, seed=1)
+        return all(_close(u.double() @ K @ u.double(), self._pull(self._graph, u).square().sum(), self._graph) for u in probes)
+
+    def _describe(self) -> str:
+        return "J J^T layer by layer, else " + super()._describe()
 
 
 def is_feed_forward(net: nn.Module) -> bool:
     """Whether ``net`` is a single network in which every parameter sits in exactly one ``nn.Linear`` layer."""
     layers = [m for m in net.modules() if isinstance(m, nn.Linear)]
-    theirs = [id(p) for m in layers for p in m.parameters(recurse=False)]
-    return bool(theirs) and not run_axes(net) and sorted(theirs) == sorted(id(p) for p in net.parameters())
+    theirs = [id(p) for m in layers for p in (m.weight, m.bias) if isinstance(p, nn.Parameter)]
+    compiled = any(hasattr(m, "_orig_mod") for m in net.modules())  # their layers call no hooks
+    return bool(theirs) and not compiled and not run_axes(net) and sorted(theirs) == sorted(id(p) for p in net.parameters())
 
 
-def _refuse_batch_statistics(net: nn.Module) -> None:
-    mixing = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
-    for name, module in net.named_modules():
-        if isinstance(module, mixing) and module.training:
-            raise ValueError(f"{name or 'the network'} is a {type(module).__name__} in training mode: call net.eval()")
+def _slots(net: nn.Module, p: Tensor) -> Iterator[str]:
+    """Every place where ``net`` keeps the parameter ``p``, by name; a layer registered twice is one place.
+
+    ``torch.func.functional_call`` would find tied weights by itself, but restores a layer registered twice wrongly: it must get
+    each place once, and ``tie_weights=False``.
+    """
+    for prefix, module in net.named_modules():
+        for name, parameter in module._parameters.items():
+            if parameter is p:
+                yield f"{prefix}.{name}" if prefix else name
+
+
+def _probe(f: Tensor, seed: int = 0) -> Tensor:
+    """Random numbers like ``f``, always the same."""
+    return torch.randn(f.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu").to(f)
+
+
+def _close(a: Tensor, b: Tensor, computed: Tensor) -> bool:
+    """Whether two numbers or vectors agree: to 4e-10 if they were computed in float64, to 7e-5 if in float32."""
+    return bool((a - b).norm() <= torch.finfo(computed.dtype).eps ** 0.6 * torch.maximum(a.norm(), b.norm()))

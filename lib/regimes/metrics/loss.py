@@ -1,9 +1,9 @@
 """The loss on other data, and how fast it falls."""
 
-import torch
 from torch import Tensor, nn
 
 from regimes.directions import gradient
+from regimes.guard import evaluate
 from regimes.losses import Loss, match_targets, squared
 from regimes.network import output_axes, time_scale
 
@@ -14,13 +14,13 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Te
     """The loss on other data, one number per run; ``|f(x) - y|^2 / 2n`` unless another loss is given.
 
     Raises:
-        ValueError: for targets of a different shape or dtype from the outputs, or not finite.
+        ValueError: for targets of a different shape or dtype from the outputs, or not finite; for a network that mixes samples
+            or is random.
     """
-    with torch.no_grad():
-        f = net(x)
-        own = output_axes(net, f)
-        outputs = f.flatten(-own)
-        return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
+    f = evaluate(net, x)
+    own = output_axes(net, f)
+    outputs = f.flatten(-own)
+    return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
 
 
 def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

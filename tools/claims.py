@@ -1,6 +1,7 @@
 """Writes docs/CLAIMS.md from the ledgers in the executed lessons: `python -m tools.claims [--check]`."""
 
 import argparse
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -8,12 +9,17 @@ from pathlib import Path
 from nbformat import NotebookNode
 from nbformat.v4 import reads
 
+KINDS = {
+    "law": "laws (a number that theory gives)",
+    "bound": "bounds (an inequality that theory gives)",
+    "sanity bound": "sanity bounds (a number that we chose to test against)",
+}
 MIME = "application/vnd.regimes.claims+json"
 PAGE = "docs/CLAIMS.md"
 ROOT = Path(__file__).resolve().parents[1]
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
-KEYS = set("id lesson paper place statement setting predicted measured spread tolerance verdict note".split())
-COLUMNS = ("claim", "paper and place", "predicted", "measured (spread)", "tolerance", "verdict", "note")
+KEYS = set("id lesson paper place statement setting kind predicted measured spread tolerance verdict note".split())
+COLUMNS = ("claim", "paper and place", "kind", "predicted", "measured (spread)", "tolerance", "verdict", "note")
 TOP = """\
 # What we measured against what was predicted
 
@@ -31,8 +37,8 @@ def claims(notebook: NotebookNode) -> list[dict]:
 def page(root: Path) -> str:
     """The text of docs/CLAIMS.md; raises ValueError, naming the lesson, for an entry that is not complete."""
     seen, sections = Counter(), []
-    verdicts = Counter()
-    for path in sorted((root / "lessons").glob("*.ipynb")):
+    verdicts, kinds = Counter(), Counter()
+    for path in ledgers(root):
         notebook = reads(path.read_text(encoding="utf-8"))
         if not (entries := claims(notebook)):
             continue
@@ -40,12 +46,32 @@ def page(root: Path) -> str:
             _complete(claim, path.name)
         seen.update(claim["id"] for claim in entries)
         verdicts.update(claim["verdict"] for claim in entries)
+        kinds.update(claim["kind"] for claim in entries)
         title = f"{path.name[:2]} {notebook.metadata['regimes']['title']}"
-        sections.append(f"## [{title}](../lessons/{path.name})\n\n" + _table(entries))
+        sections.append(f"## [{title}](../{path.relative_to(root).as_posix()})\n\n" + _table(entries))
     if twice := [name for name, count in seen.items() if count > 1]:
         raise ValueError(f"claims with the same id: {', '.join(twice)}; show each lesson's ledger once, at its end")
     total = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
-    return "\n".join([TOP, f"{sum(verdicts.values())} claims{': ' if total else ''}{total}.\n", *sections])
+    what = "; ".join(f"{kinds[kind]} {told}" for kind, told in KINDS.items() if kinds[kind])
+    count = f"{sum(verdicts.values())} claims{': ' if total else ''}{total}.\n"
+    return "\n".join([TOP, count, *([f"By kind: {what}.\n"] if what else []), *sections])
+
+
+def ledgers(root: Path) -> list[Path]:
+    """The notebooks that may hold a ledger, by lesson: what goes deeper, and lessons without such a notebook."""
+    return sorted((root / "lessons").rglob("[0-9][0-9]_*.ipynb"), key=lambda path: (path.name, len(path.parts)))
+
+
+def keep(root: Path, notebook: Path) -> None:
+    """Write what a notebook's ledger holds to where `regimes_course.kit.evidence` reads it: the lesson shows part of it."""
+    entries = claims(reads(notebook.read_text(encoding="utf-8")))
+    if entries and (place := kept(root, entries)).parent.exists():
+        place.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
+
+
+def kept(root: Path, entries: list[dict]) -> Path:
+    """The file that holds what a lesson's ledger measured."""
+    return root / f"lib/regimes_course/lesson{entries[0]['lesson']}/measured.json"
 
 
 def _complete(claim, name):
@@ -63,6 +89,7 @@ def _table(entries):
         row = (
             claim,
             ", ".join(filter(None, (c["paper"], c["place"]))),
+            c["kind"],
             c["predicted"],
             measured,
             c["tolerance"],

@@ -11,7 +11,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from tools.rules import UNCOMPARED, problems
 from tools.source import Problem, Source, SourceError, read
 
-KINDS = ("lessons", "exercises", "solutions")
+KINDS = {  # what is built, and from which source; a lesson shows what its deeper notebook measured, so that comes first
+    "lessons/deeper": "deeper.py",
+    "lessons": "lesson.py",
+    "exercises": "exercises.py",
+    "solutions": "exercises.py",
+}
 COMPARED = "nbval-check-output"
 SETUP = """\
 from importlib.util import find_spec
@@ -43,7 +48,7 @@ def sources(root: Path, wanted: list[str] = ()) -> list[Source]:
         raise ValueError(f"no lesson {', '.join(unknown)}; there are: {', '.join(f.name for f in folders)}")
     found, bad = [], []
     for folder in sorted({names[name] for name in wanted}) or folders:
-        for path in (folder / name for name in ("lesson.py", "exercises.py") if (folder / name).exists()):
+        for path in (folder / name for name in dict.fromkeys(KINDS.values()) if (folder / name).exists()):
             try:
                 found.append(read(path, root))
                 bad += problems(found[-1])
@@ -55,13 +60,12 @@ def sources(root: Path, wanted: list[str] = ()) -> list[Source]:
 
 
 def notebooks(root: Path, wanted: list[str] = ()) -> list[Notebook]:
-    """What the sources give now: one notebook for a lesson, two for its exercises."""
-    kinds = {False: ("lessons",), True: ("exercises", "solutions")}
-    return [compose(source, kind) for source in sources(root, wanted) for kind in kinds[source.is_exercises]]
+    """What the sources give now: one notebook for a lesson and one that goes deeper, two for its exercises."""
+    return [compose(source, kind) for source in sources(root, wanted) for kind, name in KINDS.items() if name == source.name]
 
 
 def compose(source: Source, kind: str) -> Notebook:
-    """The notebook of one kind ("lessons", "exercises" or "solutions"), not executed."""
+    """The notebook of one of the `KINDS`, not executed."""
     cells, lines = [], []
     for cell, name in zip(source.cells, _ids(source), strict=True):
         if kind == "exercises" and "solution" in cell.tags:
@@ -71,7 +75,9 @@ def compose(source: Source, kind: str) -> Notebook:
         cells.append(new(text, id=name, metadata=_metadata(cell)))
         lines.append(cell.line)
     at = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    cells.insert(at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup", COMPARED]}))
+    cells.insert(
+        at, new_code_cell(SETUP, id="setup", metadata={"jupyter": {"source_hidden": True}, "tags": ["setup", COMPARED]})
+    )
     lines.insert(at, 1)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -102,7 +108,7 @@ def orphans(root: Path) -> list[Problem]:
     """Built notebooks whose source is gone."""
     return [
         Problem(path.relative_to(root).as_posix(), 1, "no source gives this notebook; delete it")
-        for kind in KINDS
+        for kind, name in KINDS.items()
         for path in sorted(root.glob(f"{kind}/*.ipynb"))
-        if not (root / "sources" / path.stem / ("lesson.py" if kind == "lessons" else "exercises.py")).exists()
+        if not (root / "sources" / path.stem / name).exists()
     ]

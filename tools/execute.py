@@ -25,7 +25,7 @@ ENVIRONMENT = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDERS = "Run this cell to see its sliders."
-EMBEDDED = re.compile(r"(data:image/png;base64,)([\w+/=]+)")
+EMBEDDED = re.compile(r"(data:image/(?:png|gif);base64,)([\w+/=]+)")
 COLOURS = 128
 REFUSED = {
     "an absolute path": ABSOLUTE,
@@ -107,7 +107,9 @@ def _normalise(output):
     if "image/png" in data:
         data["image/png"] = quantise(data["image/png"])
     if "text/html" in data:
-        data["text/html"] = EMBEDDED.sub(lambda found: found[1] + quantise(found[2]), data["text/html"])
+        still = "data:image/png;base64,"
+        shrink = lambda found: found[1] + (quantise(found[2]) if found[1] == still else found[2])  # noqa: E731
+        data["text/html"] = EMBEDDED.sub(shrink, data["text/html"])
 
 
 def quantise(png: str) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
+from tools import claims
 from tools.compose import Notebook, notebooks
 from tools.execute import Refused, execute, texts
+from tools.minutes import cost
 from tools.rules import solution_lines
 from tools.source import Problem, SourceError
 from tools.stale import stale
@@ -46,7 +48,9 @@ def build_one(notebook: Notebook, root: Path) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(nbformat.writes(notebook.node) + "\n", encoding="utf-8", newline="\n")
     os.replace(draft, path)
-    print(f"{notebook.path}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB")
+    claims.keep(root, path)
+    reading = f", {cost(notebook.node).minutes:.0f} minutes to read" if notebook.path.startswith("lessons/") else ""
+    print(f"{notebook.path}: {time.perf_counter() - started:.1f} s, {path.stat().st_size / 1000:.0f} kB{reading}")
 
 
 def _refuse_leaks(notebook):

@@ -8,10 +8,12 @@ from tools.source import BEGIN, END, REGION, Problem, Source
 
 MAX_LINES = 20
 UNCOMPARED = {"widget", "personal"}  # what such a cell shows differs from time to time, or from learner to learner
-TAGS = {"solution", *UNCOMPARED}
+IDEA_LINES = 12
+TAGS = {"solution", "hero", "idea", *UNCOMPARED}
 PARTS = ("exercise", "hints", "check", "discussion")
-KEYS = {*PARTS, "stars", "minutes", "concept", "tags", "id"}
+KEYS = {*PARTS, "stars", "minutes", "concept", "vary", "tags", "id"}
 ABSOLUTE = re.compile(r"(?<![\w.:/*)\]}<+,~-])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\+Users\\")
+PLUMBING = re.compile(r"\[:, None\]|\bruns=|strict=True|^_ =|\bledger\b|\bsweep\(")  # of many runs, or of the bookkeeping
 CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -173,6 +175,21 @@ def code(source: Source):
             yield cell.line, f"{max(sizes)} lines of code in one cell; at most {MAX_LINES}"
 
 
+def ideas(source: Source):
+    """An idea cell is short, plain, and says which number a reader may change: vary="0.1 -> 0.2"."""
+    for cell in source.cells:
+        if "idea" not in cell.tags:
+            continue
+        if (lines := code_lines(cell.text)) > IDEA_LINES:
+            yield cell.line, f"an idea in {lines} lines of code; at most {IDEA_LINES}"
+        for n, line in enumerate(cell.text.split("\n"), cell.line + 1):
+            if found := PLUMBING.search(line):
+                yield n, f"{found[0]!r} in an idea cell: show the idea on one network, in plain torch"
+        old, arrow, new = (part.strip() for part in cell.meta.get("vary", "").partition("->"))
+        if not (arrow and new and cell.text.count(old) == 1):
+            yield cell.line, 'an idea cell needs vary="OLD -> NEW", a change a reader may make; OLD stands in it once'
+
+
 def paths(source: Source):
     """Nothing depends on the author's machine."""
     for cell in source.cells:
@@ -183,5 +200,5 @@ def paths(source: Source):
 
 def problems(source: Source) -> list[Problem]:
     """Every breach of every rule, in the order of the lines."""
-    rules = (header, metadata, markers, exercises, leaks, code, paths)
+    rules = (header, metadata, markers, exercises, leaks, code, ideas, paths)
     return sorted({Problem(source.path, line, message) for rule in rules for line, message in rule(source)})

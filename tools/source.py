@@ -69,9 +69,14 @@ class Source:
     cells: tuple[Cell, ...]
 
     @property
+    def name(self) -> str:
+        """What kind of source it is: lesson.py, deeper.py or exercises.py."""
+        return Path(self.path).name
+
+    @property
     def is_exercises(self) -> bool:
         """Whether stubs and solutions are made from it."""
-        return self.path.endswith("exercises.py")
+        return self.name == "exercises.py"
 
 
 def read(path: Path, root: Path) -> Source:

@@ -1,6 +1,7 @@
 """Every built notebook is short enough to read, light enough to load and clean enough to compare."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -10,11 +11,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, reads
 
 from tools.compose import KINDS
 from tools.execute import REFUSED, SLIDERS, WIDGET, texts
+from tools.minutes import cost
 from tools.rules import MAX_LINES, code_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = [path for kind in KINDS for path in sorted((ROOT / kind).glob("*.ipynb"))]
-LESSONS = [path for path in BUILT if path.parent.name == "lessons"]
+DEEPER = [path for path in BUILT if path.parent.name == "deeper"]
+LESSONS = [path for path in BUILT if path.parent.name == "lessons" and ROOT / "lessons/deeper" / path.name in DEEPER]
+FIRST_EDITION = [path for path in BUILT if path.parent.name == "lessons" and path not in LESSONS]
 NOT_PROSE = re.compile(
     r"```.*?```|\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|`[^`]*`|\$[^$]*\$"  # code and formulas
     r"|\]\([^)]*\)|<[^>]*>|https?://\S+|(?i:doi|arxiv):\s?\S+|\b\d{4}\.\d{4,5}(v\d+)?\b",  # addresses, paper ids
@@ -43,21 +47,30 @@ def pictures(cell):
     return [output for output in cell.outputs if any(mime.startswith("image/") for mime in output.get("data", {}))]
 
 
+def limits(spent, **allowed):
+    """{what: (amount, allowed)} of every limit that is exceeded."""
+    return {what: (spent[what], limit) for what, limit in allowed.items() if spent[what] > limit}
+
+
 def over_budget(notebook):
-    """{what: (amount, allowed)} of every budget of a lesson that is exceeded."""
+    """What a lesson spends beyond its budget; the header's minutes are those of the rule, within a fifth."""
+    spent = asdict(c := cost(notebook))
+    stated = notebook.metadata["regimes"]["minutes"]
+    spent |= {"plumbing": c.lines - c.ideas, "stated minutes": stated, "minutes off": abs(stated / c.minutes - 1)}
+    most = {"cells": 26, "words": 1400, "inline": 45, "lines": 90, "before": 60, "pictures": 6, "loglog": 1, "widgets": 2}
+    return limits(spent, **most, plumbing=0.4 * c.lines) | limits(spent, **{"stated minutes": 45, "minutes off": 0.2})
+
+
+def over_deeper_budget(notebook):
+    return limits(asdict(cost(notebook)), cells=44, words=2500, lines=170, pictures=10, widgets=2)
+
+
+def over_first_edition(notebook):
     code = of_kind(notebook, "code")
     lines = [code_lines(cell.source) for cell in code]
-    words = sum(len(cell.source.split()) for cell in of_kind(notebook, "markdown"))
-    spent = {
-        "cells": (len(notebook.cells), 40),
-        "lines in a cell": (max(lines), MAX_LINES),
-        "lines in the median cell": (median(lines), 15),
-        "lines of code": (sum(lines), 150),
-        "words": (words, 2500),
-        "widgets": (sum("widget" in cell.metadata.get("tags", []) for cell in code), 3),
-        "figures": (sum(len(pictures(cell)) for cell in code), 8),
-    }
-    return {what: both for what, both in spent.items() if both[0] > both[1]}
+    spent = asdict(cost(notebook)) | {"in a cell": max(lines), "in the median cell": median(lines)}
+    allowed = {"in a cell": MAX_LINES, "in the median cell": 15}
+    return limits(spent, cells=40, lines=150, words=2500, widgets=3, pictures=8, **allowed)
 
 
 def bad_headings(notebook):
@@ -106,12 +119,24 @@ def dirty(notebook):
 
 
 def test_there_are_notebooks_of_every_kind():
-    assert {path.parent.name for path in BUILT} == set(KINDS)
+    assert {path.parent.relative_to(ROOT).as_posix() for path in BUILT} == set(KINDS)
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 def test_a_lesson_keeps_its_budgets(path):
-    assert over_budget(load(path)) == {}
+    notebook = load(path)
+    assert over_budget(notebook) == {}
+    assert f"](deeper/{path.name})" in "\n".join(cell.source for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("path", DEEPER, ids=lambda p: p.stem)
+def test_what_goes_deeper_keeps_its_budgets(path):
+    assert over_deeper_budget(load(path)) == {}
+
+
+@pytest.mark.parametrize("path", FIRST_EDITION, ids=lambda p: p.stem)
+def test_a_lesson_of_the_first_edition_keeps_its_budgets(path):
+    assert over_first_edition(load(path)) == {}
 
 
 @pytest.mark.parametrize("path", BUILT, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -130,28 +155,47 @@ def test_a_notebook_is_clean(path):
 PNG = new_output("display_data", {"image/png": "", "text/plain": "<Figure size 600x400>"})
 
 
-def notebook(*cells):
-    return NotebookNode(cells=list(cells), metadata={})
+def notebook(*cells, minutes=1):
+    return NotebookNode(cells=list(cells), metadata=NotebookNode(regimes={"minutes": minutes}))
 
 
 def code(*outputs, source="x = 1", tags=()):
     return new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
 
 
+LOGLOG = new_output("display_data", {"image/png": ""}, metadata={"loglog": 1})
+
+
 @pytest.mark.parametrize(
     "cells, what",
     [
-        ([code()] * 41, "cells"),
-        ([code(source="x = 1\n" * 21)], "lines in a cell"),
-        ([code(source="x = 1\n" * 16)], "lines in the median cell"),
-        ([code(source="x = 1\n" * 16)] * 10, "lines of code"),
-        ([code(), new_markdown_cell("word " * 2501)], "words"),
-        ([code(tags=["widget"])] * 4, "widgets"),
-        ([code(PNG, PNG, PNG)] * 3, "figures"),
+        ([code()] * 27, "cells"),
+        ([code(source="x = 1\n" * 91)], "lines"),
+        ([code(source="import torch\nx = 1")], "plumbing"),
+        ([code(source="show(picture)\nx = 1")], "plumbing"),
+        ([code(PNG), new_markdown_cell("word " * 1401)], "words"),
+        ([code(PNG), new_markdown_cell("<details>word</details> " + "$x$ " * 46)], "inline"),
+        ([new_markdown_cell("word " * 61), code(PNG)], "before"),
+        ([code(tags=["widget"])] * 3, "widgets"),
+        ([code(PNG, PNG, PNG, PNG)] * 2, "pictures"),
+        ([code(LOGLOG)] * 2, "loglog"),
+        ([code(PNG), new_markdown_cell("word " * 1100)], "minutes off"),
     ],
 )
 def test_each_budget_can_be_exceeded(cells, what):
     assert what in over_budget(notebook(*cells))
+
+
+def test_the_minutes_of_a_notebook():
+    """By hand: 110 words, 6 inline formulas, one displayed, 10 lines, a picture, a widget, a prediction."""
+    text = "word " * 110 + "$x$ " * 6 + "\n\n$$y$$\n\n<details>" + "folded " * 500 + "</details>"
+    cells = (
+        new_markdown_cell(text),
+        code(PNG, source="x = 1\n" * 8),
+        code(source="w.show()", tags=["widget"]),
+        code(source="g = ..."),
+    )
+    assert cost(notebook(*cells)).minutes == pytest.approx(1 + 1 + 1 + 1 + 1 + 6 + 1)
 
 
 def test_headings():

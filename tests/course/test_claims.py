@@ -1,11 +1,14 @@
 """Every claim of every lesson is measured again, on seeds its author never saw, and must come to the same verdict."""
 
+import json
 import os
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from tools.claims import kept, ledgers
 
 ROOT = Path(__file__).resolve().parents[2]
 MIME = "application/vnd.regimes.claims+json"
@@ -30,7 +33,7 @@ def load(path: Path):
     return nbformat.read(path, as_version=4)
 
 
-LESSONS = [path for path in sorted(ROOT.glob("lessons/*.ipynb")) if claims(load(path))]
+LESSONS = [path for path in ledgers(ROOT) if claims(load(path))]
 
 
 def test_there_are_ledgers():
@@ -44,7 +47,7 @@ def again(request):
     notebook.cells = [cell for cell in notebook.cells if "widget" not in cell.metadata.get("tags", [])]
     notebook.cells.insert(0, nbformat.v4.new_code_cell(NOT_PAINTED))
     client = NotebookClient(
-        notebook, timeout=HANGS, startup_timeout=HANGS, resources={"metadata": {"path": str(ROOT / "lessons")}}
+        notebook, timeout=HANGS, startup_timeout=HANGS, resources={"metadata": {"path": str(request.param.parent)}}
     )
     client.execute(env={**os.environ, "REGIMES_FIRST_SEED": str(FIRST_SEED), "OMP_NUM_THREADS": "1"})
     return claims(load(request.param)), claims(notebook)
@@ -56,6 +59,12 @@ def test_fresh_seeds_give_the_same_verdicts(again):
     verdicts = {id: (c["verdict"], f"predicted {c['predicted']}, measured {c['spread']}") for id, c in fresh.items()}
     assert {id: v for id, (v, _) in verdicts.items()} == {id: c["verdict"] for id, c in committed.items()}, verdicts
     assert any(committed[id]["spread"] != fresh[id]["spread"] for id in committed), "the seeds did not change"
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])
+def test_lessons_show_what_the_ledger_holds(path):
+    entries = list(claims(load(path)).values())
+    assert json.loads(kept(ROOT, entries).read_text("utf8")) == entries
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.name[:2])

@@ -12,6 +12,7 @@ CLAIM = {
     "place": "Theorem 1",
     "statement": "The residual shrinks\nat one rate |r|.",
     "setting": "3 seeds",
+    "kind": "law",
     "predicted": "2.02",
     "measured": "2.02",
     "spread": "0.01",
@@ -40,13 +41,13 @@ def test_one_table_a_lesson(tmp_path):
     lesson(tmp_path, dict(CLAIM, id="c"), name="02_more", title="More")
     lesson(tmp_path, name="03_none", title="Nothing claimed")
     text = page(tmp_path)
-    assert "Do not edit" in text and "3 claims: 2 reproduced, 1 contradicts." in text
+    assert "Do not edit" in text and "3 claims: 2 reproduced, 1 contradicts." in text and "3 laws (a number" in text
     assert text.index("## [01 Tiny](../lessons/01_tiny.ipynb)") < text.index("## [02 More]")
     assert "Nothing claimed" not in text
     rows = [line for line in text.split("\n") if line.startswith("| The")]
     assert rows[0] == (
-        r"| The residual shrinks at one rate \|r\|. (3 seeds) | Arbel et al. 2023, Theorem 1 | 2.02 | 2.02 (0.01) "
-        "| 1 % | reproduced |  |"
+        r"| The residual shrinks at one rate \|r\|. (3 seeds) | Arbel et al. 2023, Theorem 1 | law | 2.02 "
+        "| 2.02 (0.01) | 1 % | reproduced |  |"
     )
     assert rows[1].endswith("| 2.02 | 2.02 | 1 % | contradicts | see 3 |") and len(rows) == 3
 

@@ -8,7 +8,7 @@ from IPython.display import Markdown
 from PIL import Image
 
 from regimes_course.kit import page
-from regimes_course.kit.output import picture
+from regimes_course.kit.output import movie, picture
 from regimes_course.kit.plotting import panels
 
 
@@ -93,7 +93,7 @@ def test_a_figure_without_a_sentence_is_refused_before_anything_is_shown(figure,
 
 
 GUESSES = {
-    "none": (..., "You did not guess this time. Outcome: 0.84 is left\n"),
+    "none": (..., "Outcome: 0.84 is left\n"),
     "a number": (0.5, "Your guess: 0.5. Outcome: 0.84 is left\n"),
     "zero is a guess": (0, "Your guess: 0. Outcome: 0.84 is left\n"),
     "words": ("both", "Your guess: both. Outcome: 0.84 is left\n"),
@@ -111,3 +111,41 @@ def test_a_guess_beside_the_outcome(capsys, answer, printed):
 def test_a_guess_may_be_a_tensor(capsys):
     page.guess(torch.tensor([0.5, 0.25]), "0.84 is left")
     assert capsys.readouterr().out.startswith("Your guess: tensor([0.5000, 0.2500])")
+
+
+NUMBERS = {
+    "right": (95, "Your guess: 95, right. Outcome: about 100\n"),
+    "too large": (300, "Your guess: 300, too large by a factor of 3. Outcome: about 100\n"),
+    "too small": (25.0, "Your guess: 25.0, too small by a factor of 4. Outcome: about 100\n"),
+    "of another sign": (-20, "Your guess: -20, off by 1.2e+02. Outcome: about 100\n"),
+    "no number": ("many", "Your guess: many. Outcome: about 100\n"),
+    "none": (..., "Outcome: about 100\n"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), NUMBERS.values(), ids=NUMBERS)
+def test_a_guessed_number_is_compared(answer, said, capsys):
+    page.guess(answer, "about 100", number=100)
+    assert capsys.readouterr().out == said
+
+
+def test_a_wrong_choice_hears_why_one_might_think_so(capsys):
+    why = {"mean": "the mean is what all samples share"}
+    for choice in ("mean", "difference", ...):
+        page.guess(choice, "the difference", why=why)
+    said = capsys.readouterr().out.split("\n")
+    assert said[0] == "Your guess: mean. One might think so: the mean is what all samples share. Outcome: the difference"
+    assert said[1:] == ["Your guess: difference. Outcome: the difference", "Outcome: the difference", ""]
+
+
+def test_a_movie_waits_folded_under_its_last_frame():
+    figures = []
+    for k in range(3):
+        figure, (ax,) = panels()
+        ax.plot([0, k])
+        figures.append(figure)
+    film = movie(figures, seconds=3)
+    with Image.open(io.BytesIO(film)) as image:
+        assert image.n_frames == 3 and image.info["duration"] == 1000 and "loop" not in image.info
+    html = picture(b"png", "It moves.", film)["text/html"]
+    assert html.index('<img alt="It moves."') < html.index("<details><summary>See it move</summary><img") and "gif" in html

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
+from string import Formatter
 
 import torch
 from torch import Tensor
@@ -19,11 +20,13 @@ __all__ = ["VERDICTS", "Claim", "Ledger"]
 MIME = "application/vnd.regimes.claims+json"
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
 NEEDED = {"statement", "paper", "setting"}
-WORDS = NEEDED | {"place", "note", "verdict", "statistic"}
+WORDS = NEEDED | {"place", "note", "verdict", "statistic", "ours"}
+KINDS = ("law", "bound", "sanity bound")  # a number that theory gives, an inequality of a theorem, a number that we chose
 STATISTICS = {
     "median": lambda runs: runs.quantile(0.5),
     "geometric mean": lambda runs: runs.log().mean().exp(),
 }
+ROUNDING = 1e-6
 BOUNDS = {"within", "within_percent", "low", "high"}
 
 
@@ -37,6 +40,7 @@ class Claim:
     place: str
     statement: str
     setting: str
+    kind: str
     predicted: str
     measured: str
     spread: str
@@ -71,6 +75,7 @@ class Ledger:
         *,
         low: float | None = None,
         high: float | None = None,
+        **ran: object,
     ) -> Claim:
         """Enter what was measured of one claim.
 
@@ -84,10 +89,12 @@ class Ledger:
             measured: one number a run.
             predicted: what `regimes.theory` says.
             low, high: bounds that a formula gives; constant ones stand in the file.
+            ran: what the setting leaves open: its ``{n}`` is filled with ``n=40``, from the same variable that was run, and
+                ``{runs}`` with how many numbers were measured.
 
         Raises:
-            ValueError: for an unknown claim, one entered before, one with nothing to compare with or with two such things, or
-                a measurement that is not finite.
+            ValueError: for a setting that leaves open what was not given, or the other way round; for an unknown claim, one
+                entered before, one with nothing to compare with or with two such things, or a measurement that is not finite.
         """
         measured = torch.as_tensor(measured, dtype=torch.float64).flatten()
         if id not in self.texts or id in self.claims:
@@ -112,7 +119,8 @@ class Ledger:
         else:
             holds, said, tolerance = _inside(judged, low, high)
         verdict = text.get("verdict", "reproduced" if holds else "contradicts")
-        words = {word: text.get(word, "") for word in ("paper", "place", "statement", "setting", "note")}
+        words = {word: text.get(word, "") for word in ("paper", "place", "statement", "note")}
+        words |= {"setting": _filled(id, text["setting"], ran, measured.numel()), "kind": _kind(text, predicted)}
         shown = f"{of} {digits3(judged.item())}" if of else digits3(STATISTICS["median"](measured).item())
         outcome = {"predicted": said, "measured": shown, "spread": _spread(measured)}
         self.claims[id] = Claim(id=id, lesson=self.lesson, tolerance=tolerance, verdict=verdict, **words, **outcome)
@@ -120,11 +128,14 @@ class Ledger:
 
     def markdown(self) -> str:
         """The ledger as a Markdown table."""
-        rows = ["| claim | predicted | measured (smallest to largest) | tolerance | verdict |", "|---|---|---|---|---|"]
+        rows = [
+            "| claim | kind | predicted | measured (smallest to largest) | tolerance | verdict |",
+            "|---|---|---|---|---|---|",
+        ]
         for c in self.claims.values():
             about = f"{c.statement} *{c.paper}{', ' + c.place if c.place else ''}. {c.setting}.*"
             verdict = f"**{c.verdict}**" + (f": {c.note}" if c.note else "")
-            rows.append(f"| {about} | {c.predicted} | {c.measured} ({c.spread}) | {c.tolerance} | {verdict} |")
+            rows.append(f"| {about} | {c.kind} | {c.predicted} | {c.measured} ({c.spread}) | {c.tolerance} | {verdict} |")
         return "\n".join(rows)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -153,6 +164,22 @@ def _well_formed(id: str, text: Mapping) -> None:
         raise ValueError(f"claim {id!r}: a statistic is one of {', '.join(STATISTICS)}; got {text['statistic']!r}")
     if "verdict" in text and (text["verdict"] not in VERDICTS or not text.get("note")):
         raise ValueError(f"claim {id!r}: a verdict of its own must be one of {', '.join(VERDICTS)} and come with a note")
+
+
+def _filled(id: str, setting: str, ran: Mapping, runs: int) -> str:
+    """The setting with the numbers that were run."""
+    open_ = {name for _, name, _, _ in Formatter().parse(setting) if name}
+    if open_ - {"runs"} != ran.keys():
+        raise ValueError(f"claim {id!r}: its setting {setting!r} asks for {sorted(open_ - {'runs'})}; got {sorted(ran)}")
+    return setting.format(runs=runs, **ran)
+
+
+def _kind(text: Mapping, predicted: float | None) -> str:
+    """A law has a number to be met, or leaves nothing but rounding; a number of our own choice is a sanity bound."""
+    if text.get("ours"):
+        return "sanity bound"
+    rounding = "low" not in text and text.get("high", 1.0) <= ROUNDING
+    return "law" if rounding or predicted is not None else "bound"
 
 
 def _near(id, text, measured, predicted):

@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import torch
@@ -41,11 +42,11 @@ def at_scale(**sizes: dict) -> SimpleNamespace:
     return SimpleNamespace(**sizes[wanted])
 
 
-def show(fig: Figure, says: str) -> None:
+def show(fig: Figure, says: str, movie: bytes | None = None) -> None:
     """Show a figure and, under it, the sentence that states what it shows.
 
     The sentence is the picture's alternative text, is readable without the picture, and is compared by the notebook tests;
-    it should carry the key number.
+    it should carry the key number. A ``movie`` (see `regimes_course.kit.output.movie`) waits folded under its last frame.
 
     Raises:
         ValueError: for an empty sentence.
@@ -54,11 +55,35 @@ def show(fig: Figure, says: str) -> None:
         raise ValueError("a figure needs a sentence that says what it shows")
     png = io.BytesIO()
     fig.savefig(png, format="png", metadata={"Software": None})
-    display(picture(png.getvalue(), says), raw=True)
+    loglog = sum(ax.get_xscale() == ax.get_yscale() == "log" for ax in fig.axes)
+    display(picture(png.getvalue(), says, movie), raw=True, metadata={"loglog": loglog} if loglog else None)
     display(Markdown(says))
 
 
-def guess(answer, outcome: str) -> None:
-    """Set a reader's guess beside the outcome. ``answer=...`` (three dots) means that no guess was made."""
-    made = "You did not guess this time." if answer is ... else f"Your guess: {answer}."
-    print(f"{made} Outcome: {outcome}")
+def guess(answer, outcome: str, *, number: float | None = None, why: Mapping[str, str] | None = None) -> None:
+    """Set a reader's guess beside the outcome. ``answer=...`` (three dots) means that no guess was made.
+
+    Args:
+        answer: what the reader predicted.
+        outcome: what happened, with its number.
+        number: the outcome as a number, if it is one: the guess is compared with it.
+        why: for an answer that was to be chosen, what speaks for each wrong choice: "small outputs look like small moves".
+    """
+    told = []
+    if answer is not ...:
+        told.append(f"Your guess: {answer}{'' if number is None else _off(answer, number)}.")
+        told += [f"One might think so: {reason}." for choice, reason in (why or {}).items() if choice == answer]
+    print(*told, f"Outcome: {outcome}")
+
+
+def _off(answer, number: float) -> str:
+    """How far a guessed number is from the outcome."""
+    try:
+        ratio = float(answer) / number
+    except (TypeError, ValueError, ZeroDivisionError):
+        return ""
+    if 0.9 <= ratio <= 1.1:
+        return ", right"
+    if ratio <= 0:
+        return f", off by {abs(float(answer) - number):.2g}"
+    return f", {'too large' if ratio > 1 else 'too small'} by a factor of {max(ratio, 1 / ratio):.2g}"

@@ -11,7 +11,7 @@ from regimes_course.learner.notebook import code_cells, load
 
 def lessons(root: Path) -> dict[str, Path]:
     """The lessons that have two sizes, by number: those that call `at_scale`."""
-    notebooks = {path: load(path, root) for path in sorted((root / "lessons").glob("[0-9][0-9]_*.ipynb"))}
+    notebooks = {path: load(path, root) for path in sorted((root / "lessons").rglob("[0-9][0-9]_*.ipynb"))}
     return {path.name[:2]: path for path, one in notebooks.items() if any("at_scale(" in c["source"] for c in code_cells(one))}
 
 

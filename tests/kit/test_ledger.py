@@ -95,13 +95,34 @@ def test_what_a_claim_says():
     c = ledger(within=2, place="eq. 3", note="why").claim("a", torch.tensor([[170], [172.4], [173]]), 171)
     assert c == Claim(
         id="a", lesson="07", place="eq. 3", note="why", verdict="reproduced", **TEXT,
-        predicted="171", measured="172", spread="170 to 173 in 3 runs", tolerance="± 2",
+        predicted="171", measured="172", spread="170 to 173 in 3 runs", tolerance="± 2", kind="law",
     )  # fmt: skip
     assert ledger(within_percent=1).claim("a", 2.0, 2.0203).tolerance == "± 1 %"
     bounded = ledger(low=0.3, high=1).claim("a", torch.full((4,), 0.5))
     assert (bounded.predicted, bounded.tolerance) == ("at least 0.3, at most 1", "none")
     assert (bounded.measured, bounded.spread) == ("0.5", "0.5 in all 4 runs")
     assert ledger(high=1).claim("a", 0.25).spread == "one run"
+
+
+KINDS = {
+    "law": ({"within": 2}, {"predicted": 1.0}, "law"),
+    "nothing but rounding": ({"high": 1e-8}, {}, "law"),
+    "bound": ({}, {"high": 2.0}, "bound"),
+    "ours": ({"low": 0.3, "ours": True}, {}, "sanity bound"),
+}
+
+
+@pytest.mark.parametrize(("text", "given", "kind"), KINDS.values(), ids=KINDS)
+def test_laws_bounds_and_numbers_of_our_own_are_told_apart(text, given, kind):
+    assert ledger(**text).claim("a", 1e-9 if "high" in text else 1.0, **given).kind == kind
+
+
+def test_a_setting_is_filled_with_what_was_run():
+    book = ledger(low=0, setting="n = {n}, η = {eta:g}, {runs} runs")
+    assert book.claim("a", torch.ones(3), n=40, eta=0.02).setting == "n = 40, η = 0.02, 3 runs"
+    for ran in ({"n": 40}, {"n": 40, "eta": 0.02, "d": 5}):
+        with pytest.raises(ValueError, match=r"asks for \['eta', 'n'\]; got"):
+            ledger(low=0, setting="n = {n}, η = {eta:g}").claim("a", 1.0, **ran)
 
 
 def test_the_median_of_two_runs_lies_between_them():
@@ -189,11 +210,11 @@ def test_what_a_notebook_stores():
     ]
 
 
-def test_the_table_has_five_columns_and_says_why():
+def test_the_table_has_six_columns_and_says_why():
     book = Ledger("07", {"a": {**TEXT, "place": "eq. 3", "verdict": "contradicts", "note": "seen twice", "low": 0}})
     book.claim("a", 0.5)
     head, rule, row = book.markdown().splitlines()
-    assert {line.count("|") for line in (head, rule, row)} == {6}
+    assert {line.count("|") for line in (head, rule, row)} == {7}
     assert row.startswith("| It falls. *Arbel et al. 2023, eq. 3. n = 4.* |")
     assert row.endswith("| **contradicts**: seen twice |")
 

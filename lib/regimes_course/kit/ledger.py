@@ -20,7 +20,7 @@ __all__ = ["VERDICTS", "Claim", "Ledger"]
 MIME = "application/vnd.regimes.claims+json"
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
 NEEDED = {"statement", "paper", "setting"}
-WORDS = NEEDED | {"place", "note", "verdict", "statistic", "ours"}
+WORDS = NEEDED | {"place", "note", "verdict", "statistic"}
 KINDS = ("law", "bound", "sanity bound")  # a number that theory gives, an inequality of a theorem, a number that we chose
 STATISTICS = {
     "median": lambda runs: runs.quantile(0.5),
@@ -28,6 +28,7 @@ STATISTICS = {
 }
 ROUNDING = 1e-6
 BOUNDS = {"within", "within_percent", "low", "high"}
+OURS = "ours"  # true for a bound that we chose
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _read(lesson: str) -> dict:
 
 def _well_formed(id: str, text: Mapping) -> None:
     missing = NEEDED - text.keys()
-    unknown = text.keys() - WORDS - BOUNDS
+    unknown = text.keys() - WORDS - BOUNDS - {OURS}
     if missing or unknown:
         raise ValueError(f"claim {id!r} lacks {sorted(missing) or 'nothing'} and has unknown {sorted(unknown) or 'nothing'}")
     if text.get("statistic", "median") not in STATISTICS:
@@ -176,7 +177,7 @@ def _filled(id: str, setting: str, ran: Mapping, runs: int) -> str:
 
 def _kind(text: Mapping, predicted: float | None) -> str:
     """A law has a number to be met, or leaves nothing but rounding; a number of our own choice is a sanity bound."""
-    if text.get("ours"):
+    if text.get(OURS):
         return "sanity bound"
     rounding = "low" not in text and text.get("high", 1.0) <= ROUNDING
     return "law" if rounding or predicted is not None else "bound"

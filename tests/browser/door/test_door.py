@@ -108,7 +108,7 @@ def test_an_update_goes_through_whatever_a_learner_has_done_and_the_notes_stay(l
     expect(page.get_by_text("notebook is read-only", exact=True)).to_be_visible()
     assert git(clone, "status", "--porcelain") == ""
 
-    for path in [*upstream.glob("lessons/*.ipynb"), *upstream.glob("exercises/*.ipynb")]:
+    for path in [*upstream.glob("lessons/**/*.ipynb"), *upstream.glob("exercises/*.ipynb")]:
         change(path, "New in this edition.")
     git(upstream, "commit", "-qam", "a new edition")
     mine = (clone / "work" / FIRST).read_bytes() if (clone / "work" / FIRST).exists() else b""

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from regimes.data import finite, once, passes
 from regimes.network import Network, has_closed_form, output_axes, run_axes
 
-__all__ = ["Mixing", "call", "check_inputs", "check_samples", "evaluate", "explained", "graph"]
+__all__ = ["Mixing", "call", "check_inputs", "check_samples", "evaluate", "explained", "graph", "untouched"]
 
 SINGLY = 8  # up to so many samples each is tried alone; from there on two random halves
 
@@ -31,13 +31,10 @@ def check_inputs(net: nn.Module, x: Tensor) -> None:
     Integers may be what a network looks up, as an embedding does.
     """
     if not isinstance(x, Tensor):
-        kind = f"{type(x).__module__}.{type(x).__name__}"
-        advice = (
-            "convert with torch.from_numpy(x) or torch.tensor(x)"
-            if kind in ("numpy.ndarray", "builtins.list")
-            else ("a network with other inputs needs a module around it that takes one tensor")
+        raise ValueError(
+            f"inputs are one tensor, samples first; got a {type(x).__name__}: convert numbers by torch.from_numpy(x) or "
+            "torch.tensor(x); a network with other inputs needs a module around it that takes one tensor"
         )
-        raise ValueError(f"inputs are one tensor, samples first; got a {kind}: {advice}")
     weights = next((p for p in net.parameters() if p.requires_grad), next(net.parameters(), x))
     if x.is_complex() or weights.is_complex():
         raise ValueError(f"the network is {weights.dtype} and the inputs are {x.dtype}: complex numbers are not supported")
@@ -67,17 +64,11 @@ def call(net: nn.Module, x: Tensor) -> Tensor:
         ValueError: if the output is not one tensor of real numbers with the run axes and then one row per sample, or integer
             inputs are no indices.
     """
-    lent = [(m._buffers, name, b) for m in _own(net) for name, b in m._buffers.items() if b is not None]
-    for buffers, name, b in lent:  # the network may change these copies, its graph may keep them
-        buffers[name] = b.clone()
     recurrent = any(isinstance(m, nn.RNNBase) for m in net.modules())
     plain = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
-    try:  # cudnn's recurrent layers and fused attention cannot be differentiated twice
-        with torch.enable_grad(), plain, sdpa_kernel(SDPBackend.MATH), explained(x):
-            f = net(x.clone())
-    finally:
-        for buffers, name, b in lent:
-            buffers[name] = b
+    # cudnn's recurrent layers and fused attention cannot be differentiated twice
+    with torch.enable_grad(), plain, sdpa_kernel(SDPBackend.MATH), untouched(net), explained(x):
+        f = net(x.clone())
     if not isinstance(f, Tensor):
         advice = "use a module around it that returns its prediction only"
         raise ValueError(f"net(x) must return one tensor, (n,) or (n, c); got a {type(f).__name__}: {advice}")
@@ -89,6 +80,20 @@ def call(net: nn.Module, x: Tensor) -> Tensor:
     if tuple(f.shape[: f.ndim - output_axes(net, f)]) != runs or f.ndim == len(runs):
         raise ValueError(f"net(x) must have the run axes {runs} and then one row per sample; got shape {tuple(f.shape)}")
     return f
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[None]:
+    """Inside this context ``net`` works on copies of its buffers, which its graph may keep; its own stay as they are."""
+    own = (m for m in net.modules() if not isinstance(m, torch.jit.ScriptModule))  # whose buffers live in C++
+    lent = [(m._buffers, name, b) for m in own for name, b in m._buffers.items() if b is not None]
+    for buffers, name, b in lent:
+        buffers[name] = b.clone()
+    try:
+        yield
+    finally:
+        for buffers, name, b in lent:
+            buffers[name] = b
 
 
 @contextmanager
@@ -124,11 +129,6 @@ def evaluate(net: nn.Module, x: Tensor) -> Tensor:
     f = call(net, x)
     check_samples(net, x, f)
     return f.detach()
-
-
-def _own(net: nn.Module) -> Iterator[nn.Module]:
-    """The modules whose buffers can be replaced: those of a scripted module live in C++."""
-    return (m for m in net.modules() if not isinstance(m, torch.jit.ScriptModule))
 
 
 def check_samples(net: nn.Module, x: Tensor, f: Tensor) -> None:

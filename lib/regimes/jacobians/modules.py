@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from regimes.guard import call, graph
+from regimes.guard import call, graph, untouched
 from regimes.jacobians.base import Jacobian, Tensors
 from regimes.network import run_axes, trainable
 
@@ -39,10 +39,6 @@ class AutogradJacobian(Jacobian):
         self.runs = run_axes(net)
         self.ways: dict[str, str] = {}  # how rows and J v are computed
         f = graph(net, x, self._forward)
-        if not f.requires_grad:
-            raise ValueError(
-                "the outputs depend on no trainable parameter: does forward() detach them, or freeze what it uses?"
-            )
         with torch.enable_grad():  # also where the caller has switched gradients off, as measurements in a training do
             self._graph = f.flatten(len(self.runs))
         self.shape, self.samples, self.outputs = f.shape, f.shape[len(self.runs)], self._graph.detach()
@@ -83,7 +79,7 @@ class AutogradJacobian(Jacobian):
         def one(values, xi):
             return functional_call(self.net, swapped(values), (xi[None],), tie_weights=False).reshape(-1)
 
-        with warnings.catch_warnings():  # where torch cannot batch a backward pass it is slow, but correct
+        with untouched(self.net), warnings.catch_warnings():  # where torch cannot batch a backward pass it is slow, but correct
             warnings.filterwarnings("ignore", "There is a performance drop")
             blocks = vmap(jacrev(one), (None, 0))(tuple(p.detach() for p in self.parameters), x.clone())
         return torch.cat([b.flatten(0, 1).flatten(1) for b in blocks], 1).detach().double()
@@ -148,7 +144,8 @@ class AutogradJacobian(Jacobian):
         def outputs(values):
             return functional_call(self.net, swapped(values), (self.x.clone(),), tie_weights=False)
 
-        out = torch.func.jvp(outputs, (tuple(p.detach() for p in self.parameters),), (tuple(v),))[1]
+        with untouched(self.net):
+            out = torch.func.jvp(outputs, (tuple(p.detach() for p in self.parameters),), (tuple(v),))[1]
         return out.detach().reshape(self.outputs.shape)
 
     def _double_backward(self, v: Tensors) -> Tensor:

@@ -5,7 +5,9 @@ Training is *lazy* where a network stays so close to its initialisation that it 
 """
 
 import copy
+import itertools
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +17,10 @@ from regimes.guard import call
 from regimes.jacobians import DerivedJacobian, Jacobian, jacobian
 from regimes.network import Network, run_axes, time_scale, trainable
 
-__all__ = ["RelativeToInit", "Linearised", "LazyScaling", "neural_tangent_kernel"]
+__all__ = ["RelativeToInit", "Linearised", "LazyScaling", "kernel_blocks", "neural_tangent_kernel"]
 
 
-def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None) -> Tensor:
+def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None, *, layout: str = "flat") -> Tensor:
     r"""The kernel ``K = c J J^T`` that drives the outputs, float64, ``(..., N, N)``.
 
     ``c`` is the network's time scale (``m`` in mean-field scaling, 1 in NTK scaling), so that ``K`` is of order one at any
@@ -37,17 +39,78 @@ def neural_tangent_kernel(net: nn.Module, x: Tensor, other: Tensor | None = None
         x: inputs ``(..., n, d)``.
         other: a second set of inputs ``(..., n', d)``. The kernel between the two, ``c J(x) J(other)^T``, ``(..., N, N')``,
             says how the outputs at ``x`` move when the network is trained on ``other``.
+        layout: for ``q`` outputs per sample, ``"flat"`` is ``(..., n q, n' q)``, ``"full"`` is ``(..., n, n', q, q)``, and
+            ``"trace"``, ``(..., n, n')``, is its sum over equal outputs: ``q`` times the mean that ``trace_axes`` takes in the
+            JAX library neural-tangents.
 
     Raises:
-        ValueError: for inputs of the wrong shape, or that are not finite.
+        ValueError: for inputs of the wrong shape, or that are not finite; for an unknown layout.
     """
-    if other is None:
-        return time_scale(net) * jacobian(net, x).gram()
-    axis = -2 if run_axes(net) or (isinstance(net, Network) and net.output_axes) else 0  # of the samples
-    if min(x.ndim, other.ndim) < 2 or x.shape[axis:][1:] != other.shape[axis:][1:]:
-        raise ValueError(f"two sets of inputs of the same kind are needed; got {tuple(x.shape)} and {tuple(other.shape)}")
-    parts = [_block(net, x, part, axis) for part in other.split(max(1, x.shape[axis]), axis)]
-    return torch.cat(parts, -1)
+    if layout not in LAYOUTS:
+        raise ValueError(f"the layout of a kernel is one of {', '.join(LAYOUTS)}; got {layout!r}")
+    with torch.enable_grad():  # also among the measurements of `regimes.training.train`
+        if other is None:
+            J = jacobian(net, x)
+            return LAYOUTS[layout](time_scale(net) * J.gram(), J.outputs.shape[-1] // J.samples)
+        axis = _sample_axis(net)
+        if min(x.ndim, other.ndim) < 2 or x.shape[axis:][1:] != other.shape[axis:][1:]:
+            raise ValueError(f"two sets of inputs of the same kind are needed; got {tuple(x.shape)} and {tuple(other.shape)}")
+        parts = [_block(net, x, part, axis) for part in other.split(max(64, x.shape[axis]), axis)]
+        K = torch.cat(parts, -1)
+        return LAYOUTS[layout](K, K.shape[-1] // other.shape[axis])
+
+
+def kernel_blocks(
+    net: nn.Module, x: Tensor, other: Tensor | None = None, *, batch: int = 64, layout: str = "flat"
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """A kernel that is too large for the memory, block by block: rows, columns, and `neural_tangent_kernel` there.
+
+    A block belongs to ``batch`` samples and ``batch`` others. Each is given once; without ``other`` its mirror image costs
+    nothing. The kernel times a vector:
+
+    >>> net, x = nn.Linear(3, 1), torch.randn(10, 3)
+    >>> v, Kv = torch.ones(10).double(), torch.zeros(10).double()
+    >>> for rows, columns, K in kernel_blocks(net, x, batch=4):
+    ...     Kv[rows] += K @ v[columns]
+    >>> torch.allclose(Kv, neural_tangent_kernel(net, x) @ v)
+    True
+
+    Args:
+        net, x, other, layout: see `neural_tangent_kernel`; rows and columns are those of this layout.
+        batch: samples in a block.
+
+    Raises:
+        ValueError: for a batch below one; and see `neural_tangent_kernel`.
+    """
+    if batch < 1 or layout not in LAYOUTS:
+        raise ValueError(f"a block has at least one sample, and a layout of {', '.join(LAYOUTS)}; got {batch=}, {layout=}")
+    axis = _sample_axis(net)
+    left, right = (t.split(batch, axis) for t in (x, x if other is None else other))
+    for (i, a), (j, b) in itertools.product(enumerate(left), enumerate(right)):
+        if other is None and i > j:
+            continue  # the mirror image of one that was
+        K = neural_tangent_kernel(net, a, None if other is None and i == j else b)
+        q = K.shape[-1] // b.shape[axis]
+        unit = q if layout == "flat" else 1
+        rows, columns = (slice(k * unit, (k + t.shape[axis]) * unit) for k, t in ((i * batch, a), (j * batch, b)))
+        yield rows, columns, LAYOUTS[layout](K, q)
+        if other is None and i < j:
+            yield columns, rows, LAYOUTS[layout](K.mT, q)
+
+
+def _sample_axis(net: nn.Module) -> int:
+    return -2 if run_axes(net) or (isinstance(net, Network) and net.output_axes) else 0
+
+
+def _full(K: Tensor, q: int) -> Tensor:
+    return K.unflatten(-1, (-1, q)).unflatten(-3, (-1, q)).transpose(-3, -2)
+
+
+LAYOUTS = {
+    "flat": lambda K, q: K,
+    "full": _full,
+    "trace": lambda K, q: _full(K, q).diagonal(dim1=-2, dim2=-1).sum(-1),
+}
 
 
 def _block(net: nn.Module, x: Tensor, other: Tensor, axis: int) -> Tensor:

@@ -105,7 +105,7 @@ class EdgeFraction:
 
     Recomputed every ``every`` steps, because ``lambda_max(K)`` grows during training: more than tenfold on noise labels, where
     a step size that is refreshed too rarely diverges. ``at_most`` caps it where the kernel is so small at initialisation (tiny
-    weights) that its limit says nothing about the next steps.
+    weights, or none: a kernel of zero) that its limit says nothing about the next steps.
     """
 
     fraction: float = 0.5
@@ -120,10 +120,20 @@ class EdgeFraction:
             raise ValueError(f"EdgeFraction is recomputed once in so many steps, at least one; got every={self.every}")
 
     def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
-        """The step size for each run."""
+        """The step size for each run.
+
+        Raises:
+            ValueError: without ``at_most``, for a kernel that is zero, or so small that the step is infinite.
+        """
         J = jacobian(net, x)
         largest = time_scale(net) * torch.linalg.eigvalsh(J.gram())[..., -1]
-        return (self.fraction * 2 * J.samples / largest).clamp(max=self.at_most)
+        step = (self.fraction * 2 * J.samples / largest.clamp(min=0)).clamp(max=self.at_most)
+        if torch.isinf(step).any():
+            raise ValueError(
+                "the kernel is zero, so that gradient descent has no stability limit: give EdgeFraction an at_most, the "
+                "largest step it may take; or take another initialisation, or train the layer that is frozen"
+            )
+        return step
 
 
 class GradientDescent(DirectionOptimizer):

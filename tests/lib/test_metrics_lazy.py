@@ -137,7 +137,7 @@ def test_departure_is_measured_from_the_start(wrap):
     assert relative(got["drift"][i], (dense[1] - dense[0]).norm() / dense[0].norm()) < 1e-12
 
 
-def test_departure_refuses_other_networks():
-    for net in (two_layer(), LazyScaling(CASES["perceptron"]()[0], 1.0)):
-        with pytest.raises(ValueError, match="is for a Linearised or LazyScaling TwoLayer network; got"):
-            change_from_init(net, normal(N, D))
+def test_change_from_init_needs_the_initialisation():
+    for start in ((), (CASES["perceptron"]()[0],)):
+        with pytest.raises(ValueError, match=r"pass start=copy.deepcopy\(net\), made before training"):
+            change_from_init(two_layer(), normal(N, D), *start)

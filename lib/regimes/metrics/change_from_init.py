@@ -1,38 +1,59 @@
-"""How far a two-layer network has moved from its initialisation."""
+"""How far a network has moved from its initialisation."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regimes.kernels import RelativeToInit, neural_tangent_kernel
-from regimes.metrics.features import feature_movement
+from regimes.metrics.features import Features, feature_movement, hidden_features
 from regimes.metrics.kernel import kernel_distance
-from regimes.networks import TwoLayer
+from regimes.network import run_axes
 
 __all__ = ["change_from_init"]
 
 
-def change_from_init(net: RelativeToInit, x: Tensor) -> dict[str, Tensor]:
-    """How far weights, features and kernel of a network have moved since it was wrapped, relative to their initial size.
+def change_from_init(
+    net: nn.Module, x: Tensor, start: nn.Module | None = None, *, features: Features = hidden_features
+) -> dict[str, Tensor]:
+    """How far weights, features and kernel of a network have moved since its initialisation, relative to their initial size.
+
+    Of a `Linearised` or `LazyScaling` network, the network inside is meant, since it was wrapped. Of any other:
+
+    >>> import copy
+    >>> net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    >>> start = copy.deepcopy(net)  # and then train net
+    >>> sorted(change_from_init(net, torch.ones(5, 2), start))
+    ['drift', 'features', 'weights']
 
     Args:
-        net: a `Linearised` or `LazyScaling` two-layer network.
+        net: the network as it is now.
         x: inputs ``(..., n, d)``, where features and kernel are compared.
+        start: a copy made at initialisation; not for a `Linearised` or `LazyScaling` network, which has one.
+        features: ``features(net, x)``, ``(..., n, h)``; what the last layer reads, unless given.
 
     Returns:
-        ``"weights"``: ``|w - w_0| / |w_0|``, both layers; ``"features"``: the same for the hidden features on ``x``;
-        ``"drift"``: ``|K - K_0| / |K_0|`` of the network's own kernel. One number per run each.
+        ``"weights"``: ``|w - w_0| / |w_0|``, of all parameters; ``"features"``: the same for the features on ``x``;
+        ``"drift"``: ``|K - K_0| / |K_0|`` of the kernel. One number per run each.
 
     Raises:
-        ValueError: for any other kind of network.
+        ValueError: without a start, or with one of other parameters; for a network whose features are not known.
     """
-    if not isinstance(net, RelativeToInit) or not isinstance(net.net, TwoLayer):
-        raise ValueError(f"change_from_init() is for a Linearised or LazyScaling TwoLayer network; got {type(net).__name__}")
-    now, start = net.net, net.at_start()
-    weights = (torch.cat([u.W, u.v[..., None]], -1) for u in (now, start))
-    features = (u.hidden(x)[0] for u in (now, start))
-    kernels = (neural_tangent_kernel(u, x) for u in (now, start))
+    if isinstance(net, RelativeToInit) and start is None:
+        net, start = net.net, net.at_start()
+    shapes = [[p.shape for p in u.parameters()] for u in (net, start or nn.Identity())]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "change_from_init() compares with the network at initialisation: pass start=copy.deepcopy(net), made before "
+            "training; a Linearised or LazyScaling network needs none"
+        )
     return {
-        "weights": feature_movement(*weights),
-        "features": feature_movement(*features),
-        "drift": kernel_distance(*kernels),
+        "weights": feature_movement(_weights(net), _weights(start)),
+        "features": feature_movement(features(net, x), features(start, x)),
+        "drift": kernel_distance(neural_tangent_kernel(net, x), neural_tangent_kernel(start, x)),
     }
+
+
+def _weights(net: nn.Module) -> Tensor:
+    """All parameters in one row per run, ``(..., 1, p)``."""
+    runs = run_axes(net)
+    own = (p if p.shape[: len(runs)] == runs else p.expand(*runs, *p.shape) for p in net.parameters())
+    return torch.cat([p.detach().flatten(len(runs)) for p in own], -1)[..., None, :]

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from regimes.kernels import neural_tangent_kernel
+from regimes.metrics.norms import relative_size, unit_scaled
+from regimes.network import trainable
 
 __all__ = ["condition_number", "kernel_cosine", "kernel_distance", "spectrum"]
 
@@ -14,9 +16,15 @@ def spectrum(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def condition_number(net: nn.Module, x: Tensor) -> Tensor:
-    """``lambda_max / lambda_min`` of the kernel, one number per run; infinite where the kernel is singular."""
+    r"""``lambda_max / lambda_min`` of the kernel, one number per run; infinite where the kernel is singular.
+
+    Singular to the precision: :math:`\lambda_{\min} \le N\epsilon\lambda_{\max}`, the rounding of ``K``, with the float64
+    :math:`\epsilon`; or :math:`\le (N\epsilon)^2\lambda_{\max}` with that of the parameters, the rounding of the rows of ``J``.
+    """
     lam = spectrum(net, x)
-    return lam[..., 0] / lam[..., -1]
+    of_rows = lam.shape[-1] * torch.finfo(trainable(net)[0].dtype).eps
+    rounding = max(lam.shape[-1] * torch.finfo(lam.dtype).eps, of_rows**2)
+    return torch.where(lam[..., -1] > rounding * lam[..., 0], lam[..., 0] / lam[..., -1], torch.inf)
 
 
 def kernel_distance(K: Tensor, K0: Tensor) -> Tensor:
@@ -33,7 +41,7 @@ def kernel_distance(K: Tensor, K0: Tensor) -> Tensor:
         ValueError: for kernels of different shapes, or a reference that is zero.
     """
     _comparable(K, K0)
-    return torch.linalg.matrix_norm((K - K0).detach()) / _length(K0)
+    return relative_size(K - K0, K0, "a kernel")
 
 
 def kernel_cosine(K: Tensor, K0: Tensor) -> Tensor:
@@ -49,7 +57,8 @@ def kernel_cosine(K: Tensor, K0: Tensor) -> Tensor:
         ValueError: for kernels of different shapes, or a kernel that is zero.
     """
     _comparable(K, K0)
-    return (K * K0).detach().sum((-2, -1)) / (_length(K) * _length(K0))
+    A, B = (unit_scaled(kernel, refuse="a kernel")[0] for kernel in (K, K0))
+    return ((A * B).sum((-2, -1)) / (torch.linalg.matrix_norm(A) * torch.linalg.matrix_norm(B))).to(K.dtype)
 
 
 def _comparable(K: Tensor, K0: Tensor) -> None:
@@ -58,10 +67,3 @@ def _comparable(K: Tensor, K0: Tensor) -> None:
             f"kernels are compared on the same inputs: K has shape {tuple(K.shape)}, so K0 must have it too, or be one "
             f"{tuple(K.shape[-2:])} for all runs; got {tuple(K0.shape)}"
         )
-
-
-def _length(K: Tensor) -> Tensor:
-    size = torch.linalg.matrix_norm(K.detach())
-    if (size == 0).any():
-        raise ValueError("a kernel that is zero has no direction and no distance relative to its size")
-    return size

@@ -23,11 +23,11 @@ class Phases(NamedTuple):
 
 
 def rises(loss: Tensor) -> Tensor:
-    """Which steps raised the loss, ``L_t > L_{t-1} (1 + 1e-10)``: ``(k, ...)``, recorded at every step, to ``(k - 1, ...)``.
+    """Which steps raised the loss, ``L_t > L_{t-1} + 1e-10 |L_{t-1}|``: ``(k, ...)``, one record a step, to ``(k - 1, ...)``.
 
     Without the tolerance, rounding would count as hundreds of increases late in training, where only the last digits change.
     """
-    return loss[1:] > loss[:-1] * (1 + ROUNDING)
+    return loss[1:] > loss[:-1] + ROUNDING * loss[:-1].abs()
 
 
 def phase_switch(loss: Tensor, threshold: float | Tensor) -> Phases:
@@ -62,7 +62,7 @@ def largest_fall(values: Tensor, since: int | Tensor) -> Tensor:
     steps = torch.arange(len(values), device=values.device).reshape(-1, *(1,) * (values.ndim - 1))
     counts = steps >= torch.as_tensor(since, device=values.device)
     highest = torch.where(counts, values, -torch.inf).cummax(0).values
-    fall = (highest - values) / highest.abs()
+    fall = torch.where(values == highest, 0.0, (highest - values) / highest.abs())  # of nothing, nothing: not 0/0
     return torch.where(counts, fall, 0.0).amax(0)
 
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from regimes.metrics.norms import unit_scaled
+
 __all__ = ["cka", "participation_ratio"]
 
 
@@ -57,8 +59,8 @@ def participation_ratio(X: Tensor) -> Tensor:
 
 
 def _centred(X: Tensor) -> Tensor:
-    """Columns with mean zero, float64."""
-    X = X.detach().double()
+    """Columns with mean zero, float64, in units of the largest entry: what is computed from them has no unit."""
+    X, _ = unit_scaled(X)
     centred = X - X.mean(-2, keepdim=True)
     if not (torch.linalg.matrix_norm(centred) > 1e-12 * torch.linalg.matrix_norm(X)).all():
         raise ValueError("features that are the same for all samples (or not finite) have no covariance to compare")

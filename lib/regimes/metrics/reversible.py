@@ -7,6 +7,7 @@ from torch import Tensor
 
 from regimes.kernels import neural_tangent_kernel
 from regimes.metrics.kernel import kernel_distance
+from regimes.metrics.norms import relative_size
 from regimes.metrics.representation import cka, participation_ratio
 from regimes.networks import Reversible
 
@@ -18,9 +19,12 @@ def reconstruction(net: Reversible, x: Tensor) -> tuple[Tensor, Tensor]:
     """What running forwards and back does to the inputs: ``|inverse(z) - x| / |x|``, and the growth ``|z| / |x|`` of the state.
 
     Frobenius norms; one number per run each. In exact arithmetic the first is zero.
+
+    Raises:
+        ValueError: for inputs that are all zero.
     """
-    z, size = net.encode(x), torch.linalg.matrix_norm
-    return size(net.inverse(z) - x) / size(x), size(z) / size(x)
+    z = net.encode(x)
+    return relative_size(net.inverse(z) - x, x, "an input"), relative_size(z, x, "an input")
 
 
 @torch.no_grad()

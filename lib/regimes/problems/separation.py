@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linprog, nnls
+from scipy.optimize import nnls
 from torch import Tensor
 
 __all__ = ["NotSeparable", "Separation", "is_separable", "separation"]
+
+EPS, TINY = np.finfo(float).eps, np.finfo(float).tiny
 
 
 class NotSeparable(ValueError):
@@ -28,51 +30,102 @@ class Separation:
 
 
 def is_separable(x: Tensor, y: Tensor) -> bool:
-    """Whether some ``w`` has ``y_i (w . x_i) >= 1`` for all samples: a linear program without objective (SciPy's HiGHS).
+    """Whether some ``w`` has ``y_i (w . x_i) > 0`` for all samples: whether the ``x_i / |x_i|`` have a margin.
 
     Args:
         x: ``(n, d)``.
         y: ``(n,)``, labels -1 and +1.
 
     Raises:
-        ValueError: for other labels.
+        ValueError: for other labels, or inputs that are not finite.
     """
-    z = _signed(x, y)
-    found = linprog(np.zeros(z.shape[1]), A_ub=-z, b_ub=-np.ones(len(z)), bounds=(None, None), method="highs")
-    return found.status == 0
+    z, length = _signed(x, y)
+    return bool(length.all()) and _widest(z) is not None
 
 
 def separation(x: Tensor, y: Tensor) -> Separation:
     r"""The unit vector with the largest margin, and that margin.
 
-    They are the direction and the length of the shortest vector in the convex hull of the :math:`y_i x_i`, which non-negative
-    least squares finds: the minimum of :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0` is a
-    multiple of it.
+    They are the direction and the length of the shortest vector in the convex hull of the :math:`y_i x_i`. Which of them span
+    the face it lies on, non-negative least squares finds, by the minimum of
+    :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0`; steps of Wolfe's algorithm correct it where
+    margins are small. A margin is resolved down to ``n + d`` float64 precisions of the longest :math:`x_i`.
 
     Args:
         x: ``(n, d)``, one data set, without run axes.
         y: ``(n,)``, labels -1 and +1.
 
     Raises:
-        NotSeparable: (a ValueError) if `is_separable` says no.
-        ValueError: for labels other than -1 and +1.
+        NotSeparable: (a ValueError) if there is no margin that is resolved.
+        ValueError: for labels other than -1 and +1, or inputs that are not finite.
+
+    Source: Wolfe 1976.
     """
-    if not is_separable(x, y):
+    z, length = _signed(x, y)
+    longest = length.max()
+    found = _widest(z * (length / longest)) if longest else None
+    if found is None:
         raise NotSeparable(
-            f"no plane through the origin separates these {len(x)} samples (the linear program is infeasible), so there is no "
-            "margin. Bounds that need a margin say nothing here"
+            f"no plane through the origin separates these {len(x)} samples by more than {_rounding(z):.0e} of the longest, "
+            "which is what float64 resolves, so there is no margin. Bounds that need a margin say nothing here"
         )
-    z = _signed(x, y)
+    return Separation(torch.as_tensor(found[0], dtype=x.dtype, device=x.device), float(found[1] * longest))
+
+
+def _widest(z: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The unit vector ``w`` with the largest ``min_i w . z_i``, and that if positive; the longest ``z_i`` has length one."""
     a, _ = nnls(np.vstack([z.T, np.ones(len(z))]), np.append(np.zeros(z.shape[1]), 1.0))
-    w = z.T @ a
-    w = w / np.linalg.norm(w)
-    return Separation(torch.as_tensor(w, dtype=x.dtype, device=x.device), float((z @ w).min()))
+    face, a, w, shortest = np.flatnonzero(a), a[a > 0], None, np.inf
+    while True:
+        x, b = _nearest(z[face])
+        if (b > 0).all():
+            length = np.linalg.norm(x)
+            if length <= _rounding(z):
+                return None
+            if length >= shortest:  # what is left is rounding, here as below
+                break
+            w, a, shortest = x / length, b, length
+            margins = z @ w
+            lowest = margins.argmin()
+            if margins[lowest] >= margins[face].min() - 8 * EPS:
+                break
+            face, a = np.append(face, lowest), np.append(a, 0.0)
+        else:  # beyond the hull: as far as the hull goes in that direction, to a smaller face
+            share = np.where(b <= 0, a / np.maximum(a - b, TINY), np.inf)
+            if share.min() == 0:
+                break
+            a = a + share.min() * (b - a)
+            face, a = (np.delete(t, share.argmin()) for t in (face, a))
+    margin = (z @ w).min()
+    return (w, margin) if margin > _rounding(z) else None
 
 
-def _signed(x: Tensor, y: Tensor) -> np.ndarray:
-    """``y_i x_i``, ``(n, d)``."""
+def _nearest(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The point nearest to the origin of the plane through the rows of ``V``, and their weights in it, with sum one."""
+    j = np.square(V).sum(1).argmin()
+    base, D = V[j], (np.delete(V, j, 0) - V[j]).T
+    U, s, Vt = np.linalg.svd(D, full_matrices=False)
+    keep = s > len(V) * EPS * s[:1]
+    U, s, Vt = U[:, keep], s[keep], Vt[keep]
+    c = -Vt.T @ (U.T @ base / s)
+    x = base - U @ (U.T @ base)
+    return x - U @ (U.T @ x), np.insert(c, j, 1 - c.sum())  # once more: orthogonal to rounding even if short
+
+
+def _rounding(z: np.ndarray) -> float:
+    return sum(z.shape) * EPS
+
+
+def _signed(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """``y_i x_i / |x_i|`` (n, d), and the lengths ``|x_i|`` (n, 1)."""
     if x.ndim != 2 or y.shape != x.shape[:1]:
         raise ValueError(f"one data set is needed, x (n, d) and y (n,); got {tuple(x.shape)} and {tuple(y.shape)}")
     if not (y.abs() == 1).all():
         raise ValueError(f"labels must be -1 and +1; got {sorted(set(y.tolist()))[:5]}")
-    return (y[:, None] * x).detach().cpu().double().numpy()
+    if not torch.isfinite(x).all():
+        raise ValueError("inputs contain numbers that are not finite (NaN or infinity)")
+    z = (y[:, None] * x).detach().cpu().double().numpy()
+    largest = np.abs(z).max(1, keepdims=True)
+    z = z / np.where(largest > 0, largest, 1.0)
+    norm = np.linalg.norm(z, axis=1, keepdims=True)
+    return z / np.where(norm > 0, norm, 1.0), norm * largest

@@ -24,7 +24,7 @@
 # - tell a worst-case bound from a prediction,
 # - name three places where the law of the rate breaks, and recognise them.
 #
-# **Needs** lesson [01](../01_gradient_descent_and_gauss_newton.ipynb). **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking Gauss-Newton for learning over-parameterized models*). We
+# **Needs** lesson [01](01_gradient_descent_and_gauss_newton.ipynb). **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking Gauss-Newton for learning over-parameterized models*). We
 # had its abstracts and its published code, not its theorems: what we say about them is marked, and formulas are derived here.
 #
 # **Recap.** Answer before you unfold.

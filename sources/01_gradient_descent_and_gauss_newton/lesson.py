@@ -24,7 +24,7 @@
 # - choose a damping, and say what it costs,
 # - say what Gauss-Newton still depends on.
 #
-# **Needs** lesson [00](../00_start_here.ipynb), the chain rule, eigenvalues of symmetric matrices. **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking
+# **Needs** lesson [00](00_start_here.ipynb), the chain rule, eigenvalues of symmetric matrices. **Paper:** Arbel, Menegaux, Wolinski 2023 (*Rethinking
 # Gauss-Newton for learning over-parameterized models*). We had only its abstract and its published code; formulas below are derived here.
 #
 # **Recap.** Answer before you unfold.

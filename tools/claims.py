@@ -63,7 +63,7 @@ def ledgers(root: Path) -> list[Path]:
 
 
 def keep(root: Path, notebook: Path) -> None:
-    """Write what a notebook's ledger holds to where `regimes_course.kit.evidence` reads it: the lesson shows part of it."""
+    """Write what a notebook's ledger holds to where `regimes_course.kit.stored` reads it: the lesson shows part of it."""
     entries = claims(reads(notebook.read_text(encoding="utf-8")))
     if entries and (place := kept(root, entries)).parent.exists():
         place.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")

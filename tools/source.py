@@ -81,7 +81,7 @@ class Source:
 
 def read(path: Path, root: Path) -> Source:
     """The source at `path`; raises SourceError if its header or its cells cannot be read."""
-    name, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8-sig")  # an editor of Windows may mark the start
+    name, text = path.relative_to(root).as_posix(), path.read_text(encoding="utf-8-sig")  # a mark at the start is Windows
     try:
         node = jupytext.reads(text, fmt="py:percent")
     except yaml.MarkedYAMLError as error:

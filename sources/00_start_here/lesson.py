@@ -2,179 +2,229 @@
 # jupyter:
 #   regimes:
 #     title: Start here
-#     minutes: 10
+#     minutes: 35
 #     needs: []
 #     papers: [arbel2023, min2021, veiga2022, buffelli2024, cai2024]
 #     objectives:
-#       - name four ways in which one over-parameterised network can learn
-#       - move from one to another with scaling, width and step
-#       - read a lesson, solve its exercises and have them checked
+#       - say which of two networks with one loss has learned features, and why
+#       - predict whether a step stays below its stability limit
+#       - name the three knobs that decide how a network learns
 # ---
 
 # %% [markdown]
 # # Start here
 #
-# A network with more parameters than data can fit the data in infinitely many ways. Which way it takes is decided by how it
-# starts, how it is scaled, how large its steps are and along which direction they go. Such a combination is called a
-# *regime*. This course is about regimes: what five research papers prove about them, and what you see when you measure.
-#
-# **After these ten minutes you will be able to**
-#
-# - name four ways in which one over-parameterised network can learn,
-# - move from one to another with scaling, width and step,
-# - read a lesson, solve its exercises and have them checked.
-#
-# The pages you open by `python3 course.py lab` are your own copies, in the folder `work/lessons`: run, change and annotate them.
+# **Your network fits. What happened inside?** Four networks, one start, one training loss:
 
-# %%
-from regimes.metrics import spectrum
-from regimes.networks import TwoLayer
-from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
-from regimes.problems import wave
-from regimes.training import train
-from regimes_course.kit import guess, show
-from regimes_course.learner.progress import progress
+# %% tags=["hero"]
+from regimes_course.kit import evidence, guess, show
 from regimes_course.lesson00 import figures as draw
-from regimes_course.lesson00.widgets import four_regimes
+
+show(*draw.hero())
 
 # %% [markdown]
-# ## One network, eight points, four regimes
+# Each dot is a hidden unit: it makes a soft step of the function at $-b/w$, as steep as $w$, as high as its output weight $v$. *Lazy* left its units where
+# they were, the other three rebuilt theirs. Between the points the four functions agree; where there are no data, what happened inside decides.
 #
-# The network has one hidden layer of $m = 100$ units,
-# $$f(x) = s \sum_{j=1}^{m} v_j \tanh(w_j x + b_j),$$
-# and starts from random numbers: all $w_j, b_j, v_j$ are standard normal. It has 300 parameters; the data are eight points on a
-# wave. Only three things will differ between the four runs:
+# A training curve says how well a network fits, never how. This course is about the *how*, which is set by three knobs: **scale, step, direction**.
 #
-# | regime | output scale $s$ | direction | size of the step |
-# |---|---|---|---|
-# | feature learning | $1/m$ | gradient | well below the stability limit |
-# | lazy | $1/\sqrt m$ | gradient | well below the stability limit |
-# | edge of stability | $1/m$ | gradient | at the stability limit |
-# | Gauss-Newton | $1/m$ | Gauss-Newton | shrinks the error by a tenth |
+# <details><summary>What you will be able to do, and how to use this page</summary>
 #
-# The *stability limit* is the step beyond which gradient descent, on a network that did not change, would diverge. Lesson 01
-# explains it, and the Gauss-Newton direction.
+# - say which of two networks with one loss has learned features, and why;
+# - predict whether a step stays below its stability limit;
+# - name the three knobs that decide how a network learns.
 #
-# **Predict.** All four runs start from the same weights. In which one do the hidden weights move least? Replace the three dots
-# by `"feature learning"`, `"lazy"`, `"edge of stability"` or `"Gauss-Newton"`, then run on.
+# Needs: derivatives, eigenvalues. 35 minutes. The pages you open by `python3 course.py lab` are your own copies, in the folder `work/lessons`: run, change
+# and annotate them. Run the cells in their order (Shift-Enter). Where it says *predict*, replace the three dots before you run on.</details>
+#
+# ## 1. Scale: how far must a unit move?
+#
+# The network has $m = 100$ hidden units and a scale $s$ in front:
+#
+# $$f(x) = s \sum_{j=1}^{m} v_j \tanh(w_j x + b_j).$$
+#
+# All $w_j, b_j, v_j$ start as standard normal numbers. Here it is, with its *Jacobian* $J$: a row for each of the eight data points, a column for each of the
+# 300 parameters, and in it how much that parameter moves that output.
+
+# %% tags=["idea"] vary="manual_seed(1) -> manual_seed(2)"
+import torch
+from regimes.problems import wave
+x, y, m, n = wave().x, wave().y, 100, 8
+theta0 = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def outputs(theta, scale):
+    w, b, v = theta.chunk(3)
+    h = torch.tanh(x * w + b)  # 8 points, 100 units
+    gain = (1 - h**2) * v
+    return scale * h @ v, scale * torch.cat([gain * x, gain, h], 1)
+
+
+print("first outputs:", outputs(theta0, 1 / m)[0][:3])
+
+# %% [markdown]
+# **Predict.** Two scales are common: $s = 1/m$ and $s = 1/\sqrt m$. From the same start, to the same loss: which one moves its hidden weights least? Think of
+# all $m$ units moving a little, by $\delta$, in a direction that helps: together they change the output by about $s\,m\,\delta$. Write `"1/m"` or `"1/root m"`.
 
 # %%
 my_guess = ...
 
-# %%
-problem = wave()
+# %% [markdown]
+# Now train. Gradient descent moves the parameters against $J^\top r / n$ with the residual $r = f - y$. The factor $c$ makes both networks start at the same
+# speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^\top$, eight by eight: how a push on one output moves the others.
+
+# %% tags=["idea"] vary="0.1 * limit -> 0.2 * limit"
+def train(scale, c, step, steps=5000, enough=1e-3):
+    path = [theta0]
+    for k in range(steps):
+        f, J = outputs(path[-1], scale)
+        if (f - y).square().sum() < enough * y.square().sum():
+            break
+        path.append(path[-1] - step * c * J.T @ (f - y) / n)
+    return torch.stack(path)
 
 
-def run(scaling, optimizer, steps):
-    net = TwoLayer(1, 100, activation="tanh", scaling=scaling, output_std=1.0, seed=1)
-    start = net.W.detach().clone()
-    trace = train(net, problem.x, problem.y, optimizer(net), steps)
-    return net(problem.x_test), trace, ((net.W - start).norm() / start.norm()).item()
-
-
-def below_the_limit(net):
-    return GradientDescent(net, EdgeFraction(0.25))
-
-
-def at_the_limit(net):
-    return GradientDescent(net, 2 * len(problem.x) / spectrum(net, problem.x)[0].item())
-
-
-runs = {
-    "feature learning": run("mean_field", below_the_limit, 1000),
-    "lazy": run("ntk", below_the_limit, 1000),
-    "edge of stability": run("mean_field", at_the_limit, 1000),
-    "Gauss-Newton": run("mean_field", lambda net: GaussNewton(net, 0.1, damping=1e-4), 100),
-}
+J = outputs(theta0, 1 / m)[1]
+limit = 2 * n / torch.linalg.eigvalsh(m * J @ J.T)[-1]  # section 2
+lazy, rich = train(1 / m**0.5, 1, 0.4 * limit), train(1 / m, m, 0.1 * limit)
 
 # %%
-show(*draw.regimes(problem, runs, chaotic="edge of stability"))
-
-# %%
-guess(
-    my_guess,
-    f"the hidden weights move least in the lazy run: {100 * runs['lazy'][2]:.0f} %",
-)
+far = [((path[-1] - path[0])[:200].norm() / path[0][:200].norm()).item() for path in (lazy, rich)]
+guess(my_guess, f"1/root m moves its hidden weights by {100 * far[0]:.0f} %, 1/m by {100 * far[1]:.0f} %",
+      why={"1/m": "its outputs are smaller; but small outputs mean that the units have more to do"})
 
 # %% [markdown]
-# What to see:
+# To change the output by one, $s\,m\,\delta = 1$: the units move by $\delta = 1$ at the scale $1/m$, and by only $1/\sqrt m$ at the other. That one line is
+# the difference between the first picture and the second. A network that hardly moves is called *lazy*: it has learned no features. Its function near the
+# start is all it can use, and beyond the data that shows.
 #
-# - **Feature learning.** With $s = 1/m$ each unit has little say, so the units have to move: the network builds its own features.
-# - **Lazy.** With $s = 1/\sqrt m$ smaller movements of all the units add up to the answer. At $m = 100$ the hidden weights still move, but
-#   several times less than under feature learning; the wider the network, the less they move.
-# - **Edge of stability.** The loss is not monotone at first, as if the step were too large, and then goes down all the same: the
-#   network has moved to where this step is just stable.
-# - **Gauss-Newton.** After a slower start almost a straight line on the logarithmic axis, in a tenth of the steps (mind the axis): every
-#   part of the error shrinks at nearly one rate. (A little damping, lesson 01, makes the rates differ where the kernel is nearly singular.)
+# ## 2. Step: how large can it be?
 #
-# ## A first widget
+# A step $\eta$ changes the outputs by about $-\eta K r / n$. So along an eigenvector of $K$ with eigenvalue $\lambda$ the residual is multiplied by
+# $1 - \eta\lambda/n$, and it grows if $\eta\lambda/n$ is above **2**. The largest eigenvalue decides. (Lesson 01 takes this apart.) $K$ is made of the weights.
 #
-# Three positions of its sliders, for readers without a running kernel:
+# **Predict.** Two runs take the *same* step, 0.4 of the limit, so both start at $\eta\lambda/n = 0.8$. Where is the run scaled by $1/m$ after 300 steps? A number.
 
 # %%
-# the third is chaotic: its numbers differ between machines
-steady = list(four_regimes.frames.items())[:2]
-told = [f"({t}) {four_regimes.sentence(four_regimes.compute(**f))}" for t, f in steady]
-show(
-    four_regimes.film((4.2, 2.3), columns=3),
-    "Scaling 1/m with small steps bends the units towards the wave; scaling 1/√m moves "
-    "them much less; steps at the stability limit make the loss jump before it falls. "
-    + " ".join(told),
-)
+my_guess = ...
+
+# %% tags=["idea"] vary="0.4 * limit -> 0.2 * limit"
+step = 0.4 * limit
+runs = {"lazy": (1 / m**0.5, 1), "1/m": (1 / m, m)}
+edge, loss = {}, {}
+for name, (scale, c) in runs.items():
+    along = [outputs(theta, scale) for theta in train(scale, c, step, steps=300, enough=0)]
+    edge[name] = torch.stack([step * torch.linalg.eigvalsh(c * J @ J.T)[-1] / n for f, J in along])
+    loss[name] = torch.stack([(f - y).square().sum() / y.square().sum() for f, J in along])
+
+# %%
+show(*draw.climb(edge, loss))
+guess(my_guess, f"at {edge['1/m'][-1]:.3g}", number=edge["1/m"][-1].item())
 
 # %% [markdown]
-# Run the next cell and move the sliders by mouse or with the arrow keys. *Sharpness* is the largest eigenvalue of $K/n$,
-# where the matrix $K$ decides how fast the $n$ outputs move (lesson 01); gradient descent is stable while step × sharpness is below 2. Try
-# to find
+# The lazy network keeps its weights, so it keeps its $K$. The other one moves, and as its units grow so does $\lambda$: it climbs to the limit, overshoots,
+# and then *stays* there. This is the **edge of stability**. It is not a failure: the loss rises at some steps, and still falls more than a thousandfold.
 #
-# 1. a width at which scaling by $1/\sqrt m$ is no longer lazy,
-# 2. the smallest step after which step × sharpness ends at 2,
-# 3. a step from which the run does not come back.
+# ## 3. Direction: all parts of the error at one rate
+#
+# Large eigenvalues make an error fall fast, small ones slowly. **Gauss-Newton** divides $K$ out: it solves $(K + \varepsilon)\,a = r$ and moves against
+# $J^\top a$. Then every part of the residual shrinks by the same share per step, here a tenth.
+#
+# **Predict.** After how many steps is the loss, a square, below a thousandth?
+
+# %%
+my_guess = ...
+
+# %% tags=["idea"] vary="k = 0.1 -> k = 0.2"
+eta, theta, k = 0.1, theta0, 0
+f, J = outputs(theta, 1 / m)
+while (f - y).square().sum() > 1e-3 * y.square().sum():
+    a = torch.linalg.solve(m * J @ J.T + 1e-4 * torch.eye(n), f - y)
+    theta = theta - eta * m * J.T @ a
+    f, J = outputs(theta, 1 / m)
+    k = k + 1
+law = torch.log(torch.tensor(1e-3)) / (2 * torch.log(torch.tensor(1 - eta)))
+
+# %%
+guess(my_guess, f"{k} steps; without damping and for small steps {law:.0f}", number=k)
+
+# %% [markdown]
+# $0.9^{2k} = 10^{-3}$ gives 33. (If you said 66: the loss is the square of the residual.) Gradient descent took hundreds. The price is a linear system in
+# every step, and, as later lessons show, a longer way for the weights.
+#
+# ## It breaks when the network is narrow
+#
+# "Lazy" is a statement about a limit, not about a formula. The same scale $1/\sqrt m$ at three widths:
+
+# %%
+from regimes_course.lesson00.experiments import follow
+show(*draw.widths({m: follow("ntk", 0.2, seed=3, width=m) for m in (10, 100, 1000)}))
+
+# %% [markdown]
+# ## Play
+#
+# The picture from the top, for one run of 300 steps. Run the cell and move the sliders by mouse or with the arrow keys.
+#
+# 1. At which width is the scale $1/\sqrt m$ no longer lazy?
+# 2. What is the smallest step after which $1/m$ at $m = 100$ ends at 2?
+# 3. From which step does a run not come back?
+#
+# <details><summary>What we found</summary>1. There is no threshold: the movement grows steadily as the network gets narrower. 2. 0.3 of the limit; 0.2 is still
+# on its way up. 3. At 2.5 the run diverges; at 1.3 the scale 1/m is finite but far from a fit. (Beyond 0.7 runs are chaotic: the verdict holds for this start.)</details>
 
 # %% tags=["widget"]
+from regimes_course.lesson00.widgets import four_regimes
 four_regimes.show()
 
 # %% [markdown]
-# ## How a lesson works
+# ## The answer in three sentences
 #
-# A lesson makes a **claim** in plain words and says which paper and equation it is from. You **predict** what will happen, run
-# a cell, and see the **measurement solid** beside the **prediction dashed**. The last table of each lesson, its *ledger*, sets
-# what was predicted beside what was measured, over several random seeds where chance matters. Where our measurement disagrees with a paper, the ledger
-# says so.
+# A fit does not tell what happened inside: the *scale* in front decides whether the units stay (lazy) or rebuild (features). The *step* decides whether the
+# network climbs until it is only just stable. The *direction* decides how fast the parts of the error go, and by Gauss-Newton all go at one rate.
 #
-# **Exercises.** In a second terminal, in the course's folder:
+# ## How sure are we?
+
+# %%
+evidence("00", "lazy-moves-least", "outside", "edge-hovers", "lazy-below", "gn-steps", "wider-is-lazier")
+
+# %% [markdown]
+# Five starts each; the rest, and what was chosen for the comparison to be fair, stands in [deeper](deeper/00_start_here.ipynb). A *law* is a number that
+# theory gives, a *sanity bound* one that we chose to test against.
+#
+# <details><summary>How this course works: exercises, checks, solutions, help</summary>
+#
+# Each lesson ends like this one: what was predicted and measured, and what disagrees with a paper. In a second terminal, in the course's folder:
 #
 # - `python3 course.py start 01` copies the exercises of lesson 01 to the folder `work`, which is yours: nothing is ever overwritten there.
 # - In the notebook, each exercise has hints to unfold and a check that answers at once.
 # - `python3 course.py check work/01_gradient_descent_and_gauss_newton.ipynb` runs all the checks of a notebook and prints your score.
 # - `python3 course.py progress` lists which exercises you have passed, which mistakes were recognised, and what is next.
+# - `python3 course.py doctor` looks at your installation and says what to do; `python3 course.py help` lists all commands.
 #
-# The solved notebooks are in the folder `solutions`.
-#
-# **Help.** `python3 course.py doctor` looks at your installation and names what is off and what mends it. `python3 course.py help`
-# lists all commands. The symbols are listed in `docs/NOTATION.md`.
+# The solved notebooks are in the folder `solutions`, the symbols in `docs/NOTATION.md`.</details>
 #
 # ## Map of the course
 #
 # | lesson | question | paper |
 # |---|---|---|
-# | [01 Gradient descent and Gauss-Newton](01_gradient_descent_and_gauss_newton.ipynb) | why does one crawl where the other does not? | Arbel et al. 2023 |
-# | [02 Mean-field convergence](02_mean_field_convergence.ipynb) | what is a very wide network? | Arbel et al. 2023 |
-# | [03 Phases of SGD](03_phases_of_sgd.ipynb) | how do step, width and dimension interplay? | Veiga et al. 2022 |
+# | [01 Gradient descent and Gauss-Newton](01_gradient_descent_and_gauss_newton.ipynb) | why does training crawl, and what would a perfect step be? | Arbel et al. 2023 |
+# | [02 Mean-field convergence](02_mean_field_convergence.ipynb) | what does a network become when it gets ever wider? | Arbel et al. 2023 |
+# | [03 Phases of SGD](03_phases_of_sgd.ipynb) | a loss that does not move: slow or stuck? | Veiga et al. 2022 |
 # | [04 Min-norm bias](04_min_norm_bias.ipynb) | which of all the fits is chosen? | Min et al. 2021 |
 # | [05 Hidden learning](05_hidden_learning.ipynb) | can features be good while the loss is poor? | Arbel et al. 2023 |
-# | [06 Lazy regime](06_lazy_regime.ipynb) | when is a network a kernel machine? | Buffelli et al. 2024 |
+# | [06 Lazy regime](06_lazy_regime.ipynb) | when is a network only a kernel? | Buffelli et al. 2024 |
 # | [07 Exact Gauss-Newton](07_exact_gauss_newton.ipynb) | why does the perfect step generalise poorly? | Buffelli et al. 2024 |
-# | [08 Edge of stability](08_edge_of_stability.ipynb) | what happens beyond the stability limit? | Cai et al. 2024 |
+# | [08 Edge of stability](08_edge_of_stability.ipynb) | what happens at the stability limit? | Cai et al. 2024 |
 # | [09 Large steps](09_large_steps.ipynb) | can unstable steps be the faster ones? | Cai et al. 2024 |
 #
-# Each lesson says at its top which others it needs. How far you are:
+# How far you are:
 
 # %% tags=["personal"]
+from regimes_course.learner.progress import progress
 progress()
 
 # %% [markdown]
-# The papers:
+# <details><summary>The five papers</summary>
 #
 # - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904.
 # - H. Min, S. Tarmoun, R. Vidal, E. Mallada: *On the explicit role of initialization on the convergence and implicit bias of
@@ -184,6 +234,6 @@ progress()
 # - D. Buffelli, J. McGowan, W. Xu, A. Cioba, D. Shiu, G. Hennequin, A. Bernacchia: *Exact, tractable Gauss-Newton optimization in
 #   deep reversible architectures reveal poor generalization*, NeurIPS 2024, arXiv 2411.07979.
 # - Y. Cai, J. Wu, S. Mei, M. Lindsey, P. L. Bartlett: *Large stepsize gradient descent for non-homogeneous two-layer networks:
-#   margin improvement and fast optimization*, NeurIPS 2024, arXiv 2406.08654.
+#   margin improvement and fast optimization*, NeurIPS 2024, arXiv 2406.08654.</details>
 #
-# Next: [01 Gradient descent and Gauss-Newton](01_gradient_descent_and_gauss_newton.ipynb).
+# Next: [01 Gradient descent and Gauss-Newton](01_gradient_descent_and_gauss_newton.ipynb), which looks at one of these runs closely: why is it slow?

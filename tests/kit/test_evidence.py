@@ -5,8 +5,8 @@ from importlib import resources
 
 import pytest
 
-from regimes_course.kit import evidence as module
-from regimes_course.kit.evidence import evidence, measured
+from regimes_course.kit import stored as module
+from regimes_course.kit.stored import evidence, measured
 
 LESSON = "01"
 CLAIMS = json.loads((resources.files("regimes_course") / f"lesson{LESSON}/measured.json").read_text("utf8"))

@@ -15,7 +15,7 @@ _HOME = {  # what a page takes from here by one line; each name is loaded when i
     "Ledger": "ledger",
     "at_scale": "page",
     "digits3": "words",
-    "evidence": "evidence",
+    "evidence": "stored",
     "guess": "page",
     "median": "words",
     "seeds": "page",

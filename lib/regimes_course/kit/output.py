@@ -19,7 +19,7 @@ def movie(frames: Sequence[Figure], seconds: float = 4.0) -> bytes:
         frames: drawn in this order, at equal times.
         seconds: how long it plays; motion of more than five seconds would need a button to stop it.
     """
-    images = [_image(figure).convert("P", palette=Image.Palette.ADAPTIVE, colors=64) for figure in frames]
+    images = [_image(figure).convert("P", palette=Image.Palette.ADAPTIVE, colors=32) for figure in frames]
     file = io.BytesIO()
     times = {"duration": round(1000 * seconds / len(images)), "optimize": True}
     images[0].save(file, "GIF", save_all=True, append_images=images[1:], **times)

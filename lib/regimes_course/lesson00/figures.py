@@ -1,38 +1,129 @@
-"""The figure of lesson 00. The function returns the figure and the sentence that says what it shows."""
+"""The figures of lesson 00. Each function returns the figure and the sentence that says what it shows; `hero` a movie, too."""
 
 from collections.abc import Mapping
 
+import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from regimes.problems import Problem
-from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, panels
+from regimes.problems import wave
+from regimes_course.kit.output import movie
+from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, new_figure, panels, predicted, style
+from regimes_course.lesson00.experiments import Path, four
 
-__all__ = ["regimes"]
+__all__ = ["climb", "hero", "units", "widths"]
+
+FRAMES = 24
+SUBTITLES = {
+    "lazy": r"scale $1/\sqrt{m}$, gradient",
+    "feature learning": r"scale $1/m$, gradient",
+    "edge of stability": r"scale $1/m$, step 4 x larger",
+    "Gauss-Newton": r"scale $1/m$, Gauss-Newton",
+}
 
 
-def regimes(problem: Problem, runs: Mapping[str, tuple[Tensor, Trace, float]], chaotic: str) -> tuple[Figure, str]:
-    """A column a run: the learned function above, the training loss below.
+def units(ax: Axes, path: Path, reach: float = 6.0, end: int | None = None, trail: bool = True) -> None:
+    """The hidden units in the plane of weight and bias: at the start (grey), on their way, and after ``end`` steps.
+
+    A unit is a soft step of the function at ``-b / w``. Orange ones step up as ``x`` grows, blue ones down; the area says how
+    high. (``(w, b, v)`` and ``(-w, -b, -v)`` are one unit, so it is the sign of ``v w`` that counts.)
+    """
+    w, b, v = (t[: (path.steps if end is None else end) + 1].detach() for t in (path.w, path.b, path.v))
+    if trail:
+        ax.plot(w, b, color="0.78", linewidth=0.6, zorder=1)
+    ax.scatter(w[0], b[0], s=4, color="0.45", zorder=2)
+    colour = np.where(v[-1] * w[-1] > 0, ORANGE, BLUE)
+    ax.scatter(w[-1], b[-1], s=4 + 26 * v[-1].abs() / v[-1].abs().max(), c=colour, zorder=3)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="weight w")
+
+
+def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
+    """The four regimes: where each hidden unit went above, the learned function below; and the units at equal losses, moving."""
+    runs = four() if runs is None else runs
+    data, fig = wave(), new_figure((10, 5.9))
+    with style():
+        axes = fig.subplots(2, len(runs), height_ratios=(2.05, 1.15))
+    grid = data.x_test[:, 0]
+    for (name, path), top, bottom in zip(runs.items(), *axes, strict=True):
+        units(top, path)
+        top.set_title(f"{name}\n", fontweight="bold")
+        top.text(0.5, 1.02, SUBTITLES.get(name, ""), transform=top.transAxes, ha="center", color=GREY, fontsize=9.5)
+        told = f"{path.steps} steps\nmoved {100 * path.moved:.0f} %"
+        top.text(0.5, 0.98, told, transform=top.transAxes, ha="center", va="top", fontsize=10)
+        bottom.plot(grid, path.f.detach(), color=GREEN)
+        bottom.plot(grid, data.y_test, ":", color="black", linewidth=1.2)
+        bottom.plot(data.x[:, 0], data.y, "o", color="black", markersize=4)
+        place, up = (-path.b[-1] / path.w[-1]).detach(), path.v[-1] * path.w[-1] > 0
+        bottom.plot(place[up], torch.full_like(place[up], -2.7), "|", color=ORANGE, markersize=5)
+        bottom.plot(place[~up], torch.full_like(place[~up], -3.15), "|", color=BLUE, markersize=5)
+        bottom.set(xlabel="input x", xlim=(grid[0], grid[-1]), ylim=(-3.5, 2.6))
+    axes[0, 0].set_ylabel("bias b")
+    axes[1, 0].set_ylabel("output f(x)")
+    moves = [f"{100 * path.moved:.0f} % ({name}, {path.steps} steps)" for name, path in runs.items()]
+    beyond = [path.error(outside=True) for path in runs.values()]
+    return (
+        fig,
+        "Same start, same loss, nearly the same function. Above, each dot is a hidden unit, grey at the start; below, the "
+        f"functions. The hidden weights moved by {', '.join(moves)} of their length; beyond the data the lazy function errs "
+        f"{beyond[0] / max(beyond[1:]):.1f} times as much as any other.",
+        movie([_frame(runs, level) for level in np.logspace(0, -3, FRAMES)] if len(runs) > 1 else [fig]),
+    )
+
+
+def _frame(runs: Mapping[str, Path], level: float) -> Figure:
+    """The units of all runs when they first come to a loss."""
+    fig = new_figure((8.4, 2.75))
+    fig.set_dpi(80)
+    with style():
+        axes = fig.subplots(1, len(runs))
+    for (name, path), ax in zip(runs.items(), axes, strict=True):
+        below = path.loss <= level
+        k = int(below.int().argmax()) if below.any() else path.steps
+        units(ax, path, end=k, trail=False)
+        ax.set(title=name, xlabel="", xticks=[], yticks=[])
+        ax.text(0.5, 0.97, f"{k} steps", transform=ax.transAxes, ha="center", va="top", fontsize=9)
+    return fig
+
+
+def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figure, str]:
+    """The step times ``lambda_max(K) / n`` along two runs with one step, above; their losses below.
 
     Args:
-        problem: one-dimensional data.
-        runs: by name, outputs on the test inputs, the trace, and how far the hidden weights moved relative to their length.
-        chaotic: the run whose numbers differ from machine to machine; the sentence leaves them out.
+        edge: ``(k + 1,)`` each, ``"lazy"`` and ``"1/m"``.
+        loss: ``(k + 1,)`` each, relative.
     """
-    fig, axes = panels(len(runs), 2, size=(2.7, 2.2))
-    grid = problem.x_test[:, 0]
-    for (name, (f, trace, _)), top, bottom in zip(runs.items(), axes[: len(runs)], axes[len(runs) :], strict=True):
-        top.plot(grid, f.detach(), color=BLUE)
-        top.plot(grid, problem.y_test, ":", color="black")
-        top.plot(problem.x[:, 0], problem.y, "o", color="black", markersize=4)
-        top.set(title=name, xlabel="input x", ylim=(-2.5, 2.5))
-        bottom.semilogy(trace.step, trace.relative, color=BLUE)
-        bottom.set(xlabel="step k", ylim=(1e-10, 10))
-    axes[0].set_ylabel("output f(x)")
-    axes[len(runs)].set_ylabel("relative loss $L_k/L_0$")
-    moved = ", ".join(f"{100 * far:.0f} % ({name})" for name, (_, _, far) in runs.items() if name != chaotic)
+    fig = new_figure((8.4, 4.8))
+    with style():
+        top, bottom = fig.subplots(2, 1, sharex=True, height_ratios=(2, 1.2))
+    looks = {"lazy": ("#CC79A7", "-"), "1/m": (ORANGE, "-")}
+    for name, (colour, line) in looks.items():
+        top.plot(edge[name], line, color=colour)
+        bottom.semilogy(loss[name], line, color=colour)
+        k = len(edge[name]) - 1
+        top.annotate(name, (k, edge[name][-1]), xytext=(4, 0), textcoords="offset points", color=colour, va="center")
+    steps = len(edge["1/m"]) - 1
+    predicted(top, torch.tensor([0.0, steps]), torch.tensor([2.0, 2.0]), "predicted limit")
+    rose = (loss["1/m"][1:] > loss["1/m"][:-1]).nonzero()[:, 0] + 1
+    bottom.plot(rose, loss["1/m"][rose], "o", color="black", markersize=3)
+    top.set(ylabel=r"step $\times\ \lambda_{max}(K)/n$", ylim=(0, 1.08 * max(e.max().item() for e in edge.values())))
+    top.set_title("One step: the network that moves climbs to the limit and stays; the lazy one does not.")
+    bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
+    crossed = int((edge["1/m"] > 2).int().argmax())
     return fig, (
-        "Above: the learned function (solid), the wave (dotted) and the eight points. Below: the training loss. All runs "
-        f"come to fit the points. Relative to their length the hidden weights moved by {moved}."
+        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m crosses 2 "
+        f"at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose at "
+        f"{len(rose)} steps (black dots), and fell all the same to {loss['1/m'][-1]:.0e}."
     )
+
+
+def widths(runs: Mapping[int, Path]) -> tuple[Figure, str]:
+    """The plane of units for networks scaled by ``1/sqrt(m)``, of several widths ``m``."""
+    fig, axes = panels(len(runs), size=(3.1, 3.3))
+    for (m, path), ax in zip(runs.items(), axes, strict=True):
+        units(ax, path, reach=4.0)
+        ax.set_title(f"m = {m}: moved {100 * path.moved:.0f} %")
+    axes[0].set_ylabel("bias b")
+    moved = ", ".join(f"{100 * path.moved:.0f} % at m = {m}" for m, path in runs.items())
+    return fig, f"Scaled by one over the root of m, the hidden weights move by {moved}: 'lazy' needs width as well."

@@ -9,6 +9,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
+from regimes.arguments import positive, require_tensors
 from regimes.directions import Direction, gradient
 from regimes.network import trainable
 from regimes.networks import TwoLayerLinear
@@ -38,12 +39,12 @@ class Flow:
     """
 
     def __init__(self, net: nn.Module, field: Field, dt: float):
-        if not dt > 0:
-            raise ValueError(f"the time step dt must be positive; got {dt}")
+        positive(dt, "the time step dt", single=True)
         self.net, self.field, self.dt = net, field, dt
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The field at the current parameters."""
+        require_tensors(x=x, y=y)
         return self.field(self.net, x, y)
 
 
@@ -119,19 +120,26 @@ class Adaptive(Flow):
         net: the network it moves.
         field: as for `RungeKutta4`.
         dt: the time that one call of ``step`` covers; the integrator chooses its own steps within it.
-        method, rtol, atol: as for ``scipy.integrate.solve_ivp``.
+        method, rtol, atol: as for ``scipy.integrate.solve_ivp``. In float32 they are raised to what it carries, or the
+            integrator would shrink its steps for ever: ``rtol`` to 100 machine precisions (SciPy's own bound in float64),
+            ``atol`` to one, times the root mean square of the weights.
 
     Raises:
-        ValueError: if ``dt`` is not positive.
+        ValueError: if ``dt`` is not positive, or the network is in half precision.
         RuntimeError: if the integrator gives up, with its message.
     """
 
-    def __init__(self, net: nn.Module, field: Field, dt: float, *, method="DOP853", rtol: float = 1e-9, atol: float = 1e-12):
+    def __init__(
+        self, net: nn.Module, field: Field, dt: float, *, method: str = "DOP853", rtol: float = 1e-9, atol: float = 1e-12
+    ):
         super().__init__(net, field, dt)
         self.options = {"method": method, "rtol": rtol, "atol": atol}
 
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """Follow the flow for a time ``dt``. Returns the loss before."""
+        dtype = trainable(self.net)[0].dtype
+        if torch.finfo(dtype).bits < 32:
+            raise ValueError(f"an error cannot be controlled in {dtype}: use net.float() or net.double(), or RungeKutta4")
         loss = (direction or self.direction(x, y)).loss
 
         def velocity(_, w):
@@ -139,15 +147,18 @@ class Adaptive(Flow):
             return -torch.cat([t.flatten() for t in self.direction(x, y).tensors]).double().cpu().numpy()
 
         w0 = nn.utils.parameters_to_vector(trainable(self.net)).detach().double().cpu().numpy()
-        solution = solve_ivp(velocity, (0.0, self.dt), w0, t_eval=[self.dt], **self.options)
+        options, eps = dict(self.options), 0.0 if dtype == torch.float64 else torch.finfo(dtype).eps
+        options["rtol"] = max(options["rtol"], 100 * eps)
+        options["atol"] = max(options["atol"], eps * float((w0**2).mean() ** 0.5))
+        solution = solve_ivp(velocity, (0.0, self.dt), w0, t_eval=[self.dt], **options)
         if not solution.success:
             raise RuntimeError(f"the integrator stopped inside a step of {self.dt}: {solution.message}")
         self._set(solution.y[:, -1])
         return loss
 
-    def _set(self, w):
+    def _set(self, w) -> None:
         weights = trainable(self.net)
-        nn.utils.vector_to_parameters(torch.as_tensor(w).to(weights[0]), weights)
+        nn.utils.vector_to_parameters(torch.as_tensor(w, device="cpu").to(weights[0]), weights)
 
 
 @torch.no_grad()

@@ -5,12 +5,17 @@ Step sizes are times: after ``k`` steps of size ``lr`` the optimizer has followe
 the time of the gradient flow of the *mean* loss.
 """
 
+import inspect
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regimes.arguments import positive, require_tensors, whole
 from regimes.directions import Direction, gauss_newton, gradient
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue
@@ -31,6 +36,9 @@ __all__ = [
 ]
 
 
+_MISSING: Any = None  # the data of a step, where torch's optimizers have none
+
+
 @torch.no_grad()
 def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> None:
     """``w <- w - step * tensor`` in place, for each trainable parameter.
@@ -40,7 +48,8 @@ def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> N
     Raises:
         ValueError: for a step of another shape.
     """
-    runs, step = run_axes(net), torch.as_tensor(step, dtype=torch.float64)
+    runs = run_axes(net)
+    step = step.double() if isinstance(step, Tensor) else torch.tensor(step, dtype=torch.float64, device="cpu")
     try:
         step = step.expand(runs)
     except RuntimeError:
@@ -63,19 +72,26 @@ class DirectionOptimizer(torch.optim.Optimizer):
     >>> bool(optimizer.step(x, x + 5) > optimizer.step(x, x + 5))
     True
 
-    Computing a direction must change nothing: it may be called more often than steps are taken.
+    What a direction needs to remember, such as momentum, is an attribute of the optimizer or in its ``state``.
 
-    Learning-rate schedulers and ``state_dict`` work as with any torch optimizer, if ``lr`` is a number.
+    Learning-rate schedulers work as with any torch optimizer, if ``lr`` is a number; so do ``state_dict``, which ``torch.load``
+    reads with its default settings, ``pickle`` and ``copy.deepcopy``. A copy made together with its network,
+    ``deepcopy((net, optimizer))``, moves the copy.
 
     Attributes:
         net: the network it moves.
         last: the `Direction` of the latest step, ``None`` before the first.
         dt: the time the latest step took, a number or one per run; zero before the first.
+
+    Raises:
+        ValueError: for a network that is no module or has no trainable parameters, or a step size that is not positive.
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor, **options):
+        if not isinstance(net, nn.Module):
+            raise ValueError(f"an optimizer is made for the network itself, {type(self).__name__}(net, ...); got {net!r}")
         if not isinstance(lr, EdgeFraction):
-            _positive(lr, "the step size lr")
+            positive(lr, "the step size lr")
         self.net = net
         self.last: Direction | None = None
         self.dt: float | Tensor = 0.0
@@ -85,11 +101,16 @@ class DirectionOptimizer(torch.optim.Optimizer):
         """The direction at the current parameters."""
         raise NotImplementedError
 
-    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
+    def step(self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None) -> Tensor:
         """One step on the data ``x, y``. Returns the loss *before* it, one number per run.
 
         ``direction`` may be what `direction` returns here, to save computing it again.
+
+        Raises:
+            TypeError: without data, as the optimizers of torch are called.
+            ValueError: for data that are not tensors, or that do not fit.
         """
+        _require_data(x, y)
         self.last = direction or self.direction(x, y)
         self.dt = self._step_size(x)
         move(self.net, self.last.tensors, self.dt)
@@ -98,6 +119,27 @@ class DirectionOptimizer(torch.optim.Optimizer):
     def _step_size(self, x: Tensor) -> float | Tensor:
         return self.param_groups[0]["lr"]
 
+    def state_dict(self) -> dict[str, Any]:
+        """As of any torch optimizer, in numbers, tensors and dictionaries."""
+        saved = super().state_dict()
+        groups = [{name: _packed(value) for name, value in group.items()} for group in saved["param_groups"]]
+        return {**saved, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on as the optimizer whose ``state_dict`` this was."""
+        groups = [{name: _unpacked(value) for name, value in group.items()} for group in state_dict["param_groups"]]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+
+    def __getstate__(self) -> dict[str, Any]:
+        # torch keeps only its own attributes; like torch, this leaves out hooks and what a scheduler has put around step
+        return {name: value for name, value in vars(self).items() if name != "step" and not name.startswith("_optimizer_")}
+
+
+def _require_data(x: object, y: object) -> None:
+    if x is _MISSING or y is _MISSING or callable(x):
+        raise TypeError("step takes the data, step(x, y), and computes the gradient itself: no closure, no loss.backward()")
+    require_tensors(x=x, y=y)
+
 
 @dataclass(frozen=True)
 class EdgeFraction:
@@ -105,7 +147,8 @@ class EdgeFraction:
 
     Recomputed every ``every`` steps, because ``lambda_max(K)`` grows during training: more than tenfold on noise labels, where
     a step size that is refreshed too rarely diverges. ``at_most`` caps it where the kernel is so small at initialisation (tiny
-    weights, or none: a kernel of zero) that its limit says nothing about the next steps.
+    weights, or none: a kernel of zero) that its limit says nothing about the next steps. The count of steps and the present
+    step are part of the optimizer's ``state_dict``, so that a run that is continued is the same run.
     """
 
     fraction: float = 0.5
@@ -113,10 +156,10 @@ class EdgeFraction:
     at_most: float = math.inf
 
     def __post_init__(self):
-        _positive(self.fraction, "the fraction of the stability limit")
+        positive(self.fraction, "the fraction of the stability limit")
         if not self.at_most > 0:
             raise ValueError(f"the largest step EdgeFraction may choose must be positive; got at_most={self.at_most}")
-        if self.every < 1:
+        if whole(self.every, "every") < 1:
             raise ValueError(f"EdgeFraction is recomputed once in so many steps, at least one; got every={self.every}")
 
     def __call__(self, net: nn.Module, x: Tensor) -> Tensor:
@@ -136,6 +179,24 @@ class EdgeFraction:
         return step
 
 
+RULES = {kind.__name__: kind for kind in (EdgeFraction, SmallestEigenvalue)}
+
+
+def _packed(option: Any) -> Any:
+    """An option as what ``torch.load`` reads by default: a rule as a dictionary with its name, NumPy's numbers as Python's."""
+    if type(option) in RULES.values():
+        return {"rule": type(option).__name__, **asdict(option)}
+    if isinstance(option, np.ndarray):
+        return torch.from_numpy(option)
+    return option.item() if isinstance(option, np.generic) else option
+
+
+def _unpacked(option: Any) -> Any:
+    if not (isinstance(option, dict) and option.get("rule") in RULES):
+        return option
+    return RULES[option["rule"]](**{name: value for name, value in option.items() if name != "rule"})
+
+
 class GradientDescent(DirectionOptimizer):
     r"""Full-batch gradient descent on the mean loss, :math:`w \leftarrow w - \mathrm{lr}\; c\, J^T r / n`.
 
@@ -152,7 +213,6 @@ class GradientDescent(DirectionOptimizer):
     """
 
     def __init__(self, net: nn.Module, lr: float | Tensor | EdgeFraction, *, loss: Loss = squared):
-        self._count, self._edge = 0, None
         super().__init__(net, lr)
         self.loss = loss
 
@@ -164,10 +224,11 @@ class GradientDescent(DirectionOptimizer):
         lr = self.param_groups[0]["lr"]
         if not isinstance(lr, EdgeFraction):
             return lr
-        if self._count % lr.every == 0:
-            self._edge = lr(self.net, x)
-        self._count += 1
-        return self._edge
+        taken, step = self.state.get("edge", (0, None))
+        if taken % lr.every == 0:
+            step = lr(self.net, x)
+        self.state["edge"] = taken + 1, step
+        return step
 
 
 class GaussNewton(DirectionOptimizer):
@@ -259,31 +320,90 @@ ExactGaussNewton = ReversibleGaussNewton  # as the paper calls it
 class TorchOptimizer(DirectionOptimizer):
     """Any optimizer of ``torch.optim``, with the interface of the others: its gradient is `regimes.directions.gradient`.
 
+    That is ``c`` times the gradient of the mean loss, with the network's time scale ``c``: the width ``m`` for a mean-field
+    `TwoLayer`, 1 for other modules. So ``lr`` counts in the time of the flow, and ``weight_decay=a`` of
+    SGD or Adam adds ``a / 2c`` times the squared weights to the loss.
+
+    Settings and state are those of ``inner``, shared: a scheduler may be given either, and ``state_dict`` is that of ``inner``.
+    One that looks at several points within a step (``torch.optim.LBFGS``) is given a closure.
+
     Args:
-        inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its own ``lr`` applies, and a scheduler is given
-            this one. To save a run, save ``inner.state_dict()``.
+        inner: for example ``torch.optim.Adam(net.parameters(), lr=1e-3)``. Its own ``lr`` applies, that of its first group
+            counts as time.
         net: the network.
         loss: see `regimes.losses`.
+
+    Raises:
+        ValueError: if ``inner`` is no optimizer of torch, or does not hold exactly the network's trainable parameters, here or
+            in a later step; or if it needs a closure, whose loss is one number, and ``net`` is a stack of runs.
     """
 
     def __init__(self, net: nn.Module, inner: torch.optim.Optimizer, *, loss: Loss = squared):
-        super().__init__(net, inner.param_groups[0]["lr"])
+        if not isinstance(inner, torch.optim.Optimizer) or isinstance(inner, DirectionOptimizer):
+            raise ValueError(
+                "TorchOptimizer(net, inner) takes the network, then an optimizer of torch.optim such as "
+                f"torch.optim.Adam(net.parameters(), lr=1e-3); got {_kind(net)} and {_kind(inner)}"
+            )
+        super().__init__(net, lr=1.0)
         self.inner, self.loss = inner, loss
+        self._needs_closure = _needs_closure(inner)
+        if self._needs_closure and run_axes(net):
+            raise ValueError(
+                f"{_kind(inner)} mixes all that it holds, and so the runs of a stack, {run_axes(net)}: train them one by one"
+            )
+        self._share()
+        self._check()
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The gradient of the mean loss."""
         return gradient(self.net, x, y, loss=self.loss)
 
-    def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
+    def step(self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None) -> Tensor:
         """One step of the inner optimizer. Returns the loss before it."""
-        self.last, self.dt = direction or self.direction(x, y), self.inner.param_groups[0]["lr"]
-        for w, t in zip(trainable(self.net), self.last.tensors, strict=True):
-            w.grad = t
-        self.inner.step()
+        _require_data(x, y)
+        self._check()
+        self.last, self.dt = direction or self.direction(x, y), self.param_groups[0].get("lr", 1.0)
+        self.inner.zero_grad()  # also of parameters that have been frozen since
+        self._hand_over(self.last)
+        if self._needs_closure:
+            self.inner.step(lambda: time_scale(self.net) * self._hand_over(self.direction(x, y)).loss)
+        else:
+            self.inner.step()
         return self.last.loss
 
+    def state_dict(self) -> dict[str, Any]:
+        """That of the inner optimizer."""
+        return self.inner.state_dict()
 
-def _positive(value, what):
-    t = torch.as_tensor(value)
-    if not (torch.isfinite(t) & (t > 0)).all():
-        raise ValueError(f"{what} must be a positive, finite number; got {value}")
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Into the inner optimizer."""
+        self.inner.load_state_dict(state_dict)
+        self._share()
+
+    def _share(self) -> None:
+        self.param_groups, self.state, self.defaults = self.inner.param_groups, self.inner.state, self.inner.defaults
+
+    def _check(self) -> None:
+        self._share()  # they are new ones after inner.load_state_dict()
+        own = {id(p) for p in trainable(self.net)}
+        theirs = {id(p) for group in self.param_groups for p in group["params"] if p.requires_grad}
+        if own != theirs:
+            raise ValueError(
+                f"this {_kind(self.inner)} holds {len(own & theirs)} of the network's {len(own)} trainable parameters and "
+                f"{len(theirs - own)} others: make it anew with net.parameters(), and freeze what should stay by "
+                "requires_grad_(False)"
+            )
+
+    def _hand_over(self, direction: Direction) -> Direction:
+        for w, t in zip(trainable(self.net), direction.tensors, strict=True):
+            w.grad = t
+        return direction
+
+
+def _needs_closure(inner: torch.optim.Optimizer) -> bool:
+    closure = inspect.signature(inner.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

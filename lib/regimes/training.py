@@ -1,22 +1,29 @@
 """The training loop and what it records."""
 
+import copy
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import chain, repeat
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from regimes.arguments import require_tensors, whole
 from regimes.data import checked_once
 from regimes.directions import Direction
 from regimes.errors import Unsolvable
 from regimes.linalg import Singular
+from regimes.optimizers import TorchOptimizer
 
-__all__ = ["Diverged", "Trace", "progress", "train"]
+__all__ = ["Diverged", "Measure", "OutOfBatches", "Trace", "progress", "train"]
 
 COLUMNS = ("step", "time", "loss")  # of every trace
+Measure = Callable[[nn.Module], Tensor | float]
 
 
 class Steps(Protocol):
@@ -129,17 +136,36 @@ class Diverged(ArithmeticError):
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
+class OutOfBatches(ValueError):
+    """An iterator of batches has ended before the training.
+
+    Attributes:
+        step: the number of steps that had been taken.
+        trace: the records so far.
+    """
+
+    def __init__(self, step: int, trace: Trace):
+        self.step, self.trace = step, trace
+        super().__init__(
+            f"the batches ended at step {step}; what was recorded is this error's `trace`. Pass a DataLoader or a list, "
+            "begun again at the end, or an endless iterator: itertools.cycle(batches)"
+        )
+
+    def __reduce__(self):
+        return type(self), (self.step, self.trace)
+
+
 def train(
     net: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    optimizer: Steps,
+    x: Tensor | None,
+    y: Tensor | None,
+    optimizer: Steps | torch.optim.Optimizer,
     steps: int,
     *,
     until: float = 0.0,
     every: int = 1,
-    measure: Mapping[str, Callable[[nn.Module], Tensor]] | None = None,
-    batches: Iterator[tuple[Tensor, Tensor]] | None = None,
+    measure: Mapping[str, Measure | tuple[Measure, int]] | None = None,
+    batches: Iterable[tuple[Tensor, Tensor]] | None = None,
 ) -> Trace:
     """Take ``steps`` steps, on the full batch or each on a mini-batch of its own, and record what happens.
 
@@ -153,49 +179,64 @@ def train(
     >>> trace.step.tolist(), bool(trace.measured["sharpness"][-1] > trace.measured["sharpness"][0])
     ([0, 50, 100, 150, 200], True)
 
+    Training twice for ten steps is training once for twenty: looking at the last state changes nothing in the optimizer.
+
     Args:
         net: the network that ``optimizer`` moves.
-        x, y: inputs ``(..., n, d)`` and targets ``(..., n)``.
-        optimizer: anything with ``direction(x, y)``, ``step(x, y)`` and ``dt``: see `regimes.optimizers` and `regimes.flows`.
+        x, y: inputs ``(..., n, d)`` and targets ``(..., n)``; may be ``None`` if there are batches.
+        optimizer: see `regimes.optimizers` and `regimes.flows`; or one of ``torch.optim``, which is wrapped in a
+            `regimes.optimizers.TorchOptimizer` for the squared loss (wrap it yourself for another one).
         steps: how many at most.
         until: stop one step after ``loss <= until * first loss`` holds in all runs; zero never stops.
         every: record once in so many steps; the first and the last state are always recorded.
-        measure: functions of the network to record besides step, time and loss, under other names.
-        batches: an endless iterator of mini-batches ``(x, y)``, one per step, used in place of ``x, y``; the loss recorded is
-            then that on the next batch.
+        measure: functions of the network to record besides step, time and loss, under other names. An expensive one is given
+            as a pair ``(function, period)``: it is called at steps that are multiples of ``period``, and at the last; in
+            between NaN is recorded. ``period`` is a multiple of ``every``.
+        batches: mini-batches ``(x, y)``, one per step, used in place of ``x, y``: a ``DataLoader`` or a list, which is begun
+            again at its end, or an endless iterator. The loss recorded is then that on the next batch; the last record takes
+            one batch more, with which a second training of ``net`` by the same iterator begins.
 
     A progress bar appears if this takes longer than two seconds. ``x, y`` must not change meanwhile: they are checked at the
-    first step only.
+    first step only. Whatever is raised after the first record, an interrupt included, has the records so far as its attribute
+    ``trace``.
 
     Raises:
-        ValueError: if ``optimizer`` moves another network, ``steps`` is negative, or a measurement is called step, time or
-            loss; and whatever ``optimizer`` raises for data that do not fit.
+        ValueError: if ``optimizer`` moves another network, data are not tensors, ``steps`` or ``every`` is no whole number or
+            too small, a measurement is called step, time or loss, or changes its shape; and whatever ``optimizer`` raises for
+            data that do not fit.
         Diverged: at the step where the loss of a run is no longer finite.
+        OutOfBatches: at the step for which an iterator has no batch left.
     """
-    if optimizer.net is not net:
-        raise ValueError("this optimizer moves another network than the one given to train()")
+    mover, steps, every = _mover(net, optimizer), whole(steps, "steps"), whole(every, "every")
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
-    measure, rows, elapsed, last = measure or {}, [], torch.tensor(0.0, dtype=torch.float64), False
-    if taken := measure.keys() & {*COLUMNS}:
-        raise ValueError(
-            f"train() itself records {', '.join(sorted(taken))}: give the measurement another name, such as test_{min(taken)}"
-        )
-    with checked_once(x, y):
-        for k in progress(range(steps + 1), "training"):
-            last = last or k == steps
-            x, y = next(batches) if batches else (x, y)
-            here = _direction(optimizer, x, y, k, rows)
-            loss = here.loss.detach().cpu()
-            if not torch.isfinite(loss).all():
-                raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
-            if last or k % every == 0:
-                rows.append({"step": torch.tensor(k), "time": elapsed, "loss": loss, **_look(net, measure)})
-            if last:
-                break
-            optimizer.step(x, y, here)
-            elapsed = elapsed + torch.as_tensor(optimizer.dt, dtype=torch.float64).cpu()
-            last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
+    looks = _looks({} if measure is None else measure, every)
+    feed = repeat((x, y)) if batches is None else _feed(batches, net)
+    rows, elapsed, last, k = [], torch.tensor(0.0, dtype=torch.float64, device="cpu"), False, 0
+    try:
+        with checked_once(x, y):
+            for k in progress(range(steps + 1), "training"):
+                last = last or k == steps
+                x, y = _next(feed, k, rows)
+                here = _aside(mover, x, y, k, rows) if last else _direction(mover, x, y, k, rows)
+                loss = here.loss.detach().cpu()
+                if not torch.isfinite(loss).all():
+                    raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
+                if last or k % every == 0:
+                    row = {"step": torch.tensor(k, device="cpu"), "time": elapsed, "loss": loss}
+                    rows.append(row | _look(net, looks, k, last, rows))
+                if last:
+                    break
+                mover.step(x, y, here)
+                elapsed = elapsed + torch.as_tensor(mover.dt, dtype=torch.float64, device="cpu")
+                last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
+    except StopIteration as error:  # which a surrounding map() would take for its own end
+        raise _with_trace(RuntimeError("StopIteration was raised inside train()"), k, rows) from error
+    except BaseException as error:
+        _with_trace(error, k, rows)
+        raise
+    if hasattr(batches, "__next__"):
+        _ahead[net] = batches, (x, y)
     return _trace(rows)
 
 
@@ -228,7 +269,93 @@ class _PageLine:
         """Nothing is held back."""
 
 
-def _direction(optimizer, x, y, k, rows) -> Direction:
+def _mover(net: nn.Module, optimizer: Steps | torch.optim.Optimizer) -> Steps:
+    """The optimizer as something that `train` can call, and that moves this network."""
+    if isinstance(optimizer, torch.optim.Optimizer) and not hasattr(optimizer, "direction"):
+        return TorchOptimizer(net, optimizer)
+    if not all(hasattr(optimizer, name) for name in ("net", "dt", "direction", "step")):
+        raise ValueError(
+            "train() takes an optimizer of regimes.optimizers or torch.optim or a flow of regimes.flows, made for the network, "
+            f"such as GaussNewton(net, lr=0.1); got {optimizer!r}"
+        )
+    if optimizer.net is not net:
+        raise ValueError("this optimizer moves another network than the one given to train()")
+    return optimizer
+
+
+def _looks(measure: Mapping[str, Measure | tuple[Measure, int]], every: int) -> dict[str, tuple[Measure, int]]:
+    """Each measurement with its period."""
+    if not isinstance(measure, Mapping):
+        raise ValueError(f"measure is a dictionary of functions of the network by their names; got {measure!r}")
+    if taken := measure.keys() & {*COLUMNS}:
+        raise ValueError(
+            f"train() itself records {', '.join(sorted(taken))}: give the measurement another name, such as test_{min(taken)}"
+        )
+    looks = {name: tuple(look) if isinstance(look, (tuple, list)) else (look, every) for name, look in measure.items()}
+    for name, look in looks.items():
+        if not (len(look) == 2 and callable(look[0])):
+            raise ValueError(
+                f"a measurement is a function of the network or a pair (function, period); {name!r} is {measure[name]!r}"
+            )
+        if whole(look[1], f"the period of {name!r}", 1) % every:
+            raise ValueError(f"the period of a measurement is a multiple of {every=}; that of {name!r} is {look[1]}")
+    return looks
+
+
+# What the last record of a training looked at, and the iterator it came from: the next training of this network steps on it.
+_ahead: WeakKeyDictionary[nn.Module, tuple[object, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+
+
+def _feed(batches: Iterable, net: nn.Module) -> Iterator:
+    """The batches one by one: of an iterator until it is dry, of anything else again from the beginning."""
+    if hasattr(batches, "__next__"):
+        iterator, batch = _ahead.pop(net, (None, None))
+        return chain([batch] if iterator is batches else [], batches)
+    if not isinstance(batches, Iterable):
+        raise ValueError(f"batches are a DataLoader, a list of pairs (x, y), or an iterator of them; got {batches!r}")
+    return _again(batches)
+
+
+def _again(batches: Iterable) -> Iterator:
+    empty = False
+    while not empty:
+        empty = True
+        for batch in batches:
+            empty = False
+            yield batch
+
+
+def _next(feed: Iterator, k: int, rows: list[dict]) -> tuple[Tensor, Tensor]:
+    """The next batch."""
+    batch = next(feed, None)
+    if batch is None:
+        raise OutOfBatches(k, _trace(rows))
+    if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        raise ValueError(f"each batch is a pair (x, y); got {batch!r}")
+    require_tensors(**{name: t for name, t in zip("xy", batch, strict=True) if t is not None})  # a field may need no data
+    return tuple(batch)
+
+
+def _aside(optimizer: Steps, x: Tensor, y: Tensor, k: int, rows: list[dict]) -> Direction:
+    """The direction where no step follows: what the optimizer remembers, and torch's random numbers, stay what they are."""
+    twin, same = copy.copy(optimizer), {id(t): t for t in (optimizer.net, *optimizer.net.parameters(), x, y)}
+    for name, value in getattr(optimizer, "__dict__", {}).items():
+        vars(twin)[name] = value
+        with suppress(Exception):  # what cannot be copied is shared: an open file, a generator
+            vars(twin)[name] = copy.deepcopy(value, same)
+    with torch.random.fork_rng([x.device] if isinstance(x, Tensor) and x.is_cuda else []):
+        return _direction(twin, x, y, k, rows)
+
+
+def _with_trace(error: Any, k: int, rows: list[dict]) -> BaseException:
+    """The error, which takes along the records so far."""
+    if rows and not hasattr(error, "trace"):
+        error.trace = _trace(rows)
+        error.add_note(f"train() was at step {k}; what it had recorded is this error's attribute `trace`.")
+    return error
+
+
+def _direction(optimizer: Steps, x: Tensor, y: Tensor, k: int, rows: list[dict]) -> Direction:
     """The direction; a system that cannot be solved after the first step means that the run has blown up."""
     try:
         return optimizer.direction(x, y)
@@ -243,8 +370,25 @@ def _direction(optimizer, x, y, k, rows) -> Direction:
 
 
 @torch.no_grad()
-def _look(net, measure):
-    return {name: torch.as_tensor(f(net)).detach().cpu().clone() for name, f in measure.items()}
+def _look(net: nn.Module, looks: dict[str, tuple[Measure, int]], k: int, last: bool, rows: list[dict]) -> dict[str, Tensor]:
+    """What is measured at step ``k``; NaN where it is not the turn of a measurement."""
+    found = {}
+    for name, (measure, period) in looks.items():
+        first = rows[0][name] if rows else None
+        if first is not None and k % period and not last:
+            found[name] = torch.full_like(first, torch.nan, dtype=first.dtype if first.is_floating_point() else torch.float64)
+            continue
+        try:
+            found[name] = torch.as_tensor(measure(net), device="cpu").detach().clone()
+        except Exception as error:
+            error.add_note(f"This was the measurement {name!r} of train(), at step {k}.")
+            raise
+        if first is not None and found[name].shape != first.shape:
+            raise ValueError(
+                f"a measurement keeps its shape; at step {k}, that of {name!r} is {tuple(found[name].shape)}, and at step 0 it "
+                f"was {tuple(first.shape)}"
+            )
+    return found
 
 
 def _trace(rows) -> Trace:

@@ -142,17 +142,18 @@ def test_unknown_methods_and_diverged_runs_are_refused():
         sharpness(net, X, Y)
 
 
-def test_sometimes_measures_each_so_many_calls():
-    calls = []
+def test_sometimes_measures_each_so_many_steps_in_each_training():
+    calls, net = [], two_layer()
 
     def measure(net):
         calls.append(net)
         return torch.tensor([1.0, 2.0]) * len(calls)
 
-    now_and_then = sometimes(measure, 3)
-    got = torch.stack([now_and_then("net") for _ in range(7)])
-    assert len(calls) == 3 and torch.equal(got[::3, 0], torch.tensor([1.0, 2.0, 3.0]))
-    assert got[[1, 2, 4, 5]].isnan().all() and got.shape == (7, 2)
+    looks = {"S": sometimes(measure, 3)}
+    for first in (1.0, 4.0):
+        got = train(net, X, Y, GradientDescent(net, 0.01), 6, measure=looks).measured["S"]
+        assert torch.equal(got[::3, 0], first + torch.arange(3.0)) and got.shape == (7, 2)
+        assert got[[1, 2, 4, 5]].isnan().all() and len(calls) == first + 2
 
 
 def test_a_diverged_run_has_its_last_sharpness():

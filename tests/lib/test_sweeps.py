@@ -434,9 +434,9 @@ def test_refuses_runs_that_measure_different_things():
         sweep(lambda a: {"b": torch.ones(1, int(a))}, {"a": [1, 2]}, stack=1)
 
 
-@pytest.mark.parametrize("values", [["GD", "GN"], "GD", [None], [[1, 2], [3]]])
-def test_refuses_an_axis_without_numbers(values):
-    with pytest.raises(ValueError, match=r"values of 'rule' in the grid must be numbers; got .* range\(len\(names\)\)"):
+@pytest.mark.parametrize("values", ["GD", None, print])
+def test_refuses_an_axis_without_a_list_of_values(values):
+    with pytest.raises(ValueError, match="values of 'rule' in the grid must be a list, a tensor or an array; got"):
         sweep(digits, {"rule": values})
 
 

@@ -68,9 +68,12 @@ def run(std: Tensor, seed: Tensor) -> dict[str, Tensor]:
 
 assert_type(sweep(run, {"std": [0.1, 1.0], "seed": range(3)})["loss"], Tensor)
 assert_type(sweep(run, {"std": torch.ones(2), "seed": [1, 2]}, stack=2, jobs=1, store=None)["loss"], Tensor)
+adam, loader = torch.optim.Adam(own.parameters()), [(data.x, data.y)]
+trace = train(own, None, None, adam, 10, measure={"sharpness": (lambda net: sharpness(net, data.x, data.y), 5)}, batches=loader)
+assert_type(sharpness(TwoLayer(1, 5, activation=nn.ELU()), data.x, data.y), Tensor)
 
 
 def refused() -> None:
     train(own, data.x, data.y, "adam", 10)  # type: ignore[arg-type]
-    sweep(run, {"activation": ["relu", "tanh"]})  # type: ignore[list-item]
+    sweep(run, {"std": 0.1})  # type: ignore[dict-item]
     sharpness(own, data.x)  # type: ignore[call-arg]

@@ -4,7 +4,7 @@ Symbols follow ``docs/NOTATION.md``: ``n`` samples, ``d`` inputs, ``m`` hidden u
 """
 
 from regimes.network import Network
-from regimes.networks.activations import ACTIVATIONS, Activation, get_activation, leaky
+from regimes.networks.activations import ACTIVATIONS, Activation, ActivationLike, get_activation, leaky
 from regimes.networks.committee import committee
 from regimes.networks.reversible import HalfLayer, Reversible
 from regimes.networks.reversible_jacobian import ReversibleJacobian
@@ -18,6 +18,7 @@ __all__ = [
     "ACTIVATIONS",
     "SCALINGS",
     "Activation",
+    "ActivationLike",
     "HalfLayer",
     "Network",
     "Reversible",

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from regimes.networks.activations import Activation
+from regimes.arguments import require_tensors
+from regimes.networks.activations import ActivationLike
 from regimes.networks.two_layer import TwoLayer
 
 __all__ = ["committee"]
 
 
-def committee(W: Tensor, *, activation: str | Activation = "erf", total: bool = False) -> TwoLayer:
+def committee(W: Tensor, *, activation: ActivationLike = "erf", total: bool = False) -> TwoLayer:
     r"""A committee machine with the given units: a `TwoLayer` with ``v = 1``, frozen.
 
     .. math:: f(x) = \frac1m \sum_j \phi(w_j \cdot x)
@@ -21,8 +22,9 @@ def committee(W: Tensor, *, activation: str | Activation = "erf", total: bool = 
         total: the *sum* of the units instead of their mean (``v = m``).
 
     Raises:
-        ValueError: if ``W`` is not ``(..., m, d)``.
+        ValueError: if ``W`` is not a floating-point tensor ``(..., m, d)``.
     """
+    require_tensors(W=W)
     if W.ndim < 2:
         raise ValueError(f"the units of a committee are (..., m, d); got shape {tuple(W.shape)}")
     *runs, m, d = W.shape

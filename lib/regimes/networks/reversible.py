@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from regimes.arguments import run_shape, whole
 from regimes.network import Network
-from regimes.networks.activations import Activation, get_activation
-from regimes.networks.init import per_run_std, seeded_normal
+from regimes.networks.activations import ActivationLike, get_activation
+from regimes.networks.init import per_run_std, placed, seeded_normal
 from regimes.networks.reversible_jacobian import ReversibleJacobian
 
 __all__ = ["HalfLayer", "Reversible"]
@@ -66,7 +67,7 @@ class Reversible(Network):
         width: ``m``. Features of ``n`` samples have full row rank only if ``m + 1 >= n``; take ``m >= 1.5 n``.
         blocks: ``L``.
         runs: shape of the run axes.
-        activation: a name in `ACTIVATIONS`, or an `Activation`.
+        activation: as for `TwoLayer`.
         from_zero: the outputs are :math:`f = (z - x)\, u` instead, which start near zero.
         std: standard deviation of ``W`` at initialisation, a number or a tensor of shape ``runs``; biases start at zero.
         seed, dtype, device: as for `TwoLayer`.
@@ -87,7 +88,7 @@ class Reversible(Network):
         *,
         blocks: int = 2,
         runs: tuple[int, ...] = (),
-        activation: str | Activation = "relu",
+        activation: ActivationLike = "relu",
         from_zero: bool = False,
         std: float | Tensor = 1e-3,
         seed: int | Tensor | torch.Generator = 0,
@@ -95,16 +96,18 @@ class Reversible(Network):
         device: torch.device | str | None = None,
     ):
         super().__init__()
+        sizes = {"inputs": inputs, "outputs": outputs, "width": width, "blocks": blocks}
+        inputs, outputs, width, blocks = (whole(value, name) for name, value in sizes.items())
         if min(inputs, outputs, width, blocks) < 1:
             raise ValueError(f"sizes must be at least one; got {inputs=}, {outputs=}, {width=}, {blocks=}")
         if inputs % 2 or outputs > inputs:
             raise ValueError(f"inputs are split into halves and there are at most as many outputs; got {inputs=}, {outputs=}")
-        self.inputs, self.outputs, self.width, self.blocks, self.runs = inputs, outputs, width, blocks, tuple(runs)
+        self.inputs, self.outputs, self.width, self.blocks, self.runs = inputs, outputs, width, blocks, run_shape(runs)
         self.activation, self.from_zero, h = get_activation(activation), from_zero, inputs // 2
         V, w, u = seeded_normal(seed, self.runs, [(blocks, 2, h, width), (blocks, 2, width, h), (inputs, outputs)])
-        self.register_buffer("V", (V / h**0.5).to(device, dtype))
-        self.register_buffer("u", torch.linalg.qr(u)[0].to(device, dtype))
-        self.W = nn.Parameter(pad(per_run_std(std, self.runs, "std", 4) * w, (0, 0, 0, 1)).to(device, dtype))
+        self.register_buffer("V", placed(V / h**0.5, device, dtype))
+        self.register_buffer("u", placed(torch.linalg.qr(u)[0], device, dtype))
+        self.W = nn.Parameter(placed(pad(per_run_std(std, self.runs, "std", 4) * w, (0, 0, 0, 1)), device, dtype))
 
     def half_layer(self, block: int, second: int, x: Tensor) -> HalfLayer:
         """The first (``second=0``) or the second half layer of a block, at the half ``x`` that it reads."""

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regimes.arguments import run_shape, whole
 from regimes.losses import Loss
 from regimes.network import Network
-from regimes.networks.activations import Activation, get_activation
-from regimes.networks.init import per_run_std, seeded_normal
+from regimes.networks.activations import ActivationLike, get_activation
+from regimes.networks.init import per_run_std, placed, seeded_normal
 from regimes.networks.two_layer_derivatives import TwoLayerHessian, TwoLayerJacobian
 
 __all__ = ["SCALINGS", "TwoLayer"]
@@ -35,7 +36,7 @@ class TwoLayer(Network):
         inputs: ``d``.
         width: ``m``.
         runs: shape of the run axes; ``()`` for a single network.
-        activation: a name in `ACTIVATIONS`, or an `Activation`.
+        activation: a name in `ACTIVATIONS`, an `Activation`, or an elementwise function such as ``torch.sin`` or ``nn.ELU()``.
         scaling: ``"mean_field"`` or ``"ntk"``.
         bias: whether hidden units have a bias.
         std: standard deviation of the entries of ``W`` at initialisation; a number or a tensor of shape ``runs``.
@@ -43,10 +44,12 @@ class TwoLayer(Network):
         seed: an integer, which gives the runs the seeds ``seed, seed + 1, ...``; a tensor of one integer per run; or a
             ``torch.Generator``. Run ``i`` of a stack starts from the same numbers as a single network with that run's seed.
             For equal initialisations, pass ``torch.full(runs, seed)``.
-        dtype, device: of the parameters; every number the course claims is float64 on the CPU.
+        dtype, device: of the parameters; every number the course claims is float64 on the CPU. Without a device it is torch's
+            default device; the numbers are the same everywhere, because they are drawn on the CPU.
 
     Raises:
-        ValueError: for an unknown activation or scaling, a size below one, or a negative standard deviation.
+        ValueError: for an unknown activation or scaling, a size that is no whole number or below one, seeds or standard
+            deviations that do not fit the runs, a negative standard deviation, or a device that is not there.
 
     Source: Arbel et al. 2023 (mean-field scaling, ``v = 0`` at initialisation).
     """
@@ -59,7 +62,7 @@ class TwoLayer(Network):
         width: int,
         *,
         runs: tuple[int, ...] = (),
-        activation: str | Activation = "silu",
+        activation: ActivationLike = "silu",
         scaling: str = "mean_field",
         bias: bool = True,
         std: float | Tensor = 1.0,
@@ -69,16 +72,16 @@ class TwoLayer(Network):
         device: torch.device | str | None = None,
     ):
         super().__init__()
-        if inputs < 1 or width < 1:
+        self.inputs, self.width, self.runs = whole(inputs, "inputs"), whole(width, "width"), run_shape(runs)
+        if self.inputs < 1 or self.width < 1:
             raise ValueError(f"a network needs at least one input and one hidden unit; got {inputs=}, {width=}")
         if scaling not in SCALINGS:
             raise ValueError(f"unknown scaling {scaling!r}; choose one of {', '.join(SCALINGS)}")
-        self.inputs, self.width, self.runs = inputs, width, tuple(runs)
         self.scaling, self.bias = scaling, bias
         self.activation = get_activation(activation)
-        w, v = seeded_normal(seed, self.runs, [(width, inputs + bias), (width,)])
-        self.W = nn.Parameter((per_run_std(std, self.runs, "std", 2) * w).to(device, dtype))
-        self.v = nn.Parameter((per_run_std(output_std, self.runs, "output_std", 1) * v).to(device, dtype))
+        w, v = seeded_normal(seed, self.runs, [(self.width, self.inputs + bias), (self.width,)])
+        self.W = nn.Parameter(placed(per_run_std(std, self.runs, "std", 2) * w, device, dtype))
+        self.v = nn.Parameter(placed(per_run_std(output_std, self.runs, "output_std", 1) * v, device, dtype))
 
     @property
     def scale(self) -> float:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from regimes.arguments import run_shape, whole
 from regimes.network import Network
-from regimes.networks.init import per_run_std, seeded_normal
+from regimes.networks.init import per_run_std, placed, seeded_normal
 from regimes.networks.two_layer_linear_jacobian import TwoLayerLinearJacobian
 
 __all__ = ["TwoLayerLinear"]
@@ -48,13 +49,15 @@ class TwoLayerLinear(Network):
         device: torch.device | str | None = None,
     ):
         super().__init__()
+        sizes = {"inputs": inputs, "outputs": outputs, "width": width}
+        inputs, outputs, width = (whole(value, name) for name, value in sizes.items())
         if min(inputs, outputs, width) < 1:
             raise ValueError(f"a network needs at least one of each; got {inputs=}, {outputs=}, {width=}")
-        self.inputs, self.outputs, self.width, self.runs = inputs, outputs, width, tuple(runs)
+        self.inputs, self.outputs, self.width, self.runs = inputs, outputs, width, run_shape(runs)
         u, v = seeded_normal(seed, self.runs, [(inputs, width), (outputs, width)])
         output_std = std if output_std is None else output_std
-        self.U = nn.Parameter((per_run_std(std, self.runs, "std", 2) * u).to(device, dtype))
-        self.V = nn.Parameter((per_run_std(output_std, self.runs, "output_std", 2) * v).to(device, dtype))
+        self.U = nn.Parameter(placed(per_run_std(std, self.runs, "std", 2) * u, device, dtype))
+        self.V = nn.Parameter(placed(per_run_std(output_std, self.runs, "output_std", 2) * v, device, dtype))
 
     @classmethod
     def stack(cls, starts: Iterable[tuple[Tensor, Tensor]]) -> "TwoLayerLinear":

@@ -44,7 +44,8 @@ class Flow:
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The field at the current parameters."""
-        require_tensors(x=x, y=y)
+        if not x is y is None:  # a field of one's own may need no data
+            require_tensors(x=x, y=y)
         return self.field(self.net, x, y)
 
 

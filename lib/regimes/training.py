@@ -332,7 +332,8 @@ def _next(feed: Iterator, k: int, rows: list[dict]) -> tuple[Tensor, Tensor]:
         raise OutOfBatches(k, _trace(rows))
     if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         raise ValueError(f"each batch is a pair (x, y); got {batch!r}")
-    require_tensors(**{name: t for name, t in zip("xy", batch, strict=True) if t is not None})  # a field may need no data
+    if not batch[0] is batch[1] is None:  # a field may need no data
+        require_tensors(x=batch[0], y=batch[1])
     return tuple(batch)
 
 

@@ -40,7 +40,7 @@ def units(ax: Axes, path: Path, reach: float = 6.0, end: int | None = None, trai
 
 
 def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
-    """The four regimes: where each hidden unit went above, the learned function below; and the units at equal losses, moving."""
+    """The four regimes: each hidden unit above, the learned function below; and a movie of the units at equal losses."""
     runs = four() if runs is None else runs
     data, fig = wave(), new_figure((10, 5.9))
     with style():

@@ -112,8 +112,8 @@ def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figur
     bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
     crossed = int((edge["1/m"] > 2).int().argmax())
     return fig, (
-        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m crosses 2 "
-        f"at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose at "
+        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m crosses "
+        f"2 at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose at "
         f"{len(rose)} steps (black dots), and fell all the same to {loss['1/m'][-1]:.0e}."
     )
 

@@ -76,7 +76,7 @@ def compute(scaling: str, width: int, fraction: float) -> Fit:
 
 
 def draw(figure):
-    """The hidden units, the learned function through the eight points, the training loss, and the step as it nears the limit."""
+    """The hidden units, the learned function through the eight points, the training loss, the step as it nears the limit."""
     problem, axes = wave(), figure.subplot_mosaic("PFL\nPFE", width_ratios=(1.5, 1.5, 1.2))
     plane, left, loss_ax, edge_ax = (axes[name] for name in "PFLE")
     plane.set(xlabel="weight w", ylabel="bias b", xlim=(-REACH, REACH), ylim=(-REACH, REACH), title="hidden units")

@@ -5,13 +5,13 @@ A direction is what is *subtracted*: an optimizer takes ``w <- w - step * direct
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from regimes.jacobians import jacobian
-from regimes.linalg import SmallestEigenvalue, SolveInfo, check_singular, damped_solve, minimum_norm_solve
-from regimes.losses import Loss, match_targets, squared
+from regimes.linalg import SolveInfo, check_singular
+from regimes.losses import AnyLoss, Squared, match_loss, output_hessian, squared
 from regimes.network import time_scale
+from regimes.solvers import Damping, System, check_solver, solve
 
 __all__ = ["Direction", "gauss_newton", "gradient", "time_scale"]
 
@@ -30,7 +30,7 @@ class Direction(NamedTuple):
     solve: SolveInfo | None = None
 
 
-def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Direction:
+def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared) -> Direction:
     r"""The gradient of the mean loss, in the network's time scale ``c``: :math:`c\,J^T r / n`.
 
     For the squared loss ``L = |r|^2 / 2n`` with ``r = f(x) - y``. Following it, the outputs move as
@@ -39,14 +39,15 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> D
     Args:
         net: a `TwoLayer`, or any module (see `regimes.jacobians.jacobian`).
         x: inputs ``(..., n, d)``.
-        y: targets ``(..., n)``.
-        loss: see `regimes.losses`.
+        y: targets ``(..., n)``; what ``loss`` takes, if it is a function of your own.
+        loss: one of `regimes.losses`, or any function of outputs and targets, such as ``torch.nn.CrossEntropyLoss()`` with
+            class numbers: then ``c`` times the gradient of what the function returns.
 
     Raises:
-        ValueError: for targets of a different shape from the outputs, or data that are not finite.
+        ValueError: for targets of a different shape from the outputs, data that are not finite, or a loss that is none.
     """
     J = jacobian(net, x)
-    y = match_targets(y, J.outputs, J.shape)
+    loss, y = match_loss(loss, y, J.outputs, J.shape)
     r = loss.grad(J.outputs, y)
     return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
 
@@ -56,8 +57,10 @@ def gauss_newton(
     x: Tensor,
     y: Tensor,
     *,
-    damping: float | Tensor | SmallestEigenvalue = 0.0,
+    damping: Damping = 0.0,
     singular: str = "error",
+    loss: AnyLoss = squared,
+    solver: str = "auto",
 ) -> Direction:
     r"""The Gauss-Newton direction of the squared loss in sample space: :math:`c\,J^T (K + \epsilon I)^{-1} r`.
 
@@ -65,49 +68,42 @@ def gauss_newton(
     ``eta`` shrinks the residual by ``1 - eta``, to first order). Without damping it is the shortest solution of
     ``J delta = r``, and the same whatever ``c`` is.
 
+    For another loss it is the generalised direction, with the gradient ``g`` and the Hessian ``H`` of ``n`` times the loss in
+    the outputs, :math:`c\,(c\,J^T H J + \epsilon I)^{-1} J^T g`: a full step is Newton's, of the loss of the linearised
+    network. Without damping it solves ``H J delta = g``, as the shortest of those with the smallest
+    :math:`|S^T J \delta - S^+ g|`, :math:`H = S S^T`. ``H`` has a block per sample. The damping is compared with ``H K``, so a
+    loss that is a mean over all ``n q`` outputs, or a sum, needs another one than a mean over samples.
+
     Args:
         net: a `TwoLayer`, or any module (see `regimes.jacobians.jacobian`).
         x: inputs ``(..., n, d)``.
-        y: targets ``(..., n)``.
+        y: targets ``(..., n)``; what ``loss`` takes, if it is a function of your own.
         damping: ``epsilon``: zero, a positive number (or one per run), or `SmallestEigenvalue` for Arbel et al.'s rule.
         singular: what to do without damping where ``K`` is singular in float64 (fewer parameters than outputs, features
             that are linearly dependent or nearly so): raise an ``"error"``, or ``"drop"`` the eigenvalues that are not
             resolved and take the shortest least-squares step.
+        loss: a convex one of `regimes.losses`, or any function of outputs and targets that is convex in the outputs and a sum
+            or mean over samples.
+        solver: where to solve. ``"sample"``, with the ``N x N`` kernel; ``"parameter"``, with the ``p x p`` matrix
+            :math:`c\,J^T H J`, or a QR factorisation of ``J`` without damping; ``"cg"``, with neither, by conjugate gradients
+            down to 1e-10 of the right-hand side (float32: 1e-4), with damping only. ``"auto"`` takes the parameter space where
+            ``p < N`` (for the squared loss, and ``N > 256``), ``"cg"`` where the smaller of the two matrices would be larger
+            than 4 GiB and there is damping. How it was solved is in ``solve``.
 
     Raises:
         ValueError: for a negative damping, one too small for the precision, no damping in float32, targets of a different
-            shape from the outputs, or data that are not finite.
+            shape from the outputs, data that are not finite, or a loss that is not convex or couples samples.
         regimes.linalg.Singular: (a ValueError) without damping on a singular kernel, unless ``singular="drop"``.
+        regimes.solvers.Flat: (a ValueError) without damping where the loss has a slope but no curvature.
 
-    Source: Arbel et al. 2023; written in sample space by the push-through identity.
+    Source: Arbel et al. 2023; written in sample space by the push-through identity. For other losses Schraudolph 2002.
     """
     check_singular(singular)
+    check_solver(solver)
     J, c = jacobian(net, x), time_scale(net)
-    r = squared.grad(J.outputs, match_targets(y, J.outputs, J.shape))
-    K, r64 = c * J.gram(), r.double()
-    epsilon = _damping(damping, K)
-    if (epsilon > 0).all():
-        a, how = damped_solve(K, r64, epsilon.to(K.device).expand(K.shape[:-2]), r.dtype)
-        tensors = J.vjp(c * a.to(r.dtype))
-    else:
-        _refuse_undamped(epsilon, r.dtype)
-        tensors, how = minimum_norm_solve(K, r64, vjp=lambda a: J.vjp(c * a), jvp=J.jvp, singular=singular)
-    return Direction(tensors, squared.value(r, torch.zeros_like(r), J.samples), how)
-
-
-def _damping(damping, K: Tensor) -> Tensor:
-    """The damping, one number or one per run, on the device it comes from: a number is checked without waiting for a GPU."""
-    epsilon = damping(K) if callable(damping) else torch.as_tensor(damping, dtype=K.dtype)
-    if not (torch.isfinite(epsilon) & (epsilon >= 0)).all():
-        raise ValueError(f"damping must be a finite number >= 0; got {damping}")
-    return epsilon
-
-
-def _refuse_undamped(epsilon: Tensor, dtype: torch.dtype) -> None:
-    if (epsilon > 0).any():
-        raise ValueError("damping must be zero in all runs or positive in all runs; got a mixture")
-    if dtype != torch.float64:
-        raise ValueError(
-            f"Gauss-Newton without damping divides by eigenvalues that {dtype} does not resolve. "
-            "Use float64 (net.double(), and the data too), or a positive damping"
-        )
+    loss, y = match_loss(loss, y, J.outputs, J.shape)
+    g, H = loss.grad(J.outputs, y), None
+    if not isinstance(loss, Squared):
+        H = output_hessian(loss, J.outputs, y, J.samples)
+    tensors, how = solve(System(J, c, g, H, hasattr(loss, "hessian")), damping, singular, solver)
+    return Direction(tensors, loss.value(J.outputs, y, J.samples), how)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from regimes.guard import check_inputs, explained, graph
 from regimes.jacobians.base import Tensors
-from regimes.losses import Loss, match_targets, squared
+from regimes.losses import AnyLoss, AutogradLoss, as_loss, match_loss, squared
 from regimes.network import has_closed_form, run_axes, trainable
 
 __all__ = ["AutogradHessian", "Hessian", "hessian"]
@@ -69,12 +69,13 @@ class AutogradHessian(Hessian):
     Where the network is piecewise linear (ReLU) this is the Hessian almost everywhere; the kinks contribute nothing.
     """
 
-    def __init__(self, net: nn.Module, x: Tensor, y: Tensor, loss: Loss):
+    def __init__(self, net: nn.Module, x: Tensor, y: Tensor, loss: AnyLoss):
         super().__init__(net)
         f = graph(net, x)
         with torch.enable_grad():
             outputs = f.flatten(len(self.runs))
-            value = loss.value(outputs, match_targets(y, outputs.detach(), f.shape), f.shape[len(self.runs)])
+            loss, y = match_loss(loss, y, outputs.detach(), f.shape)
+            value = loss.value(outputs, y, f.shape[len(self.runs)])
             options = {"create_graph": True, "materialize_grads": True}
             gradient = torch.autograd.grad(value.sum(), self.parameters, **options)
             self.gradient = [g.to_dense() for g in gradient]  # those of an embedding may be sparse
@@ -106,13 +107,13 @@ class AutogradHessian(Hessian):
         return torch.autograd.grad(gradient, self.parameters, direction, retain_graph=True, materialize_grads=True)
 
 
-def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, backend: str = "auto") -> Hessian:
+def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared, backend: str = "auto") -> Hessian:
     """The Hessian of the mean loss of ``net``, in the units of the loss: without the time scale of the network.
 
     Args:
         net: a `TwoLayer`, or any module.
         x, y: inputs ``(..., n, d)`` and targets ``(..., n)``.
-        loss: see `regimes.losses`.
+        loss: see `regimes.losses`. That of a function of your own comes from autograd: it may couple samples.
         backend: ``"auto"``, ``"closed form"`` or ``"autograd"``.
 
     Raises:
@@ -126,7 +127,8 @@ def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, backe
             "the backend is auto, autograd, or for a Network that has one, such as TwoLayer, closed form; "
             f"got {backend!r} for {type(net).__name__}"
         )
-    if backend == "autograd" or not closed:
+    foreign = backend == "auto" and isinstance(as_loss(loss), AutogradLoss)
+    if backend == "autograd" or foreign or not closed:
         return AutogradHessian(net, x, y, loss)
     with explained(x):
         return net.hessian(x, y, loss)

@@ -1,9 +1,10 @@
 r"""Solving with a Gram matrix: damped, undamped, and how far the precision reaches.
 
-Both solvers take ``K`` of shape ``(..., N, N)`` and ``r`` of shape ``(..., N)``, both float64.
+Both solvers take ``K`` of shape ``(..., N, N)`` and ``r`` of shape ``(..., N)``, both float64. Where ``J`` has few columns or
+``K`` does not fit into memory, `least_squares` and `conjugate_gradients` do without ``K``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,18 @@ from torch import Tensor
 
 from regimes.errors import Unsolvable
 
-__all__ = ["Singular", "SmallestEigenvalue", "SolveInfo", "Unsolvable", "check_singular", "damped_solve", "minimum_norm_solve"]
+__all__ = [
+    "Singular",
+    "SmallestEigenvalue",
+    "SolveInfo",
+    "Unsolvable",
+    "check_singular",
+    "conjugate_gradients",
+    "damped_solve",
+    "first_of",
+    "least_squares",
+    "minimum_norm_solve",
+]
 
 Step = tuple[Tensor, ...]
 
@@ -21,16 +33,20 @@ class SolveInfo:
     """How a system was solved.
 
     Attributes:
-        method: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``.
+        method: ``"cholesky"``, ``"cholesky, corrected"``, ``"eigenvalues"`` or ``"svd"``; in parameter space
+            ``"cholesky, parameters"`` or ``"qr, parameters"``; ``"conjugate gradients"``.
         damping: what was added to the diagonal of ``K``; one number per run.
-        residual: ``|J delta - r| / |r|`` of the undamped step, one number per run; ``None`` for a damped one.
+        residual: ``|J delta - r| / |r|`` of the undamped step, one number per run; of conjugate gradients, what is left of the
+            damped system, relative to its right-hand side; ``None`` for a damped step by factorisation.
         rank: how many eigenvalues were kept, one number per run; ``None`` where all were.
+        iterations: of conjugate gradients, each a product with ``J`` and one with ``J^T``; ``None`` for a factorisation.
     """
 
     method: str
     damping: Tensor
     residual: Tensor | None = None
     rank: Tensor | None = None
+    iterations: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,16 +73,22 @@ class SmallestEigenvalue:
 class Singular(Unsolvable):
     """The kernel has eigenvalues that the precision does not resolve, and the caller did not say what to do with them.
 
-    Attributes:
+    Args:
+        lam: the eigenvalues ``(N,)`` of the first run concerned, smallest first.
+        rank: how many are resolved, one number per run.
         runs: the runs concerned, as a boolean tensor.
+        parameters: how many there are, to be named where they are fewer than ``N``.
+
+    Attributes:
+        runs: the runs concerned.
     """
 
-    def __init__(self, K: Tensor, rank: Tensor, runs: Tensor):
-        self.runs, N, first = runs, K.shape[-1], runs.reshape(-1).int().argmax()
-        lam, rank = torch.linalg.eigvalsh(K.reshape(-1, N, N)[first]), int(rank.reshape(-1)[first])
+    def __init__(self, lam: Tensor, rank: Tensor, runs: Tensor, parameters: int | None = None):
+        self.runs, N, rank = runs, len(lam), int(first_of(rank, runs))
         which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
+        few = f" (fewer parameters, {parameters}, than outputs)" if parameters and parameters < N else ""
         super().__init__(
-            f"the kernel is singular{which}: of its {N} eigenvalues {rank} are resolved in {K.dtype} "
+            f"the kernel is singular{which}{few}: of its {N} eigenvalues {rank} are resolved in {lam.dtype} "
             f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e}), so that rounding would decide an undamped step. Use a positive "
             "damping; or a wider network, or larger hidden weights at initialisation; or singular='drop' for the shortest "
             "least-squares step on the eigenvalues that are resolved"
@@ -76,13 +98,24 @@ class Singular(Unsolvable):
         return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
+def first_of(t: Tensor, runs: Tensor) -> Tensor:
+    """The part of ``t`` that belongs to the first run marked in ``runs``."""
+    return t.flatten(0, runs.ndim - 1)[runs.flatten().int().argmax()] if runs.ndim else t
+
+
 def check_singular(singular: str) -> None:
     """Raise a ValueError unless ``singular`` is ``"drop"`` or ``"error"``: what to do with eigenvalues not resolved."""
     if singular not in ("drop", "error"):
         raise ValueError(f"singular must be 'drop' or 'error'; got {singular!r}")
 
 
-def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -> tuple[Tensor, SolveInfo]:
+def damped_solve(
+    K: Tensor,
+    r: Tensor,
+    damping: Tensor,
+    features: torch.dtype,
+    error: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, SolveInfo]:
     """``a = (K + damping I)^-1 r`` by Cholesky.
 
     Args:
@@ -90,6 +123,7 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
         r: ``(..., N)``.
         damping: positive; one number per run.
         features: the dtype ``K`` was computed from, which decides how small a damping can be and still count.
+        error: ``r - (K + damping I) a`` of a given ``a``, from better numbers than those of ``K``, for one correction.
 
     Raises:
         Unsolvable: if ``K`` is not finite, or the damping is lost in its rounding.
@@ -99,7 +133,8 @@ def damped_solve(K: Tensor, r: Tensor, damping: Tensor, features: torch.dtype) -
     L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
     lost = damping < smallest
     if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # on a GPU one answer to wait for, not three
-        return _back(L, r), SolveInfo("cholesky", damping)
+        a = _back(L, r)
+        return a if error is None else a + _back(L, error(a)), SolveInfo("cholesky", damping)
     _finite(K)
     if lost.any():
         raise Unsolvable(
@@ -159,12 +194,73 @@ def minimum_norm_solve(
     lam, Q = torch.linalg.eigh(K)
     keep = lam > eps * lam[..., -1:]
     if singular == "error":
-        raise Singular(K, keep.sum(-1), missed)
+        raise Singular(torch.linalg.eigvalsh(first_of(K, missed)), keep.sum(-1), missed)
     inverse = torch.where(keep, 1 / torch.where(keep, lam, 1.0), 0.0)
     shortest = vjp((Q @ (inverse * (Q.mT @ r[..., None])[..., 0])[..., None])[..., 0])
     step = tuple(torch.where(_per_run(missed, s), e, s) for s, e in zip(step, shortest, strict=True))
     rank = torch.where(missed, keep.sum(-1), K.shape[-1])
     return step, SolveInfo("eigenvalues", zero, _relative(r - jvp(step), r), rank)
+
+
+def least_squares(rows: Iterable[Tensor], N: int) -> tuple[Tensor, Tensor, Tensor]:
+    r"""The shortest ``delta`` with the smallest :math:`|J\delta - r|`, from blocks of rows ``[J, r]``, for few columns.
+
+    One QR factorisation after the other, each of the triangle so far and the next block, then singular values: ``J`` is never
+    squared, and never kept. Singular values below :math:`\max(N, p)\,\epsilon` of the largest are dropped.
+
+    Args:
+        rows: ``(..., k, p + 1)``, the last column is ``r``.
+        N: how many rows there are in all.
+
+    Returns:
+        ``delta`` ``(..., p)``, the singular values ``(..., min(N, p))``, largest first, and how many were kept, ``(...)``.
+
+    Raises:
+        Unsolvable: if ``J`` is not finite.
+    """
+    R = None
+    for block in rows:
+        R = torch.linalg.qr(block if R is None else torch.cat([R, block], -2), mode="r").R
+    _finite(R)
+    U, s, Vh = torch.linalg.svd(R[..., :-1], full_matrices=False)
+    keep = s > max(N, Vh.shape[-1]) * torch.finfo(s.dtype).eps * s[..., :1]
+    inverse = torch.where(keep, 1 / torch.where(keep, s, 1.0), 0.0)
+    return (Vh.mT @ (inverse[..., None] * (U.mT @ R[..., -1:])))[..., 0], s, keep.sum(-1)
+
+
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor], b: Tensor, damping: Tensor, *, tolerance: float = 1e-10, most: int = 10_000
+) -> tuple[Tensor, SolveInfo]:
+    """``x`` with ``(A + damping I) x = b`` for a positive semidefinite ``A`` known by its products, for all runs at once.
+
+    About ``sqrt(|A| / damping)`` products, times a few for the digits.
+
+    Args:
+        product: maps ``(..., p)`` to ``A`` times it.
+        b: ``(..., p)``, float64.
+        damping: positive; one number per run.
+        tolerance: on what is left, ``|b - (A + damping I) x| / |b|``.
+        most: products at most.
+
+    Raises:
+        Unsolvable: if that is not reached.
+    """
+    shift = damping[..., None]
+    x, r = torch.zeros_like(b), b.clone()
+    d, square, goal, k = r, b.square().sum(-1), tolerance * b.norm(dim=-1), 0
+    while k < most and (active := square.sqrt() > goal).any():
+        Ad, k = product(d) + shift * d, k + 1
+        step = torch.where(active, square / (d * Ad).sum(-1), 0.0)[..., None]
+        x, r = x + step * d, r - step * Ad
+        before, square = square, r.square().sum(-1)
+        d = r + torch.where(active, square / before, 0.0)[..., None] * d
+    left = _relative(b - product(x) - shift * x, b)
+    if not (left <= 10 * tolerance).all():
+        raise Unsolvable(
+            f"conjugate gradients stopped after {k} products with {left.max():.1g} of the right-hand side left, more than "
+            f"{tolerance:g}. Use a larger damping, float64, or another solver"
+        )
+    return x, SolveInfo("conjugate gradients", damping, left, iterations=k)
 
 
 def _finite(K):

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from regimes.arguments import positive, require_tensors, whole
 from regimes.directions import Direction, gauss_newton, gradient
 from regimes.jacobians import jacobian
-from regimes.linalg import SmallestEigenvalue
-from regimes.losses import Loss, squared
+from regimes.linalg import SmallestEigenvalue, check_singular
+from regimes.losses import AnyLoss, as_loss, squared
 from regimes.network import run_axes, time_scale, trainable
 from regimes.networks import Reversible
 from regimes.reversible_gauss_newton import check_exact, exact_gauss_newton
+from regimes.solvers import Damping, check_damping, check_solver
 
 __all__ = [
     "DirectionOptimizer",
@@ -206,13 +207,14 @@ class GradientDescent(DirectionOptimizer):
     Args:
         net: a `TwoLayer` or any module.
         lr: a positive number, one per run, or an `EdgeFraction`.
-        loss: see `regimes.losses`.
+        loss: one of `regimes.losses`, or any function of outputs and targets: see `regimes.directions.gradient`.
 
     Raises:
-        ValueError: for a step size that is not positive and finite.
+        ValueError: for a step size that is not positive and finite, or a loss that is none.
     """
 
-    def __init__(self, net: nn.Module, lr: float | Tensor | EdgeFraction, *, loss: Loss = squared):
+    def __init__(self, net: nn.Module, lr: float | Tensor | EdgeFraction, *, loss: AnyLoss = squared):
+        as_loss(loss)
         super().__init__(net, lr)
         self.loss = loss
 
@@ -232,7 +234,7 @@ class GradientDescent(DirectionOptimizer):
 
 
 class GaussNewton(DirectionOptimizer):
-    r"""Gauss-Newton on the squared loss, :math:`w \leftarrow w - \eta\, c J^T (c J J^T + \epsilon I)^{-1} r`.
+    r"""Gauss-Newton, on the squared loss :math:`w \leftarrow w - \eta\, c J^T (c J J^T + \epsilon I)^{-1} r`.
 
     Any module will do that treats samples one by one. Each step of 0.5 about halves the residual, and quarters the loss:
 
@@ -245,15 +247,22 @@ class GaussNewton(DirectionOptimizer):
     >>> losses[19] < 1e-9 * losses[0]
     True
 
+    With another ``loss`` it is the generalised Gauss-Newton step, Newton's for the loss of the linearised network:
+
+    >>> optimizer = GaussNewton(net, lr=0.5, damping=1e-3, loss=nn.BCEWithLogitsLoss())
+    >>> losses = [optimizer.step(x, (y > 0).double()).item() for _ in range(20)]
+    >>> losses[19] < 1e-2 * losses[0]
+    True
+
     Args:
         net: a `TwoLayer` or any module.
         lr: the step ``eta`` in function space, a positive number or one per run. One is a full step, two the stability limit.
         damping: ``epsilon`` on the kernel ``K = c J J^T``: zero (the minimum-norm step), a positive number, one per run, or
             `SmallestEigenvalue`.
-        singular: ``"error"`` or ``"drop"``: see `regimes.directions.gauss_newton`.
+        singular, loss, solver: see `regimes.directions.gauss_newton`.
 
     Raises:
-        ValueError: for a step size that is not positive, or a damping that `regimes.directions.gauss_newton` rejects.
+        ValueError: for a step size that is not positive, or an option that `regimes.directions.gauss_newton` rejects.
     """
 
     def __init__(
@@ -261,19 +270,25 @@ class GaussNewton(DirectionOptimizer):
         net: nn.Module,
         lr: float | Tensor = 0.05,
         *,
-        damping: float | Tensor | SmallestEigenvalue = 0.0,
+        damping: Damping = 0.0,
         singular: str = "error",
+        loss: AnyLoss = squared,
+        solver: str = "auto",
     ):
         if isinstance(lr, EdgeFraction):
             raise ValueError("EdgeFraction is a step size for GradientDescent; the stability limit of GaussNewton is lr = 2")
-        if not callable(damping) and (torch.as_tensor(damping) < 0).any():
-            raise ValueError(f"damping must be >= 0; got {damping}")
+        check_damping(damping)
+        check_singular(singular)
+        check_solver(solver)
+        as_loss(loss)
         super().__init__(net, lr, damping=damping, singular=singular)
+        self.loss, self.solver = loss, solver
 
     def direction(self, x: Tensor, y: Tensor) -> Direction:
         """The Gauss-Newton direction."""
         options = self.param_groups[0]
-        return gauss_newton(self.net, x, y, damping=options["damping"], singular=options["singular"])
+        chosen = {"damping": options["damping"], "singular": options["singular"], "loss": self.loss, "solver": self.solver}
+        return gauss_newton(self.net, x, y, **chosen)
 
 
 class ReversibleGaussNewton(DirectionOptimizer):
@@ -297,7 +312,7 @@ class ReversibleGaussNewton(DirectionOptimizer):
         net: Reversible,
         lr: float | Tensor = 0.5,
         *,
-        loss: Loss = squared,
+        loss: AnyLoss = squared,
         newton: bool = False,
         solver: str = "cholesky",
         cutoff: float = 0.0,
@@ -338,12 +353,13 @@ class TorchOptimizer(DirectionOptimizer):
             in a later step; or if it needs a closure, whose loss is one number, and ``net`` is a stack of runs.
     """
 
-    def __init__(self, net: nn.Module, inner: torch.optim.Optimizer, *, loss: Loss = squared):
+    def __init__(self, net: nn.Module, inner: torch.optim.Optimizer, *, loss: AnyLoss = squared):
         if not isinstance(inner, torch.optim.Optimizer) or isinstance(inner, DirectionOptimizer):
             raise ValueError(
                 "TorchOptimizer(net, inner) takes the network, then an optimizer of torch.optim such as "
                 f"torch.optim.Adam(net.parameters(), lr=1e-3); got {_kind(net)} and {_kind(inner)}"
             )
+        as_loss(loss)
         super().__init__(net, lr=1.0)
         self.inner, self.loss = inner, loss
         self._needs_closure = _needs_closure(inner)

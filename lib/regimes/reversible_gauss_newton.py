@@ -12,7 +12,7 @@ from regimes.directions import Direction
 from regimes.errors import Unsolvable
 from regimes.jacobians import jacobian
 from regimes.linalg import SolveInfo
-from regimes.losses import Loss, match_targets, squared
+from regimes.losses import AnyLoss, match_loss, squared
 from regimes.networks import Reversible, ReversibleJacobian
 
 __all__ = ["SOLVERS", "Inexact", "check_exact", "exact_gauss_newton", "right_inverse", "walk_back"]
@@ -101,7 +101,7 @@ def exact_gauss_newton(
     x: Tensor,
     y: Tensor,
     *,
-    loss: Loss = squared,
+    loss: AnyLoss = squared,
     newton: bool = False,
     solver: str = "cholesky",
     cutoff: float = 0.0,
@@ -134,7 +134,7 @@ def exact_gauss_newton(
     """
     check_exact(net, loss, newton, solver, cutoff)
     J = jacobian(net, x)
-    y = match_targets(y, J.outputs, J.shape)
+    loss, y = match_loss(loss, y, J.outputs, J.shape)
     r = (loss.newton if newton else loss.grad)(J.outputs, y)
     E = r.reshape(J.shape) @ net.u.mT
     delta, back = walk_back(net, J.z, E, solver=solver, cutoff=cutoff, cross_term=cross_term)
@@ -146,7 +146,7 @@ def exact_gauss_newton(
     return Direction((delta,), loss.value(J.outputs, y, J.samples), how)
 
 
-def check_exact(net: Reversible, loss: Loss, newton: bool, solver: str, cutoff: float) -> None:
+def check_exact(net: Reversible, loss: AnyLoss, newton: bool, solver: str, cutoff: float) -> None:
     """Raise a ValueError for what `exact_gauss_newton` cannot do."""
     if not isinstance(net, Reversible):
         raise ValueError(f"the exact step walks a Reversible network backwards; got a {type(net).__name__}. Use gauss_newton()")

@@ -44,11 +44,20 @@ for name, paths in zip(runs[0], (lazy, rich, edge, newton), strict=True):
 show(draw.hero(runs[0])[0], "The picture of the lesson for the first of the five starts.")
 
 # %%
-moved, outside = (torch.tensor([f(b) / f(a) for a, b in zip(lazy, rich)]) for f in (lambda p: p.moved, lambda p: p.error(True)))
+moved, outside = (
+    torch.tensor([f(b) / f(a) for a, b in zip(lazy, rich)])
+    for f in (lambda p: p.moved, lambda p: p.error(True))
+)
 _ = ledger.claim("lazy-moves-least", moved, loss=ENOUGH, **common)
 _ = ledger.claim("outside", 1 / outside, loss=ENOUGH, **common)
-_ = ledger.claim("lazy-below", torch.stack([path.edge.max() for path in lazy]), loss=ENOUGH, **common)
-_ = ledger.claim("same-kernel", torch.tensor([a.edge[0] / b.edge[0] - 1 for a, b in zip(lazy, edge)]).abs(), **common)
+_ = ledger.claim(
+    "lazy-below", torch.stack([path.edge.max() for path in lazy]), loss=ENOUGH, **common
+)
+_ = ledger.claim(
+    "same-kernel",
+    torch.tensor([a.edge[0] / b.edge[0] - 1 for a, b in zip(lazy, edge)]).abs(),
+    **common,
+)
 
 # %% [markdown]
 # **Gauss-Newton.** If each step shrinks the residual by a tenth, the squared residual falls by $0.9^2$, and from the loss of a network that says zero a
@@ -66,14 +75,22 @@ _ = ledger.claim("gn-steps", steps, law.item(), loss=ENOUGH, **common)
 # %%
 STEPS = 600
 longer = [follow("mean_field", 0.4, seed=seed, steps=STEPS, enough=0.0) for seed in S]
-_ = ledger.claim("edge-hovers", torch.stack([path.edge[-1] for path in longer]), 2.0, steps=STEPS, **common)
+_ = ledger.claim(
+    "edge-hovers",
+    torch.stack([path.edge[-1] for path in longer]),
+    2.0,
+    steps=STEPS,
+    **common,
+)
 
 # %% [markdown]
 # **Width.** To change the output by one, $m$ units that each move by $\delta$ in a helpful direction change it by about $s\,m\,\delta$; with $s = 1/\sqrt m$
 # that asks for $\delta = 1/\sqrt m$. From $m = 100$ to $1000$ the movement should fall by $\sqrt{10}$. At $m = 10$ the starts differ so much that no law is claimed.
 
 # %%
-lazier = [[follow("ntk", 0.2, seed=seed, width=m).moved for m in (10, 100, 1000)] for seed in S]
+lazier = [
+    [follow("ntk", 0.2, seed=seed, width=m).moved for m in (10, 100, 1000)] for seed in S
+]
 narrow, middle, wide = torch.tensor(lazier).T
 _ = ledger.claim("wider-is-lazier", middle / wide, 10**0.5, loss=ENOUGH, seeds=len(S))
 print("moved at m = 10: " + ", ".join(f"{100 * far:.0f} %" for far in narrow.tolist()))

@@ -49,6 +49,7 @@ show(*draw.hero())
 # %% tags=["idea"] vary="manual_seed(1) -> manual_seed(2)"
 import torch
 from regimes.problems import wave
+
 x, y, m, n = wave().x, wave().y, 100, 8
 theta0 = torch.randn(300, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -73,6 +74,7 @@ my_guess = ...
 # Now train. Gradient descent moves the parameters against $J^\top r / n$ with the residual $r = f - y$. The factor $c$ makes both networks start at the same
 # speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^\top$, eight by eight: how a push on one output moves the others.
 
+
 # %% tags=["idea"] vary="0.1 * limit -> 0.2 * limit"
 def train(scale, c, step, steps=5000, enough=1e-3):
     path = [theta0]
@@ -89,9 +91,17 @@ limit = 2 * n / torch.linalg.eigvalsh(m * J @ J.T)[-1]  # section 2
 lazy, rich = train(1 / m**0.5, 1, 0.4 * limit), train(1 / m, m, 0.1 * limit)
 
 # %%
-far = [((path[-1] - path[0])[:200].norm() / path[0][:200].norm()).item() for path in (lazy, rich)]
-guess(my_guess, f"1/root m moves its hidden weights by {100 * far[0]:.0f} %, 1/m by {100 * far[1]:.0f} %",
-      why={"1/m": "its outputs are smaller; but small outputs mean that the units have more to do"})
+far = [
+    ((path[-1] - path[0])[:200].norm() / path[0][:200].norm()).item()
+    for path in (lazy, rich)
+]
+guess(
+    my_guess,
+    f"1/root m moves its hidden weights by {100 * far[0]:.0f} %, 1/m by {100 * far[1]:.0f} %",
+    why={
+        "1/m": "its outputs are smaller; but small outputs mean that the units have more to do"
+    },
+)
 
 # %% [markdown]
 # To change the output by one, $s\,m\,\delta = 1$: the units move by $\delta = 1$ at the scale $1/m$, and by only $1/\sqrt m$ at the other. That one line is
@@ -114,7 +124,9 @@ runs = {"lazy": (1 / m**0.5, 1), "1/m": (1 / m, m)}
 edge, loss = {}, {}
 for name, (scale, c) in runs.items():
     along = [outputs(theta, scale) for theta in train(scale, c, step, steps=300, enough=0)]
-    edge[name] = torch.stack([step * torch.linalg.eigvalsh(c * J @ J.T)[-1] / n for f, J in along])
+    edge[name] = torch.stack(
+        [step * torch.linalg.eigvalsh(c * J @ J.T)[-1] / n for f, J in along]
+    )
     loss[name] = torch.stack([(f - y).square().sum() / y.square().sum() for f, J in along])
 
 # %%
@@ -158,6 +170,7 @@ guess(my_guess, f"{k} steps; without damping and for small steps {law:.0f}", num
 
 # %%
 from regimes_course.lesson00.experiments import follow
+
 show(*draw.widths({m: follow("ntk", 0.2, seed=3, width=m) for m in (10, 100, 1000)}))
 
 # %% [markdown]
@@ -174,6 +187,7 @@ show(*draw.widths({m: follow("ntk", 0.2, seed=3, width=m) for m in (10, 100, 100
 
 # %% tags=["widget"]
 from regimes_course.lesson00.widgets import four_regimes
+
 four_regimes.show()
 
 # %% [markdown]
@@ -185,7 +199,15 @@ four_regimes.show()
 # ## How sure are we?
 
 # %%
-evidence("00", "lazy-moves-least", "outside", "edge-hovers", "lazy-below", "gn-steps", "wider-is-lazier")
+evidence(
+    "00",
+    "lazy-moves-least",
+    "outside",
+    "edge-hovers",
+    "lazy-below",
+    "gn-steps",
+    "wider-is-lazier",
+)
 
 # %% [markdown]
 # Five starts each; the rest, and what was chosen for the comparison to be fair, stands in [deeper](deeper/00_start_here.ipynb). A *law* is a number that
@@ -221,6 +243,7 @@ evidence("00", "lazy-moves-least", "outside", "edge-hovers", "lazy-below", "gn-s
 
 # %% tags=["personal"]
 from regimes_course.learner.progress import progress
+
 progress()
 
 # %% [markdown]

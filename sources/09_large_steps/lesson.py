@@ -142,7 +142,12 @@ gammas, etas = (0.025, 0.05, 0.1, 0.2), (24.0, 32.0, 64.0, 256.0, 1024.0)
 walk, grid = two_points.compute, torch.arange(12.015, 24, 0.02).tolist()
 largest = [max(eta for eta in grid if not len(walk(g, eta).rises)) for g in gammas]
 first = [theory.first_rise(g) for g in gammas]
-_ = ledger.claim("largest-monotone", (table(*largest) - table(*first))[:3], 0.0, steps=len(walk(0.1, 24).loss) - 1)
+_ = ledger.claim(
+    "largest-monotone",
+    (table(*largest) - table(*first))[:3],
+    0.0,
+    steps=len(walk(0.1, 24).loss) - 1,
+)
 walks = [[walk(g, eta) for eta in etas] for g in gammas]
 last = torch.tensor([[w.rises[-1] for w in row] for row in walks])
 L = table(*([w.loss.tolist() for w in row] for row in walks))[..., :-1]
@@ -390,7 +395,9 @@ share = [(row[3].stability[row[3].rises - 1] > 1).mean() for row in walks[:3]]
 _ = ledger.claim("curvature-blind", share)
 raw = [[digit_steps.compute("raw", e, s) for s in S3.tolist()] for e in (64, 128)]
 _ = ledger.claim(
-    "raw-margin", [b.margin[-1] / a.margin[-1] for a, b in zip(*raw, strict=True)], steps=len(raw[0][0].loss) - 1
+    "raw-margin",
+    [b.margin[-1] / a.margin[-1] for a, b in zip(*raw, strict=True)],
+    steps=len(raw[0][0].loss) - 1,
 )
 display(ledger)
 

@@ -213,7 +213,7 @@ def test_refuses_a_step_size_that_is_not_positive(optimizer, lr):
 
 @pytest.mark.parametrize("damping", [-1e-9, torch.tensor([0.1, -0.1])])
 def test_refuses_a_negative_damping_at_once(damping):
-    with pytest.raises(ValueError, match="damping must be >= 0; got"):
+    with pytest.raises(ValueError, match="damping must be a finite number >= 0; got"):
         GaussNewton(two_layer(runs=(2,)), damping=damping)
 
 

@@ -1,5 +1,7 @@
 """The Jacobian of a network that wraps another one."""
 
+from collections.abc import Iterator
+
 from torch import Tensor
 
 from regimes.jacobians.base import Jacobian, Tensors
@@ -24,6 +26,10 @@ class DerivedJacobian(Jacobian):
     def gram(self) -> Tensor:
         """``factor^2`` times that of ``J``."""
         return self.factor**2 * self.J.gram()
+
+    def rows(self) -> Iterator[Tensor]:
+        """``factor`` times those of ``J``."""
+        return (self.factor * rows for rows in self.J.rows())
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``factor`` times that of ``J``."""

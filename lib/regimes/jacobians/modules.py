@@ -30,7 +30,6 @@ class AutogradJacobian(Jacobian):
             outputs do not start with the run axes and one row per sample.
     """
 
-    tile_bytes = 2**28
     _forward = staticmethod(call)
 
     def __init__(self, net: nn.Module, x: Tensor):
@@ -116,6 +115,10 @@ class AutogradJacobian(Jacobian):
             K.append([None] * i + [A @ (A if b is a else self._rows(b)).mT for b in tiles[i:]])
         upper = [[K[i][j] if j >= i else K[j][i].mT for j in range(len(tiles))] for i in range(len(tiles))]
         return torch.cat([torch.cat(row, 1) for row in upper])
+
+    def rows(self) -> Iterator[Tensor]:
+        """Tiles of per-sample rows; a stack has one product for each parameter of a run."""
+        return super().rows() if self.runs else (self._rows(x) for x in self.x.split(self.tile))
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """One backward pass."""

@@ -4,14 +4,17 @@ from torch import Tensor, nn
 
 from regimes.directions import gradient
 from regimes.guard import evaluate
-from regimes.losses import Loss, match_targets, squared
+from regimes.losses import AnyLoss, match_loss, squared
 from regimes.network import output_axes, time_scale
 
 __all__ = ["loss_on", "loss_rate"]
 
 
-def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Tensor:
+def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared) -> Tensor:
     """The loss on other data, one number per run; ``|f(x) - y|^2 / 2n`` unless another loss is given.
+
+    Any function of outputs and targets will do, such as ``torch.nn.CrossEntropyLoss()`` with class numbers ``y``: then it is
+    what the function returns. See `regimes.losses`.
 
     Raises:
         ValueError: for targets of a different shape or dtype from the outputs, or not finite; for a network that mixes samples
@@ -19,8 +22,8 @@ def loss_on(net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared) -> Te
     """
     f = evaluate(net, x)
     own = output_axes(net, f)
-    outputs = f.flatten(-own)
-    return loss.value(outputs, match_targets(y, outputs, f.shape), f.shape[-own])
+    loss, y = match_loss(loss, y, f.flatten(-own), f.shape)
+    return loss.value(f.flatten(-own), y, f.shape[-own])
 
 
 def loss_rate(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from regimes.jacobians import jacobian
-from regimes.losses import logistic
-from regimes.network import run_axes, time_scale, trainable
+from regimes.losses import logistic, match_labels
+from regimes.network import output_axes, run_axes, time_scale, trainable
 
 __all__ = ["homogeneity_gap", "normalised_margin", "smoothed_margin"]
 
@@ -39,11 +39,15 @@ def normalised_margin(net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     one in its trained parameters.
 
     Args:
-        net: a `TwoLayer` or any module.
-        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)``.
+        net: a `TwoLayer` or any module with one output per sample, ``(..., n)`` or ``(..., n, 1)``.
+        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)`` or ``(..., n, 1)``.
+
+    Raises:
+        ValueError: for other labels, labels of another shape, or several outputs per sample.
     """
     with torch.no_grad():
-        return (y * net(x)).amin(-1) / _length(net)
+        labels, f = _labels(net, x, y)
+        return (labels * f).amin(-1) / _length(net)
 
 
 def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tensor:
@@ -53,18 +57,24 @@ def smoothed_margin(net: nn.Module, x: Tensor, y: Tensor, kappa: float) -> Tenso
     even where the risk itself underflows.
 
     Args:
-        net: a `TwoLayer` or any module.
-        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)``.
+        net: a `TwoLayer` or any module with one output per sample, ``(..., n)`` or ``(..., n, 1)``.
+        x, y: inputs ``(..., n, d)`` and labels -1 and +1, ``(..., n)`` or ``(..., n, 1)``.
         kappa: the constant of near-homogeneity: see `homogeneity_gap`.
 
     Raises:
-        ValueError: for labels other than -1 and +1.
+        ValueError: for other labels, labels of another shape, or several outputs per sample.
 
     Source: Cai et al. 2024 (their auxiliary margin, with a mean in the risk).
     """
     with torch.no_grad():
-        n = x.shape[-2]
-        return (-logistic.log_value(net(x), y, n) - math.log(2 * n) - kappa) / _length(net)
+        labels, f = _labels(net, x, y)
+        n = f.shape[-1]
+        return (-logistic.log_value(f, labels, n) - math.log(2 * n) - kappa) / _length(net)
+
+
+def _labels(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    f = net(x)
+    return match_labels(y, f, output_axes(net, f))
 
 
 def _length(net: nn.Module) -> Tensor:

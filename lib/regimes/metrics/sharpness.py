@@ -10,14 +10,14 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from regimes.hessians import Hessian
-from regimes.losses import Loss, squared
+from regimes.losses import AnyLoss, squared
 from regimes.metrics.hessian_spectrum import hessian_eigenvalues, largest_eigenvalues
 
 __all__ = ["largest_eigenvalue", "sharpness", "sometimes"]
 
 
 def sharpness(
-    net: nn.Module, x: Tensor, y: Tensor, *, loss: Loss = squared, method: str = "auto", backend: str = "auto"
+    net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared, method: str = "auto", backend: str = "auto"
 ) -> Tensor:
     r"""The largest eigenvalue of the Hessian of the mean loss, times the network's time scale ``c``: one number per run.
 

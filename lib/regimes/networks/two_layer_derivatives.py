@@ -1,5 +1,6 @@
 """The derivatives of a network with one hidden layer in closed form, with run axes."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from regimes.hessians import Hessian
 from regimes.jacobians.base import Jacobian, Tensors
-from regimes.losses import Loss, match_targets
+from regimes.losses import AnyLoss, match_loss
 from regimes.network import trainable
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ class TwoLayerJacobian(Jacobian):
         K = Phi @ Phi.mT
         return self.s**2 * (K.addcmul_(D @ D.mT, X @ X.mT) if "W" in self.trained else K)
 
+    def rows(self) -> Iterator[Tensor]:
+        """``s [D x X, Phi]``, the products of a sample's sensitivities and inputs beside its features."""
+        for D, X, Phi in zip(*(t.double().split(self.tile, -2) for t in (self.D, self.X, self.Phi)), strict=True):
+            hidden = [(D[..., None] * X[..., None, :]).flatten(-2)] if "W" in self.trained else []
+            yield self.s * torch.cat([*hidden, *([Phi] if "v" in self.trained else [])], -1)
+
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``s [D^T diag(u) X, Phi^T u]``."""
         u = u[..., None]
@@ -73,14 +80,14 @@ class TwoLayerHessian(Hessian):
     A product costs about two gradients; the second derivative of the activation is taken by autograd.
     """
 
-    def __init__(self, net: "TwoLayer", x: Tensor, y: Tensor, loss: Loss):
+    def __init__(self, net: "TwoLayer", x: Tensor, y: Tensor, loss: AnyLoss):
         super().__init__(net)
         self.trained = _trained(net)
         with torch.no_grad():
             self.X, self.v = net.augmented(x), net.v.detach()[..., None, :]
             self.Phi, self.slope, self.bend = _three(net.activation, self.X @ net.W.mT)
             outputs = net.scale * (self.Phi @ self.v.mT)[..., 0]
-            y = match_targets(y, outputs, outputs.shape)
+            loss, y = match_loss(loss, y, outputs, outputs.shape)
             self.factor = net.scale / outputs.shape[-1]  # s / n
             self.s, self.l1, self.l2 = net.scale, loss.grad(outputs, y)[..., None], loss.hessian_diag(outputs, y)[..., None]
 

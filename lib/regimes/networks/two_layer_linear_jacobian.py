@@ -1,5 +1,6 @@
 """The Jacobian of a linear function of two layers in closed form, with run axes."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -38,6 +39,14 @@ class TwoLayerLinearJacobian(Jacobian):
         factors = {"V": lambda: (XU @ XU.mT, eye), "U": lambda: (X @ X.mT, V @ V.mT)}
         parts = [pair() for name, pair in factors.items() if name in self.trained]
         return sum(torch.einsum("...ik,...ab->...iakb", a, b).flatten(-4, -3).flatten(-2) for a, b in parts)
+
+    def rows(self) -> Iterator[Tensor]:
+        """``[X x V, 1_q x X U]``, sample by sample."""
+        V, eye = self.V.double(), torch.eye(self.q, dtype=torch.float64, device=self.V.device)
+        for X, XU in zip(*(t.double().split(self.tile, -2) for t in (self.X, self.XU)), strict=True):
+            hidden = [torch.einsum("...ik,...al->...iakl", X, V)] if "U" in self.trained else []
+            output = [torch.einsum("...il,ab->...iabl", XU, eye)] if "V" in self.trained else []
+            yield torch.cat([part.flatten(-4, -3).flatten(-2) for part in (*hidden, *output)], -1)
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``[X^T R V, R^T X U]`` for ``u`` the flattened ``R``."""

@@ -45,17 +45,19 @@ show(draw.hero(runs[0])[0], "The picture of the lesson for the first of the five
 
 # %%
 moved, outside = (
-    torch.tensor([f(b) / f(a) for a, b in zip(lazy, rich)])
+    torch.tensor([f(b) / f(a) for a, b in zip(lazy, rich, strict=True)])
     for f in (lambda p: p.moved, lambda p: p.error(True))
 )
 _ = ledger.claim("lazy-moves-least", moved, loss=ENOUGH, **common)
-_ = ledger.claim("outside", 1 / outside, loss=ENOUGH, **common)
+_ = ledger.claim("outside-the-data", 1 / outside, loss=ENOUGH, **common)
 _ = ledger.claim(
     "lazy-below", torch.stack([path.edge.max() for path in lazy]), loss=ENOUGH, **common
 )
 _ = ledger.claim(
     "same-kernel",
-    torch.tensor([a.edge[0] / b.edge[0] - 1 for a, b in zip(lazy, edge)]).abs(),
+    torch.tensor(
+        [a.edge[0] / b.edge[0] - 1 for a, b in zip(lazy, edge, strict=True)]
+    ).abs(),
     **common,
 )
 
@@ -67,7 +69,7 @@ _ = ledger.claim(
 # %%
 steps = torch.tensor([float(path.steps) for path in newton])
 law = torch.tensor(ENOUGH).log() / (2 * torch.tensor(0.9).log())
-_ = ledger.claim("gn-steps", steps, law.item(), loss=ENOUGH, **common)
+_ = ledger.claim("gauss-newton-steps", steps, law.item(), loss=ENOUGH, **common)
 
 # %% [markdown]
 # **At the edge.** The run above stops when the loss is small; here it goes on, to see whether it stays at the limit.

@@ -48,6 +48,7 @@ show(*draw.hero())
 
 # %% tags=["idea"] vary="manual_seed(1) -> manual_seed(2)"
 import torch
+
 from regimes.problems import wave
 
 x, y, m, n = wave().x, wave().y, 100, 8
@@ -78,7 +79,7 @@ my_guess = ...
 # %% tags=["idea"] vary="0.1 * limit -> 0.2 * limit"
 def train(scale, c, step, steps=5000, enough=1e-3):
     path = [theta0]
-    for k in range(steps):
+    for _ in range(steps):
         f, J = outputs(path[-1], scale)
         if (f - y).square().sum() < enough * y.square().sum():
             break
@@ -202,10 +203,10 @@ four_regimes.show()
 evidence(
     "00",
     "lazy-moves-least",
-    "outside",
+    "outside-the-data",
     "edge-hovers",
     "lazy-below",
-    "gn-steps",
+    "gauss-newton-steps",
     "wider-is-lazier",
 )
 

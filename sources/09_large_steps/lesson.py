@@ -142,17 +142,13 @@ gammas, etas = (0.025, 0.05, 0.1, 0.2), (24.0, 32.0, 64.0, 256.0, 1024.0)
 walk, grid = two_points.compute, torch.arange(12.015, 24, 0.02).tolist()
 largest = [max(eta for eta in grid if not len(walk(g, eta).rises)) for g in gammas]
 first = [theory.first_rise(g) for g in gammas]
-_ = ledger.claim(
-    "largest-monotone",
-    (table(*largest) - table(*first))[:3],
-    0.0,
-    steps=len(walk(0.1, 24).loss) - 1,
-)
 walks = [[walk(g, eta) for eta in etas] for g in gammas]
 last = torch.tensor([[w.rises[-1] for w in row] for row in walks])
 L = table(*([w.loss.tolist() for w in row] for row in walks))[..., :-1]
 g, eta, k = table(*gammas)[:, None], table(*etas), torch.arange(1, L.shape[-1] + 1)
 bound = theory.logistic_average_bound(k, eta[:, None], g[..., None])
+apart = (table(*largest) - table(*first))[:3]
+_ = ledger.claim("largest-monotone", apart, 0.0, steps=len(k))
 _ = ledger.claim("average", (L.cumsum(-1) / k / bound).amax(-1), steps=len(k))
 _ = ledger.claim("switch-margin", last * g**2)
 _ = ledger.claim("switch-step", last[:, -1] / last[:, 0])

@@ -48,10 +48,10 @@ DATA = {
 }
 WITH_SENTENCES = (test_figures_lesson00, test_figures_lessons, test_figures_lesson06, test_figures_lesson09)
 NAMES = [f"{lesson}/{name}" for lesson, figures in DATA.items() for name in figures]
-WITHOUT_THEORY = {"01/spectra", "05/starts", "05/floors", "05/limits"}
+WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits"}
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
-WITHOUT_LEGEND = {"00/regimes", "07/exactness"}  # the sentence, or the names at the axis, say what is what
+WITHOUT_LEGEND = {"00/climb", "00/widths", "07/exactness"}  # the sentence, or the names at the axis, say what is what
 
 every = pytest.mark.parametrize("name", NAMES)
 

@@ -34,8 +34,9 @@ def units(ax: Axes, path: Path, reach: float = 6.0, end: int | None = None, trai
     if trail:
         ax.plot(w, b, color="0.78", linewidth=0.6, zorder=1)
     ax.scatter(w[0], b[0], s=4, color="0.45", zorder=2)
-    colour = np.where(v[-1] * w[-1] > 0, ORANGE, BLUE)
-    ax.scatter(w[-1], b[-1], s=4 + 26 * v[-1].abs() / v[-1].abs().max(), c=colour, zorder=3)
+    colour = [ORANGE if up else BLUE for up in (v[-1] * w[-1] > 0).tolist()]
+    area = 4 + 26 * v[-1].abs() / v[-1].abs().max()
+    ax.scatter(w[-1], b[-1], s=area.numpy(), c=colour, zorder=3)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="weight w")
 
 
@@ -112,9 +113,9 @@ def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figur
     bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
     crossed = int((edge["1/m"] > 2).int().argmax())
     return fig, (
-        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m crosses "
-        f"2 at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose at "
-        f"{len(rose)} steps (black dots), and fell all the same to {loss['1/m'][-1]:.0e}."
+        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m "
+        f"crosses 2 at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose "
+        f"at {len(rose)} steps (black dots), and fell all the same to {loss['1/m'][-1]:.0e}."
     )
 
 

@@ -1,39 +1,79 @@
-"""The figure of lesson 00: the runs side by side, and how far each moved."""
+"""The figures of lesson 00 on paths that are made up, and the paths themselves."""
 
+import io
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
-from regimes.problems import Problem
+from regimes_course.lesson00 import experiments
 from regimes_course.lesson00 import figures as lesson00
-from tests.kit.test_plotting import trace
+from regimes_course.lesson00.experiments import ENOUGH, Path, follow
 
-K = torch.arange(11.0, dtype=torch.float64)
-X = torch.linspace(-1, 1, 9, dtype=torch.float64)[:, None]
-WAVE = Problem(x=X[::4], y=X[::4, 0] ** 2, x_test=X, y_test=X[:, 0] ** 2)
-RUNS = {
-    "lazy": (0.9 * WAVE.y_test, trace(4 * 0.5**K), 0.031),
-    "rich": (1.1 * WAVE.y_test, trace(3 * 0.2**K), 1.62),
-    "edge": (WAVE.y_test, trace(2 * 0.8**K), 0.77),
-}
+STEPS, M = 4, 5
+
+
+def path(moves, outside=0.5):
+    """Units that go from a start of length one outwards by ``moves``."""
+    k, unit = torch.linspace(0, 1, STEPS + 1).double()[:, None], torch.arange(1.0, M + 1).double()
+    hidden = unit / (2 * unit.square().sum()).sqrt() * (1 + moves * k)
+    grid = experiments.wave().x_test[:, 0]
+    return Path(
+        hidden, hidden, unit - 3 + 0 * k, 0.1 ** (4 * k[:, 0]), 0.5 + k[:, 0], torch.where(grid.abs() > 2, outside, 0.0)
+    )
+
+
+RUNS = {"lazy": path(0.25, 3.0), "rich": path(1.5)}
+EDGE = {"lazy": torch.tensor([0.8, 0.82, 0.81]), "1/m": torch.tensor([0.8, 2.4, 1.99])}
+LOSS = {"lazy": torch.tensor([1.0, 0.5, 0.25]), "1/m": torch.tensor([1.0, 1.5, 0.02])}
 
 
 @cache
-def regimes():
-    return lesson00.regimes(WAVE, RUNS, "edge")
+def hero():
+    return lesson00.hero(RUNS)
 
 
-FIGURES = {"regimes": regimes}
-SAYS = {regimes: ["the hidden weights moved by 3 % (lazy), 162 % (rich)."]}
+@cache
+def climb():
+    return lesson00.climb(EDGE, LOSS)
 
 
-def test_a_column_a_run():
-    axes = regimes()[0].axes
-    assert [ax.get_title() for ax in axes[:3]] == list(RUNS)
-    for top, bottom, (f, losses, _) in zip(axes[:3], axes[3:], RUNS.values(), strict=True):
-        np.testing.assert_allclose(top.lines[0].get_ydata(), f)
-        np.testing.assert_allclose(top.lines[1].get_ydata(), WAVE.y_test)
-        np.testing.assert_allclose(top.lines[2].get_ydata(), WAVE.y)
-        np.testing.assert_allclose(bottom.lines[0].get_ydata(), losses.relative)
-        assert bottom.get_yscale() == "log"
+@cache
+def widths():
+    return lesson00.widths({10: RUNS["rich"], 100: RUNS["lazy"]})
+
+
+FIGURES = {"climb": climb, "widths": widths}
+SAYS = {
+    climb: [
+        "Both start at 0.8.",
+        "never exceeds 0.82",
+        "crosses 2 at step 1, swings up to 2.4, and rests at 1.99",
+        "rose at 1 steps",
+    ],
+    widths: ["150 % at m = 10, 25 % at m = 100"],
+}
+
+
+def test_the_hero_shows_where_every_unit_went():
+    figure, says, film = hero()
+    assert "25 % (lazy, 4 steps), 150 % (rich, 4 steps)" in says
+    tops = figure.axes[:2]
+    for ax, run in zip(tops, RUNS.values(), strict=True):
+        start, end = ax.collections
+        np.testing.assert_allclose(start.get_offsets(), torch.stack([run.w[0], run.b[0]], -1))
+        np.testing.assert_allclose(end.get_offsets(), torch.stack([run.w[-1], run.b[-1]], -1))
+    with Image.open(io.BytesIO(film)) as image:
+        assert image.n_frames > 3
+
+
+@pytest.mark.parametrize(("scaling", "fraction"), experiments.REGIMES.values(), ids=experiments.REGIMES)
+def test_a_path_ends_at_the_first_loss_that_is_enough(scaling, fraction):
+    run = follow(scaling, fraction, seed=2)
+    assert run.loss[-1] < ENOUGH and (run.loss[:-1] >= ENOUGH).all() and run.w.shape == (run.steps + 1, 100)
+    data, scale = experiments.wave(), 1 / 100 if scaling == "mean_field" else 1 / 10
+    w, b, v = run.w[-1], run.b[-1], run.v[-1]
+    f = scale * torch.tanh(data.x * w + b) @ v
+    assert ((f - data.y).square().sum() / data.y.square().sum()).item() == pytest.approx(run.loss[-1].item(), rel=1e-9)

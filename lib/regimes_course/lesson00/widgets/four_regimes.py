@@ -87,7 +87,7 @@ def draw(figure):
     edge_ax.set(title=r"step $\times\ \lambda_{max}(K)/n$", xlabel="step k", xlim=(0, STEPS), ylim=(0, 5))
     edge_ax.axhline(2, color="black", linestyle="--", linewidth=1.3)
     (start,) = plane.plot([], [], "o", color="0.45", markersize=2)
-    trails = LineCollection([], colors="0.78", linewidths=0.6)
+    trails = LineCollection([], colors="0.78", linewidths=0.6, zorder=1.9)  # above the grid, as at a move
     plane.add_collection(trails)
     up, down = (plane.plot([], [], "o", color=colour, markersize=4)[0] for colour in (ORANGE, BLUE))
     (fit,) = left.plot([], [], color=GREEN, label="network")

@@ -24,7 +24,7 @@ def ran(code, names):
     names, said = dict(names), io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(code, names)  # noqa: S102
-    numbers = {k: np.array(v.detach() if isinstance(v, torch.Tensor) else v) for k, v in names.items() if _is_number(v)}
+    numbers = {k: v.detach().numpy() if isinstance(v, torch.Tensor) else np.array(v) for k, v in names.items() if _is_number(v)}
     return numbers, said.getvalue(), names
 
 
@@ -51,13 +51,11 @@ def lesson(request, tmp_path_factory):
 def test_an_idea_gives_the_same_numbers_when_it_is_run_again(lesson):
     ideas, end = lesson
     for cell, before in ideas:
-        first, said, _ = ran(cell.solved, before)
+        first, said, after = ran(cell.solved, before)
         again, said_again, _ = ran(cell.solved, end)
-        made = {name for name in first if name not in before or first[name] is not before[name]}
         assert said == said_again, f"line {cell.line}"
-        for name in made & set(again):
-            if name + " =" in cell.solved or f"{name} in" in cell.solved:
-                np.testing.assert_array_equal(first[name], again[name], f"line {cell.line}: {name}")
+        for name in (name for name in first if after[name] is not before.get(name)):
+            np.testing.assert_array_equal(first[name], again[name], f"line {cell.line}: {name}")
 
 
 def test_an_idea_can_be_changed(lesson):

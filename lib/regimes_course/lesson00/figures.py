@@ -59,7 +59,7 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
         place, up = (-path.b[-1] / path.w[-1]).detach(), path.v[-1] * path.w[-1] > 0
         bottom.plot(place[up], torch.full_like(place[up], -2.7), "|", color=ORANGE, markersize=5)
         bottom.plot(place[~up], torch.full_like(place[~up], -3.15), "|", color=BLUE, markersize=5)
-        bottom.set(xlabel="input x", xlim=(grid[0], grid[-1]), ylim=(-3.5, 2.6))
+        bottom.set(xlabel="input x", xlim=(grid[0].item(), grid[-1].item()), ylim=(-3.5, 2.6))
     axes[0, 0].set_ylabel("bias b")
     axes[1, 0].set_ylabel("output f(x)")
     moves = [f"{100 * path.moved:.0f} % ({name}, {path.steps} steps)" for name, path in runs.items()]

@@ -23,6 +23,9 @@ class Network(nn.Module):
       written for computes: a subclass that overrides ``forward``, or any other method of that class, provides a closed form
       of its own or falls back to autograd; so does a network with hooks on it or a parametrised weight.
 
+    A module of another class around such a network, an ``nn.Sequential`` for example, is one run with the time scale 1: inherit
+    from this class to keep both.
+
     >>> import torch
     >>> class Waves(Network):
     ...     def __init__(self, *runs):
@@ -109,7 +112,9 @@ def trainable(net: nn.Module) -> list[Tensor]:
 
 
 def _network(net: nn.Module) -> Network | None:
-    """``net`` as a `Network`, also where ``torch.compile`` has wrapped it; ``None`` for another module."""
-    if not isinstance(net, Network):
+    """``net`` as a `Network`, also where ``torch.compile`` or ``DataParallel`` has wrapped it; ``None`` for another module."""
+    if isinstance(net, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+        net = net.module
+    elif not isinstance(net, Network):
         net = getattr(net, "_orig_mod", None)
     return net if isinstance(net, Network) else None

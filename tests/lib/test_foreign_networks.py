@@ -255,6 +255,14 @@ def test_attributes_of_another_module_mean_nothing(name, value):
     assert torch.equal(plain(x), marked(x))
 
 
+def test_data_parallel_keeps_the_time_scale():
+    net = two_layer()
+    wrapped = nn.DataParallel(net)
+    assert time_scale(wrapped) == M and time_scale(nn.Sequential(net)) == 1
+    assert relative(gradient(wrapped, X, Y).tensors[0], gradient(net, X, Y).tensors[0]) < 1e-12
+    assert relative(sharpness(wrapped, X, Y), sharpness(net, X, Y)) < 1e-6
+
+
 def test_a_compiled_network_keeps_its_time_scale_and_runs():
     net = two_layer(runs=(2,), seed=torch.arange(2))
     compiled = torch.compile(net, backend="eager")

@@ -35,19 +35,21 @@ def run_shape(runs: Iterable[int]) -> tuple[int, ...]:
     return tuple(whole(size, "each axis of runs", 1) for size in runs)
 
 
-def positive(value: object, name: str, *, single: bool = False) -> None:
-    """Refuse what is not a positive, finite number or, unless it must be ``single``, a tensor of them.
+def positive(value: object, name: str, *, single: bool = False, zero: bool = False) -> None:
+    """Refuse what is not a positive, finite number or, unless it must be ``single``, a tensor of them; allow ``zero`` if asked.
 
     Raises:
         ValueError: the message calls it ``name``.
     """
     try:
         numbers = torch.as_tensor(value, device="cpu")
-        good = bool((torch.isfinite(numbers) & (numbers > 0)).all()) and not (single and numbers.ndim)
+        right = torch.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))
+        good = not numbers.is_complex() and bool(right.all()) and not (single and numbers.ndim)
     except (TypeError, ValueError, RuntimeError):  # torch's answers to what is no number
         good = False
     if not good:
-        raise ValueError(f"{name} must be a positive, finite number; got {value!r}")
+        kind = "finite number >= 0" if zero else "positive, finite number"
+        raise ValueError(f"{name} must be a {kind}; got {value!r}")
 
 
 def require_tensors(**data: object) -> None:

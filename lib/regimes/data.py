@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["checked_once", "finite", "number", "once", "passes"]
+__all__ = ["checked_once", "finite", "once", "passes"]
 
 Result = TypeVar("Result")
 Test = Callable[[Tensor], bool | Tensor]
@@ -46,23 +46,6 @@ def once(key: Hashable, compute: Callable[[], Result], *about: Tensor) -> Result
 def passes(t: Tensor, test: Test) -> bool:
     """Whether ``test(t)`` is true, or was when these numbers were tested before: see `checked_once`."""
     return once(test, lambda: bool(test(t)), t)
-
-
-def number(value: float | Tensor, what: str, zero: bool = False) -> Tensor:
-    """A positive, finite number or a tensor of them, as a tensor; or zero, if that is allowed.
-
-    Raises:
-        ValueError: for anything else, which names ``what`` it should have been.
-    """
-    kind = "finite number >= 0" if zero else "positive, finite number"
-    try:
-        t = torch.as_tensor(value)
-        right = not t.is_complex() and bool((torch.isfinite(t) & ((t >= 0) if zero else (t > 0))).all())
-    except (TypeError, ValueError, RuntimeError):
-        right = False
-    if not right:
-        raise ValueError(f"{what} must be a {kind}; got {value!r}")
-    return t
 
 
 def finite(t: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from regimes.data import number
+from regimes.arguments import positive
 from regimes.errors import Unsolvable
 from regimes.jacobians import Jacobian
 from regimes.linalg import (
@@ -56,7 +56,7 @@ def check_solver(solver: str) -> None:
 def check_damping(damping: Damping) -> None:
     """Raise a ValueError for a damping that is not a number >= 0, one of them per run, or a rule."""
     if not callable(damping):
-        number(damping, "damping", zero=True)
+        positive(damping, "damping", zero=True)
 
 
 class System:
@@ -82,9 +82,7 @@ class System:
         self.J, self.c, self.dtype = J, c, g.dtype
         self.lam, self.Q = (None, None) if H is None else _spectrum(H, exact)
         self.g = self._into(g.double()[..., None])[..., 0]
-        if (
-            self.Q is not None
-        ):  # along an eigenvector without curvature a gradient may be rounding, which no damping should divide
+        if self.Q is not None:  # without curvature a gradient may be rounding, which no damping should divide
             each = self.g.unflatten(-1, self.Q.shape[-3:-1])
             rounded = each.abs() <= 8 * each.shape[-1] * torch.finfo(g.dtype).eps * each.norm(dim=-1, keepdim=True)
             self.g = torch.where(rounded.flatten(-2) & (self.lam == 0), 0.0, self.g)

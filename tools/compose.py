@@ -76,7 +76,7 @@ def compose(source: Source, kind: str) -> Notebook:
         lines.append(cell.line)
     at = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
     cells.insert(
-        at, new_code_cell(SETUP, id="setup", metadata={"jupyter": {"source_hidden": True}, "tags": ["setup", COMPARED]})
+        at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup", COMPARED]})
     )
     lines.insert(at, 1)
     metadata = {

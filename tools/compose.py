@@ -75,9 +75,7 @@ def compose(source: Source, kind: str) -> Notebook:
         cells.append(new(text, id=name, metadata=_metadata(cell)))
         lines.append(cell.line)
     at = next((i for i, cell in enumerate(cells) if cell.cell_type == "code"), len(cells))
-    cells.insert(
-        at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup", COMPARED]})
-    )
+    cells.insert(at, new_code_cell(SETUP, id="setup", metadata={"tags": ["setup", COMPARED]}))
     lines.insert(at, 1)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

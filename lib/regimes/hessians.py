@@ -89,7 +89,8 @@ class AutogradHessian(Hessian):
         generator = torch.Generator().manual_seed(0)
         a, b = ([torch.randn(p.shape, generator=generator, device="cpu").to(p) for p in self.parameters] for _ in "ab")
         (Ha, Hb), dot = (self.flatten(self.product(t)) for t in (a, b)), lambda s, t: (s * t).sum(-1)
-        a, b = self.flatten(a), self.flatten(b)
+        unit = torch.maximum(Ha.abs(), Hb.abs()).amax(-1, keepdim=True)  # else norms of a tiny H are zero
+        a, b, Ha, Hb = self.flatten(a), self.flatten(b), *(t / torch.where(unit > 0, unit, 1.0) for t in (Ha, Hb))
         size = a.norm(dim=-1) * Hb.norm(dim=-1) + b.norm(dim=-1) * Ha.norm(dim=-1)
         if ((dot(a, Hb) - dot(b, Ha)).abs() > torch.finfo(a.dtype).eps ** 0.5 * size).any():
             raise ValueError(

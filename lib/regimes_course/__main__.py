@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -119,7 +120,12 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="replace")  # a terminal without a mark shows "?" in its place
     chosen = parse(arguments)
     try:
-        return chosen.run(chosen)
+        code = chosen.run(chosen)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # a reader such as `head` has seen enough; Python must not try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (Unusable, OSError) as error:
         print(f"course.py: {error}", file=sys.stderr)
         return 2

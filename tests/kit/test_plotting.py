@@ -230,3 +230,19 @@ def test_ticks_of_a_step_axis_do_not_pass_its_end():
     base.step_axis(ticks.long, torch.arange(2001))
     assert list(ticks.short.get_xticks()) == [0, 5, 10] and ticks.short.get_xlim() == (0, 60)
     assert list(ticks.long.get_xticks()) == [0, 5, 10, 100, 1000]
+
+
+@pytest.mark.parametrize("wanted", [{"font.family": "No Such Font"}, {"font.sans-serif": ["No Such Font"]}])
+def test_a_font_that_is_not_installed_is_not_asked_for(wanted, caplog):
+    with mpl.rc_context(wanted):
+        figures.installed_font()
+        figure, axes = figures.panels()
+        axes[0].set(title="words", xlabel=r"$\lambda$")
+        figure.canvas.draw()
+    assert not caplog.records
+
+
+def test_a_font_that_is_installed_stays():
+    with mpl.rc_context({"font.family": "DejaVu Serif"}):
+        figures.installed_font()
+        assert mpl.rcParams["font.family"] == ["DejaVu Serif"]

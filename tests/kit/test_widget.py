@@ -47,6 +47,8 @@ def shown(monkeypatch):
     sent = []
 
     class Handle:
+        display_id = "picture 1"
+
         def update(self, bundle, raw):
             sent.append((bundle, {"raw": raw, "update": True}))
 
@@ -153,6 +155,13 @@ def test_a_move_updates_the_picture_in_place(explorer, shown):
     bundle, options = shown[-1]
     assert len(shown) == 3 and options == {"raw": True, "update": True}
     assert bundle == picture(explorer.png(), "The slope is 1.") and bundle["image/png"] != first
+
+
+def test_shown_twice_it_is_one_display(explorer, shown):
+    """Jupyter updates every place where a display of that name stands."""
+    explorer.show()
+    explorer.show()
+    assert [options.get("display_id") for _, options in shown] == [None, True, None, "picture 1"]
 
 
 def test_a_slider_that_does_not_move_computes_nothing():

@@ -70,6 +70,14 @@ def test_a_copy_that_was_only_run_follows_an_update(root):
     )
 
 
+def test_a_mark_at_the_start_of_a_file_is_no_edit(root):
+    """Some editors on Windows write one."""
+    path = root / f"work/lessons/{NAME}.ipynb"
+    path.write_text(path.read_text("utf-8"), "utf-8-sig")
+    edition(root, "second")
+    assert hand_out_lessons(root) == []
+
+
 @pytest.mark.parametrize("record", ["kept", "lost", "damaged"])
 def test_an_edited_copy_is_kept_beside_the_new_one(root, record):
     saved = change(root, annotated)

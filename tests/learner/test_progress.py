@@ -190,6 +190,15 @@ def test_it_fits_eighty_columns_and_a_terminal_without_unicode(tmp_path):
     assert "mistake ?4" in done.stdout and max(map(len, done.stdout.splitlines())) <= 80
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_a_reader_that_has_seen_enough_gets_no_traceback(tmp_path):
+    env = os.environ | {"REGIMES_PROGRESS": str(tmp_path / "record.jsonl")}
+    command = [sys.executable, "-m", "regimes_course", "progress"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 1
+
+
 def test_in_a_lesson(course, capsys, monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from regimes.guard import call, evaluate
 from regimes.losses import match_targets
 from regimes.metrics.norms import relative_size, unit_scaled
 from regimes.network import Network, output_axes, run_axes
@@ -56,16 +57,16 @@ def refit(net: nn.Module, x: Tensor, y: Tensor, *, cutoff: float = 1e-6, feature
     if not 0 <= cutoff < 1:
         raise ValueError(f"the cut-off is a share of the largest eigenvalue, from 0 up to 1; got {cutoff}")
     fitted = copy.deepcopy(net)
+    f = evaluate(net, x)
+    own = output_axes(net, f)
     with torch.no_grad():
-        f = net(x)
-        own = output_axes(net, f)
         targets = match_targets(y, f.flatten(-own), f.shape).unflatten(-1, (f.shape[-own], -1))
         if features is not None:
             return _Readout(fitted, features, _shortest(features(net, x), targets, cutoff), own)
         Phi, assign = _output_layer(fitted, x)
         v = _shortest(Phi, targets, cutoff)
         assign(v)
-        off = (fitted(x).reshape(*v.shape[:-2], *targets.shape[-2:]) - Phi @ v).abs()
+        off = (call(fitted, x).reshape(*v.shape[:-2], *targets.shape[-2:]) - Phi @ v).abs()
         if not (off <= torch.finfo(v.dtype).eps ** 0.5 * (Phi.abs() @ v.abs())).all():
             raise ValueError(NOT_LINEAR.format(type(net).__name__))
     return fitted
@@ -150,7 +151,7 @@ def _last_linear(net: nn.Module, x: Tensor) -> tuple[nn.Linear, Tensor]:
 
     handles = [m.register_forward_hook(remember, with_kwargs=True) for m in net.modules() if isinstance(m, nn.Linear)]
     try:
-        f = net(x)
+        f = call(net, x)
     finally:
         for handle in handles:
             handle.remove()

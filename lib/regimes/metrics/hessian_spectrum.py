@@ -15,13 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regimes.guard import call
 from regimes.hessians import Hessian, hessian
 from regimes.jacobians.base import Tensors
-from regimes.losses import Loss, squared
+from regimes.losses import AnyLoss, squared
 from regimes.metrics.norms import unit_scaled
 from regimes.network import Network, has_closed_form, output_axes, run_axes, time_scale, trainable
 
-__all__ = ["Density", "Estimate", "hessian_density", "hessian_eigenvalues", "hessian_trace", "largest_eigenvalues"]
+__all__ = [
+    "Density",
+    "Estimate",
+    "hessian_density",
+    "hessian_eigenvalues",
+    "hessian_eigenvectors",
+    "hessian_trace",
+    "largest_eigenvalues",
+]
 
 # Parameters of a run up to which the whole spectrum is cheaper than Lanczos with its dozen products, measured. A closed form
 # builds the dense Hessian at once, for all runs; autograd needs one double backward pass per parameter.
@@ -55,7 +64,7 @@ def hessian_eigenvalues(
     y: Tensor,
     k: int = 1,
     *,
-    loss: Loss = squared,
+    loss: AnyLoss = squared,
     method: str = "auto",
     backend: str = "auto",
 ) -> Tensor:
@@ -88,7 +97,7 @@ def hessian_eigenvectors(
     y: Tensor,
     k: int = 1,
     *,
-    loss: Loss = squared,
+    loss: AnyLoss = squared,
     method: str = "auto",
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -104,7 +113,7 @@ def hessian_trace(
     x: Tensor,
     y: Tensor,
     *,
-    loss: Loss = squared,
+    loss: AnyLoss = squared,
     samples: int = 90,
     seed: int = 0,
     backend: str = "auto",
@@ -134,7 +143,8 @@ def hessian_trace(
     Q = torch.linalg.qr(_products(H, first)).Q
     rest = second - Q @ (Q.mT @ second)
     each = (rest * _products(H, rest)).sum(-2)
-    value, error = (Q * _products(H, Q)).sum((-2, -1)) + each.mean(-1), each.std(-1) / m**0.5
+    each, scale = unit_scaled(each, axes=1)  # else the variance of tiny numbers is zero
+    value, error = (Q * _products(H, Q)).sum((-2, -1)) + scale[..., 0] * each.mean(-1), scale[..., 0] * each.std(-1) / m**0.5
     return Estimate(*(c * t.to(H.parameters[0]) for t in (value, error)))
 
 
@@ -143,7 +153,7 @@ def hessian_density(
     x: Tensor,
     y: Tensor,
     *,
-    loss: Loss = squared,
+    loss: AnyLoss = squared,
     samples: int = 10,
     steps: int = 80,
     seed: int = 0,
@@ -237,13 +247,13 @@ def _lanczos(
 
 
 def _eigen(
-    net: nn.Module, x: Tensor, y: Tensor, k: int, loss: Loss, method: str, backend: str, vectors: bool
+    net: nn.Module, x: Tensor, y: Tensor, k: int, loss: AnyLoss, method: str, backend: str, vectors: bool
 ) -> tuple[Tensor, Tensor]:
     if method not in ("auto", "dense", "lanczos"):
         raise ValueError(f"eigenvalues are computed by 'dense' or 'lanczos', or 'auto' chooses; got {method!r}")
     parameters, runs = trainable(net), run_axes(net)
     size, like = sum(p.numel() for p in parameters) // math.prod(runs), parameters[0]
-    if not 1 <= k <= size:
+    if not isinstance(k, int) or not 1 <= k <= size:
         raise ValueError(f"the Hessian has {size} eigenvalues, from k=1 to k={size}; got k={k}")
     few = FEW if has_closed_form(net, "hessian") and backend != "autograd" else FEWER
     if method == "dense" or (method == "auto" and size <= few):
@@ -261,13 +271,13 @@ def _dense(H: Hessian, k: int, vectors: bool) -> tuple[Tensor, Tensor]:
     return lam[..., -k:].flip(-1), Q[..., -k:].flip(-1)
 
 
-def _run_by_run(net: nn.Module, x: Tensor, y: Tensor, loss: Loss, backend: str) -> Iterator[Hessian]:
+def _run_by_run(net: nn.Module, x: Tensor, y: Tensor, loss: AnyLoss, backend: str) -> Iterator[Hessian]:
     """The Hessian of each run: of a network of its own where one can be cut out of the stack, else as a part of the stack's."""
     runs = run_axes(net)
     if not runs:
         yield hessian(net, x, y, loss=loss, backend=backend)
         return
-    f, whole = net(x).detach(), None
+    f, whole = call(net, x).detach(), None
     for i in np.ndindex(runs):
         one = _cut_out(net, x, f, i)
         if one:
@@ -288,7 +298,7 @@ def _cut_out(net: nn.Module, x: Tensor, f: Tensor, run: tuple[int, ...]) -> tupl
         for module in one.modules():
             if isinstance(module, Network):
                 module.runs = ()
-        got = one(x).detach()
+        got = call(one, x).detach()
     except Exception:  # whatever a stack says that cannot be cut
         return None
     close = torch.finfo(f.dtype).eps ** 0.5 * wanted.abs().max()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regimes.network import output_axes, trainable
+from regimes.guard import evaluate
+from regimes.network import output_axes
 
 __all__ = ["RowSpace", "min_norm_distance", "row_space"]
 
@@ -85,13 +86,12 @@ def min_norm_distance(predictor: Tensor | nn.Module, x: Tensor, y: Tensor, cutof
     return torch.linalg.matrix_norm((Theta if y.ndim == 2 else Theta[..., None]) - shortest)
 
 
-@torch.no_grad()
 def _predictor(net: nn.Module, x: Tensor) -> Tensor:
     """``net(I)``, if ``net`` is zero at zero, and does to random inputs of the size of ``x`` what ``net(I)`` says."""
-    like, d = trainable(net)[0], x[0].numel()
+    like, d = next(net.parameters(), x), x[0].numel()
     units = torch.eye(d, dtype=like.dtype, device=like.device)
     probe = x.abs().max().item() * torch.randn(8, d, generator=torch.Generator().manual_seed(0)).to(units)
-    f = net(torch.cat([0 * units[:1], units, probe]).reshape(-1, *x.shape[1:]))
+    f = evaluate(net, torch.cat([0 * units[:1], units, probe]).reshape(-1, *x.shape[1:]))
     axes = output_axes(net, f)
     zero, Theta, there = (f if axes == 2 else f[..., None]).split([1, d, 8], -2)
     close = torch.finfo(like.dtype).eps ** 0.5

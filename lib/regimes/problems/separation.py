@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
+from scipy.optimize import linprog, nnls
 from torch import Tensor
 
 __all__ = ["NotSeparable", "Separation", "is_separable", "separation"]
@@ -48,8 +48,9 @@ def separation(x: Tensor, y: Tensor) -> Separation:
 
     They are the direction and the length of the shortest vector in the convex hull of the :math:`y_i x_i`. Which of them span
     the face it lies on, non-negative least squares finds, by the minimum of
-    :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0`; steps of Wolfe's algorithm correct it where
-    margins are small. A margin is resolved down to ``n + d`` float64 precisions of the longest :math:`x_i`.
+    :math:`|\sum_i a_i y_i x_i|^2 + (1 - \sum_i a_i)^2` over :math:`a \ge 0`; where margins are small, Wolfe's algorithm
+    corrects the face, and linear programs the direction. A margin is resolved down to ``n + d`` float64 precisions of the
+    longest :math:`x_i`.
 
     Args:
         x: ``(n, d)``, one data set, without run axes.
@@ -75,29 +76,52 @@ def separation(x: Tensor, y: Tensor) -> Separation:
 def _widest(z: np.ndarray) -> tuple[np.ndarray, float] | None:
     """The unit vector ``w`` with the largest ``min_i w . z_i``, and that if positive; the longest ``z_i`` has length one."""
     a, _ = nnls(np.vstack([z.T, np.ones(len(z))]), np.append(np.zeros(z.shape[1]), 1.0))
-    face, a, w, shortest = np.flatnonzero(a), a[a > 0], None, np.inf
+    face, a, w, best = np.flatnonzero(a), a[a > 0], None, (-np.inf, -np.inf)
     while True:
         x, b = _nearest(z[face])
         if (b > 0).all():
             length = np.linalg.norm(x)
             if length <= _rounding(z):
                 return None
-            if length >= shortest:  # what is left is rounding, here as below
-                break
-            w, a, shortest = x / length, b, length
-            margins = z @ w
+            margins = z @ (x / length)
             lowest = margins.argmin()
-            if margins[lowest] >= margins[face].min() - 8 * EPS:
+            if (-length, margins[lowest]) <= best:  # what is left is rounding, here as below
+                break
+            w, a, best = x / length, b, (-length, margins[lowest])
+            if lowest in face:
                 break
             face, a = np.append(face, lowest), np.append(a, 0.0)
         else:  # beyond the hull: as far as the hull goes in that direction, to a smaller face
             share = np.where(b <= 0, a / np.maximum(a - b, TINY), np.inf)
-            if share.min() == 0:
+            if share.min() == 0 and w is not None:
                 break
             a = a + share.min() * (b - a)
             face, a = (np.delete(t, share.argmin()) for t in (face, a))
-    margin = (z @ w).min()
+    w, margin = _turned(z, w, -best[0])
     return (w, margin) if margin > _rounding(z) else None
+
+
+def _turned(z: np.ndarray, w: np.ndarray, most: float) -> tuple[np.ndarray, float]:
+    """``w`` turned to the largest margin, and that: ``w`` is known to rounding / ``most``, too little for small margins.
+
+    Where turning by about a margin is turning by next to nothing, the margin is linear in the turn: a linear program.
+    """
+    margin = (z @ w).min()
+    for _ in range(5):  # each resolves 1e-7 of the last
+        if margin >= (1 - 1e-8) * most:
+            break
+        across = np.linalg.qr(w[:, None], mode="complete")[0][:, 1:]
+        unit = max(most, -margin)
+        rows = np.column_stack([-z @ across, np.ones(len(z))])
+        best = linprog(-np.eye(len(w))[-1], A_ub=rows, b_ub=z @ w / unit, bounds=(None, None), method="highs")
+        if best.status != 0:
+            break
+        turned = w + unit * across @ best.x[:-1]
+        turned /= np.linalg.norm(turned)
+        if (z @ turned).min() <= margin:
+            break
+        w, margin = turned, (z @ turned).min()
+    return w, margin
 
 
 def _nearest(V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -19,6 +20,7 @@ __all__ = [
     "STYLE",
     "curve",
     "eigenvalues",
+    "installed_font",
     "legend",
     "new_figure",
     "panels",
@@ -55,6 +57,18 @@ STYLE = {
     "lines.linewidth": 1.8,
     "svg.hashsalt": "regimes",
 }
+
+
+def installed_font() -> None:
+    """Take matplotlib's own font where a matplotlibrc asks for one that is not installed: it would complain at every word."""
+    there = font_manager.get_font_names()
+    for family in mpl.rcParams["font.family"]:
+        names = mpl.rcParams.get(f"font.{family}", [family])  # those of a generic family, such as sans-serif
+        if not set(there) & set(names):
+            mpl.rcParams["font.family"] = "DejaVu Sans"
+
+
+installed_font()
 
 
 def style():

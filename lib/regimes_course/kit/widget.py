@@ -120,7 +120,8 @@ class Explorer:
         bundle = picture(self.png(), self.sentence)
         self.panel.reply(self.sentence)
         display(self.panel)
-        self.handle = display(bundle, raw=True, display_id=True)
+        again = self.handle.display_id if self.handle else True  # shown twice it is one display, which a move updates
+        self.handle = display(bundle, raw=True, display_id=again)
 
     def _move(self):
         try:

@@ -40,7 +40,7 @@ def hand_out_lessons(root: Path) -> list[str]:
 
 def copied(source: Path, root: Path, target: Path) -> dict:
     """The notebook at `source` for a copy at `target`: its links lead where they led, but to lessons in root/work."""
-    notebook = json.loads(source.read_text("utf-8"))
+    notebook = json.loads(source.read_bytes())
 
     def lead(link: re.Match) -> str:
         place = Path(os.path.normpath(source.parent / link[0]))
@@ -88,7 +88,7 @@ def keep(path: Path) -> Path:
 def _written(path: Path) -> str | None:
     """The `fingerprint` of a file; None if it is no notebook, which then counts as edited."""
     try:
-        return fingerprint(json.loads(path.read_text("utf-8")))
+        return fingerprint(json.loads(path.read_bytes()))  # with a mark at the start, too
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from regimes.metrics import change_from_init, min_norm_distance, refit
 from tests.lib.cases import relative
@@ -62,6 +63,33 @@ def test_distance_from_the_shortest_fit():
     assert relative(min_norm_distance(deep, x, y), (product.T.detach() - shortest).norm()) < 1e-10
     assert relative(min_norm_distance(shortest + 1, x, y), torch.tensor(14.0).double().sqrt()) < 1e-10
     assert min_norm_distance(shortest, x, y) < 1e-12
+
+
+def test_a_predictor_may_be_frozen_and_have_one_output():
+    x, y = numbers(4, 7), numbers(4, seed=2)
+    net = nn.Sequential(nn.Linear(7, 1, bias=False), nn.Flatten(0)).double().requires_grad_(False)
+    wanted = np.linalg.norm(net[0].weight[0].numpy() - np.linalg.pinv(x.numpy()) @ y.numpy())
+    assert min_norm_distance(net, x, y).item() == pytest.approx(wanted, rel=1e-10)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm1d(5)], ids=["random", "mixing"])
+@pytest.mark.parametrize("measure", [refit, min_norm_distance, lambda net, x, y: change_from_init(net, x, net)])
+def test_a_network_in_training_mode_is_refused_and_stays(measure, layer):
+    net = nn.Sequential(nn.Linear(3, 5), layer, nn.Linear(5, 1)).double()
+    before = copy.deepcopy(net.state_dict())
+    with pytest.raises(ValueError, match=r"in training mode.*call net.eval\(\)"):
+        measure(net, numbers(6, 3), numbers(6, 1))
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values(), strict=True))
+
+
+def test_refit_refuses_a_last_layer_whose_weights_stand_elsewhere_too():
+    tied = nn.Linear(3, 3)
+    net = nn.Sequential(tied, nn.Tanh(), nn.Linear(3, 3)).double()
+    net[2].weight = tied.weight
+    normed = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), parametrizations.weight_norm(nn.Linear(4, 3))).double()
+    for each in (net, normed):
+        with pytest.raises(ValueError, match="pass features="):
+            refit(each, numbers(6, 3), numbers(6, 3, seed=2))
 
 
 @pytest.mark.parametrize(("net", "why"), [(FLAT["perceptron"], "affine|not linear"), (lambda: nn.Linear(3, 1), "affine")])

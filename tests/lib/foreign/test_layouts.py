@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from regimes.kernels import kernel_blocks, neural_tangent_kernel
+from regimes.networks import TwoLayerLinear
 from tests.lib.cases import relative
-from tests.lib.foreign.modules import example, rows
+from tests.lib.foreign.modules import example, numbers, rows
 
 NAMES = ["perceptron", "convolution", "GRU", "embedding"]
 
@@ -39,6 +40,22 @@ def test_blocks_fill_the_kernel_once(batch, layout):
         found[at, to] = K
         times[at, to] += 1
     assert relative(found, wanted) < 1e-12 and (times == 1).all()
+
+
+@pytest.mark.parametrize("layout", ["flat", "full", "trace"])
+def test_stacks_keep_their_run_axes(layout):
+    x, other = numbers(2, 5, 4), numbers(3, 4, seed=2)  # inputs of each run, and shared ones
+    stack = TwoLayerLinear(4, 3, 6, runs=(2,), std=0.5)
+    found = [neural_tangent_kernel(stack, x, layout=layout), neural_tangent_kernel(stack, x, other, layout=layout)]
+    blocks = torch.zeros_like(found[0])
+    for at, to, K in kernel_blocks(stack, x, batch=2, layout=layout):
+        blocks[:, at, to] = K
+    assert relative(blocks, found[0]) < 1e-12
+    for i in range(2):
+        single = TwoLayerLinear(4, 3, 6, std=0.5, seed=i)
+        J = rows(single, torch.cat([x[i], other]))
+        for got, K in zip(found, ((J @ J.T)[:15, :15], (J @ J.T)[:15, 15:]), strict=True):
+            assert relative(got[i], K if layout == "flat" else layouts(K, 3)[layout]) < 1e-10
 
 
 def test_unknown_layouts():

@@ -44,9 +44,9 @@ from regimes_course.lesson01.experiments import fresh
 # ★★ · 15 minutes · implement
 #
 # Among all parameter movements $\delta$, the damped Gauss-Newton direction minimises
-# $\lVert J\delta - r\rVert^2 + \varepsilon \lVert\delta\rVert^2$. For $p$ parameters and $n$ samples with $p \gg n$ it is cheapest to solve a
-# system with an $n \times n$ matrix. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (Here
-# ε is added to $JJ^\top$; the lesson's ε is added to $K = m JJ^\top$ and is $m$ times as large.)
+# $\lVert J\delta - r\rVert^2 + \varepsilon \lVert\delta\rVert^2$. There are two forms of it, with a $p \times p$ and with an $n \times n$ system, for $p$ parameters and
+# $n$ samples. Here $p \gg n$: use the small one. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (This
+# ε is added to $JJ^\top$, as the lesson's μ; the lesson's ε is added to $K = m JJ^\top$ and is $m$ times as large.)
 
 
 # %% exercise="gn_direction"
@@ -67,7 +67,7 @@ def gn_direction(J, r, damping):
 # The textbook form is (JᵀJ + ε I)⁻¹ Jᵀ r, with a p × p matrix. Which n × n matrix can stand in its place?</details>
 #
 # <details><summary>Hint 2</summary>
-# (JᵀJ + ε I) Jᵀ = Jᵀ (J Jᵀ + ε I). Multiply by the two inverses.</details>
+# Section 3 of the lesson goes from one form to the other, and its cell computes both for one network.</details>
 #
 # <details><summary>Hint 3</summary>
 # By hand: J = [[1, 0, 1], [0, 2, 0]], r = [1, 2] gives J Jᵀ = [[2, 0], [0, 4]], so without damping the direction is [1/2, 1, 1/2].</details>
@@ -76,8 +76,9 @@ def gn_direction(J, r, damping):
 check("01/gn_direction", gn_direction)
 
 # %% [markdown] discussion="gn_direction" tags=["solution"]
-# **Discussion.** The identity in hint 2 is called push-through. Both forms are the same vector for ε > 0; at ε = 0 and $p > n$ only the
-# second exists, because $J^\top J$ has rank $n$ at most. `solve` is a good choice while $JJ^\top$ is well conditioned: forming it squares the
+# **Discussion.** $(J^\top J + \varepsilon I)\, J^\top = J^\top (J J^\top + \varepsilon I)$ is called the push-through identity. Both forms are the same vector for ε > 0; at
+# ε = 0 and $p > n$ only the second exists, because $J^\top J$ has rank $n$ at most. With more samples than parameters it is the other way round, and the
+# $p \times p$ system is the small one: a library looks at the shape of $J$ and takes the smaller. `solve` is a good choice while $JJ^\top$ is well conditioned: forming it squares the
 # condition number of $J$. The library's `regimes.linalg` corrects for that with two products with $J$.
 
 # %% [markdown] exercise="two_layer_gram" stars=2 minutes=20 concept="kernel without a Jacobian"
@@ -132,7 +133,8 @@ check("01/two_layer_gram", two_layer_gram)
 # A Gauss-Newton step of size $\eta$ multiplies a mode of the residual with eigenvalue $\lambda$ by $1 - \eta\rho$, with
 # $\rho = \lambda/(\lambda+\varepsilon)$. The loss is proportional to the square of the residual. Return the fewest and the most steps after
 # which the loss can first be *at most* `tolerance` times its start: the fewest if all of the residual lies in modes far above the damping ($\rho = 1$), the
-# most if all of it lies in the mode of $\lambda_{\min}$. Assume $0 < \eta < 1$.
+# most if all of it lies in the mode of $\lambda_{\min}$. Assume $0 < \eta < 1$. (For comparison, on paper: how many does gradient descent need at half its
+# stability limit, if all of the residual lies in the mode of $\lambda_{\min}$? The two eigenvalues of the lesson's first picture are 0.0155 and 0.835.)
 
 
 # %% exercise="steps_to"
@@ -183,7 +185,9 @@ show(
 
 # %% [markdown] discussion="steps_to" tags=["solution"]
 # **Discussion.** Three typical slips: forgetting that the loss is a square (twice as many steps), using the flow's $e^{-2t}$ for a finite
-# step (slightly too many), and dividing the count by $\rho$ instead of multiplying the step by it (which agrees only for small steps).
+# step (slightly too many), and dividing the count by $\rho$ instead of multiplying the step by it (which agrees only for small steps). Gradient descent at half
+# its limit multiplies the slow mode by $1 - \lambda_{\min}/\lambda_{\max}$: to a thousandth that takes $\ln 10^{-3} / (2 \ln(1 - 0.0155/0.835))$, or 185 steps. The lesson's
+# run took 181, since part of its residual was in the fast mode.
 
 # %% [markdown] exercise="find_the_bug" stars=3 minutes=15 concept="fitting is not feature learning"
 # ## Exercise 4: find the bug
@@ -233,10 +237,10 @@ def find_the_bug(net, x, y):
 # How far did the hidden weights move? Compare net.W with start.</details>
 #
 # <details><summary>Hint 2</summary>
-# What is the derivative of f by a hidden weight while v = 0? And what is the residual after one full step?</details>
+# What is the derivative of f with respect to a hidden weight while v = 0? And what is the residual after one full step?</details>
 #
 # <details><summary>Hint 3</summary>
-# See section 4 of the lesson. After k steps of size η the time is t = kη, and the loss falls as e^(−2t).</details>
+# See section 6 of <a href="../lessons/deeper/01_gradient_descent_and_gauss_newton.ipynb">deeper</a>. After k steps of size η the time is t = kη, and the loss falls as e^(−2t).</details>
 
 # %% check="find_the_bug"
 check("01/find_the_bug", find_the_bug)

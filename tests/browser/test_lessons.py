@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, expect
 
 from regimes_course.kit.widget import Explorer, Widget
 from regimes_course.lesson00.widgets import four_regimes
-from regimes_course.lesson01.widgets import gd_against_gn
+from regimes_course.lesson01.widgets import two_outputs
 from regimes_course.lesson02.widgets import particles
 from regimes_course.lesson03.widgets import phase_diagram
 from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
@@ -28,7 +28,7 @@ from tests.lessons.moves import NAMES
 LESSONS = {  # the widgets of each lesson, and moves of their sliders
     "lessons/00_start_here.ipynb": {four_regimes: [("scaling", "ArrowRight"), ("width", "ArrowLeft")]},
     "lessons/01_gradient_descent_and_gauss_newton.ipynb": {
-        gd_against_gn: [("kappa", "ArrowRight"), ("eta", "ArrowLeft"), ("eta", "ArrowRight"), ("damping", "ArrowRight")],
+        two_outputs: [("distance", "ArrowLeft"), ("eta", "ArrowRight"), ("damping", "ArrowRight"), ("trained", "ArrowRight")],
     },
     "lessons/02_mean_field_convergence.ipynb": {
         particles: [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowRight")],

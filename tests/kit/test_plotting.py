@@ -11,7 +11,6 @@ from matplotlib.colors import to_hex
 from regimes.training import Trace
 from regimes_course.kit import plotting as base
 from regimes_course.kit import plotting as figures
-from regimes_course.lesson01 import figures as lesson01
 
 T = torch.arange(21)
 RUNS = torch.tensor([0.90, 0.92, 0.97], dtype=torch.float64) ** T[:, None]  # (21 records, 3 runs)
@@ -125,103 +124,6 @@ def test_the_style_ends_with_its_context():
     figures.panels()
     assert dict(mpl.rcParams) == before
     assert base.STYLE.keys() <= before.keys()
-
-
-# Lesson 01: three conditionings, two seeds.
-KAPPA = torch.tensor([1.0, 10.0, 100.0])[:, None]
-STRAYS = torch.tensor([1.0, 1.5, 2.0]).double()[:, None].expand(3, 2)  # how far each conditioning is from the law
-RACES = {eta: trace(STRAYS ** (T > 0)[:, None, None] * (1 - eta) ** (2.0 * T)[:, None, None], eta) for eta in (0.02, 0.1)}
-DESCENT = trace(torch.stack([torch.linspace(1, end, 101) for end in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)], 1).reshape(101, 3, 2))
-EPS = torch.logspace(-2, 4, 7)
-ACCURACY = {"accuracy": 0.5 + 0.45 * (T / 20)[:, None].expand(21, 3)}
-
-
-def spectra():
-    lam = torch.logspace(0, -3, 8).expand(3, 2, 8)
-    return lesson01.spectra(lam, KAPPA)
-
-
-def modes():
-    K = torch.diag(0.9 * torch.logspace(0, -2, 20, dtype=torch.float64))
-    residual = ((1 - K.diagonal()) ** T[:, None]) * 3.0
-    return lesson01.modes(K, residual, residual)
-
-
-def race():
-    return lesson01.race(RACES, DESCENT, KAPPA)
-
-
-def damping():
-    damped = trace(torch.exp(-1.5 * 0.1 * T)[:, None, None].expand(21, 3, 2))
-    envelope = torch.exp(-2 * damped.time), torch.exp(-damped.time)
-    return lesson01.damping(damped, envelope, EPS, 0.5 / EPS, 1 / EPS)
-
-
-def images():
-    runs = {"Gauss-Newton": trace(RUNS**4, **ACCURACY), "gradient descent": trace(RUNS, **ACCURACY)}
-    return lesson01.images(runs, T, 0.9 ** (2.0 * T))
-
-
-FIGURES = {f.__name__: f for f in (spectra, modes, race, damping, images)}
-
-
-def test_spectra_show_the_first_seed_and_tell_of_all():
-    lam = torch.stack([torch.tensor([[k, 1.0], [10 * k, 1.0]]) for k in (1.0, 10.0, 100.0)])
-    figure, says = lesson01.spectra(lam, KAPPA)
-    assert labels(figure.axes[0]) == ["κ = 1", "κ = 10", "κ = 100"]
-    assert [line.get_ydata()[0] for line in figure.axes[0].lines] == [1, 10, 100]
-    assert "1e+00 to 1e+03 in the 6 runs" in says
-
-
-def test_modes_are_shares_of_their_own_start():
-    K = torch.diag(torch.tensor([0.1, 0.9, 0.4, 0.05], dtype=torch.float64))  # largest first: 1, 2, 0, 3
-    residual = torch.tensor([-2.0, 5.0, 8.0, 0.1], dtype=torch.float64) * (1 - K.diagonal()) ** T[:, None]
-    theory = 1.01 * residual
-    figure, says = lesson01.modes(K, residual, theory, indices=(1, 2, 3, 4))
-    measured, predicted = figure.axes[0].lines[::2], figure.axes[0].lines[1::2]
-    for m, p, rate in zip(measured, predicted, (0.1, 0.6, 0.9, 0.95), strict=True):
-        np.testing.assert_allclose(m.get_ydata(), rate ** T.numpy(), rtol=1e-12)
-        np.testing.assert_allclose(p.get_ydata(), 1.01 * rate ** T.numpy(), rtol=1e-12)
-    assert labels(figure.axes[0]) == ["mode 1", "mode 2", "mode 3", "mode 4", "predicted"]
-    assert f"After 20 steps {0.95**20:.2g} of mode 4 is left" in says
-
-
-def test_a_race_has_a_panel_a_conditioning_with_its_own_runs():
-    figure, says = race()
-    assert [ax.get_title() for ax in figure.axes] == ["κ = 1", "κ = 10", "κ = 100"]
-    assert labels(figure.axes[0]) == ["gradient descent", "GN, η = 0.02", "GN, η = 0.1", "predicted"]
-    for i, ax in enumerate(figure.axes):
-        descent, slow, slow_theory, fast, fast_theory = ax.lines
-        np.testing.assert_allclose(descent.get_ydata(), DESCENT.loss[:, i].mean(-1), rtol=1e-6)
-        for line, theory, eta in ((slow, slow_theory, 0.02), (fast, fast_theory, 0.1)):
-            np.testing.assert_allclose(theory.get_ydata(), (1 - eta) ** (2 * np.arange(21)), rtol=1e-5)
-            np.testing.assert_allclose(line.get_ydata()[1:], STRAYS[i, 0].item() * theory.get_ydata()[1:], rtol=1e-5)
-        assert ax.get_xlim() == (0, 100) and ax.get_yscale() == "log"
-    assert "After 100 steps it has 0.1 to 0.2 of its loss left at κ = 1, and 0.5 to 0.6 at κ = 100." in says
-
-
-def test_the_damping_figure_draws_both_bounds_and_the_gradient_limit():
-    figure, says = damping()
-    left, right = figure.axes
-    assert labels(left) == ["damped Gauss-Newton", "predicted envelope"]
-    assert labels(right)[0] == "measured" and "bound" in labels(right)[1]
-    loss, low, high = (line.get_ydata() for line in left.lines)
-    assert (low <= loss).all() and (loss <= high).all() and (low < high)[1:].all()
-    np.testing.assert_allclose(right.lines[0].get_xdata(), EPS)
-    np.testing.assert_allclose(right.lines[0].get_ydata(), 0.5 / EPS)
-    np.testing.assert_allclose(right.lines[1].get_ydata(), 1 / EPS)
-    assert "the 6 losses stay in the envelope; at time 2 they are 5.0e-02 of the start" in says
-
-
-def test_the_images_figure_tells_both_accuracies():
-    figure, says = images()
-    left, right = figure.axes
-    assert labels(left) == ["Gauss-Newton", "gradient descent", "predicted"]
-    np.testing.assert_allclose(left.lines[0].get_ydata(), RUNS[:, 1] ** 4)
-    np.testing.assert_allclose(right.lines[1].get_ydata(), ACCURACY["accuracy"][:, 0])
-    np.testing.assert_allclose(left.lines[2].get_ydata(), 0.9 ** (2.0 * T))
-    assert "Gauss-Newton on its dashed prediction; after 20 steps gradient descent has 0.12 to 0.54 of its loss left" in says
-    assert "Gauss-Newton 0.950 and gradient descent 0.950" in says
 
 
 def test_ticks_of_a_step_axis_do_not_pass_its_end():

@@ -23,10 +23,10 @@ from regimes_course.lesson06 import figures as lesson06
 from regimes_course.lesson07 import figures as lesson07
 from regimes_course.lesson08 import figures as lesson08
 from regimes_course.lesson09 import figures as lesson09
-from tests.kit import test_plotting as test_figures
 from tests.kit.test_plotting import is_black, is_level, is_marks, is_measured, is_predicted, labels
 from tests.lessons import test_figures_lessons
 from tests.lessons.lesson00 import test_figures_lesson00
+from tests.lessons.lesson01 import test_figures_lesson01
 from tests.lessons.lesson03 import test_figures_lesson03
 from tests.lessons.lesson06 import test_figures_lesson06
 from tests.lessons.lesson07 import test_figures_lesson07
@@ -36,7 +36,7 @@ from tests.lessons.lesson09 import test_figures_lesson09
 LESSONS = (lesson00, lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
 DATA = {
     "00": test_figures_lesson00.FIGURES,
-    "01": test_figures.FIGURES,
+    "01": test_figures_lesson01.FIGURES,
     "02": test_figures_lessons.OF_02,
     "03": test_figures_lesson03.FIGURES,
     "04": test_figures_lessons.OF_04,
@@ -51,7 +51,14 @@ NAMES = [f"{lesson}/{name}" for lesson, figures in DATA.items() for name in figu
 WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits"}
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
-WITHOUT_LEGEND = {"00/climb", "00/widths", "07/exactness"}  # the sentence, or the names at the axis, say what is what
+WITHOUT_LEGEND = {
+    "00/climb",
+    "00/widths",
+    "01/hero",
+    "01/circle",
+    "01/newtons_plane",
+    "07/exactness",
+}  # the sentence, or the names at the axis, say what is what
 
 every = pytest.mark.parametrize("name", NAMES)
 

@@ -1,5 +1,5 @@
 """The widget of lesson 01."""
 
-from regimes_course.lesson01.widgets.gd_against_gn import gd_against_gn
+from regimes_course.lesson01.widgets.two_outputs import two_outputs
 
-__all__ = ["gd_against_gn"]
+__all__ = ["two_outputs"]

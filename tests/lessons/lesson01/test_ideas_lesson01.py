@@ -1,0 +1,137 @@
+"""What lesson 01 writes out, and the numbers that its text states, against the library and against plain autograd."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from regimes.reference import augmented_step
+from regimes.theory import gauss_newton as theory
+from regimes_course.lesson01 import experiments
+from tools.compose import sources
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """The names after each idea cell, and the text."""
+    (source,) = [s for s in sources(ROOT, ["01"]) if s.name == "lesson.py"]
+    names, after = {"show": lambda *shown: None, "guess": lambda *said, **more: None}, []
+    names |= dict.fromkeys(("my_guess", "my_steps", "my_damping"), ...)
+    names["draw"] = type("draw", (), {"fan": staticmethod(lambda *shown: shown)})
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in source.cells:
+            if "idea" in cell.tags:
+                exec(cell.text, names)  # noqa: S102
+                after.append(dict(names))
+    return after, "\n".join(cell.text for cell in source.cells if cell.kind != "code")
+
+
+def test_the_law_of_gradient_descent(lesson):
+    names = lesson[0][0]
+    K, lam, Q, y = (names[key] for key in ("K", "lam", "Q", "y"))
+    lr = 2 / lam[-1].item()
+    law = theory.frozen_residual(K, -y, lr, 2, torch.tensor([100]))[0]
+    assert torch.allclose(names["r"], law, atol=1e-13)
+    assert torch.allclose(names["left"], (Q.T @ law) / (Q.T @ -y), atol=1e-13)
+    assert f"as {lam[1] / lam[0]:.0f} to 1" in lesson[1] and abs(Q[0, 0]) > 0.65 and Q[0, 0] * Q[1, 0] < 0 < Q[0, 1] * Q[1, 1]
+    ratio = {d: kernel(d)[1] / kernel(d)[0] for d in (0.3, 0.15)}
+    assert 3.8 < ratio[0.15] / ratio[0.3] < 4.2  # "falls to a quarter, and the wait is four times as long"
+
+
+def kernel(distance):
+    J = experiments.outputs(experiments.initial(), experiments.two_points(distance)[0])[1]
+    return torch.linalg.eigvalsh(100 * J @ J.T)
+
+
+def test_the_circle(lesson):
+    names = lesson[0][1]
+    K, labels = names["K_circle"], names["labels"]
+    law = theory.frozen_residual(K, -labels, 24 / torch.linalg.eigvalsh(K)[-1].item(), 24, torch.tensor([3000]))[0]
+    assert torch.allclose(names["descent"][-1], labels + law, atol=1e-10)
+    assert torch.allclose(names["straight"][30], theory.shrinkage(30, 0.1) * labels)
+    lam, Q = torch.linalg.eigh(K)
+    ripples = torch.cos(6 * names["t"])
+    most = (Q.T @ ripples).square().argmax()
+    assert 0.9e-4 < lam[most] / lam[-1] < 1.1e-4  # "a ten-thousandth of the largest"
+    assert 0.2 < 1 - (1 - 1e-4) ** 3000 < 0.3  # "about a quarter"
+
+
+def test_both_forms_of_the_step(lesson):
+    names = lesson[0][2]
+    literal = augmented_step(names["J"], names["f"] - names["y"], names["mu"])
+    assert torch.allclose(names["small"], literal, rtol=1e-8) and names["J"].shape == (2, 300)
+    assert torch.linalg.matrix_rank(names["J"].T @ names["J"]) == 2
+
+
+def test_the_count_of_steps(lesson):
+    names = lesson[0][3]
+    assert names["law"].ceil() == theory.steps_to(1e-3, names["eta"]) == 171
+    assert abs(names["took"][0.3] - 171) <= 1 and 171 < names["took"][0.1] < 185
+
+
+def test_the_fan(lesson):
+    names = lesson[0][4]
+    lam, Q, y = (names[key] for key in ("lam", "Q", "y"))
+    for eps, flow in names["flow"].items():
+        low, high = theory.damped_envelope(names["time"], lam[0], eps)
+        loss = (flow - y).square().sum(-1) / y.square().sum()
+        assert (loss >= low - 1e-12).all() and (loss <= high + 1e-12).all()
+        move = Q @ (lam / (lam + eps) * (Q.T @ y))
+        literal = torch.rad2deg(torch.atan2((move[0] * y[1] - move[1] * y[0]).abs(), move @ y))
+        assert names["angle"][eps] == pytest.approx(literal.item(), abs=1e-5)
+    assert torch.allclose(names["limit"][-1], y, atol=1e-6) and names["half"] == 0.03
+    assert all(f"{value:.3g}" in lesson[1] for value in lam.tolist())  # the eigenvalues that the text states
+
+
+def test_the_price_of_a_step(lesson):
+    def price(n, d, m):
+        return 1 + n / d + n**2 / (12 * m * d)
+
+    assert round(price(2, 1, 100)) == 3 and round(price(24, 2, 400)) == 13
+    assert "33 steps cost as much as 99 gradients" in lesson[1] and "33 steps cost about 430 gradients" in lesson[1]
+    assert round(33 * price(24, 2, 400), -1) == 430
+
+
+def test_the_network_its_jacobian_and_its_hessian():
+    theta, (x, y) = experiments.initial(7, 3, output_std=1.0), experiments.two_points(0.4)
+    f, J = experiments.outputs(theta, x)
+    w, b, v = theta.chunk(3)
+    assert torch.allclose(f, torch.stack([(v * torch.tanh(w * one + b)).mean() for one in x[:, 0]]))
+    assert torch.allclose(J, torch.func.jacrev(lambda t: experiments.outputs(t, x)[0])(theta), atol=1e-14)
+    literal = torch.func.hessian(lambda t: (experiments.outputs(t, x)[0] - y).square().sum() / 4)(theta)
+    assert torch.allclose(sum(experiments.hessian(theta, x, y)), literal, atol=1e-14)
+
+
+def test_steps_are_what_they_are_called():
+    theta, (x, y) = experiments.initial(7, 3, output_std=1.0), experiments.two_points(0.4)
+    f, J = experiments.outputs(theta, x)
+    literal = 0.3 * augmented_step(J, f - y, 0.05 / 7)  # damping is added to K = m J J^T
+    assert torch.allclose(experiments.gauss_newton(0.3, 0.05)(theta, J, f - y), literal, rtol=1e-9)
+    moved = experiments.descent(theta, J, f - y)
+    assert torch.allclose(moved, J.T @ (f - y) / torch.linalg.matrix_norm(J, 2) ** 2)
+    assert not torch.isfinite(experiments.gauss_newton(0.1)(theta, 0 * J, f - y)).any()
+    H = sum(experiments.hessian(theta, x, y))
+    assert torch.allclose(H @ experiments.newton(1.0, x, y)(theta, J, f - y), J.T @ (f - y) / 2)
+
+
+def test_a_path_stops_where_it_is_told_and_leaves_frozen_weights_alone():
+    theta, (x, y) = experiments.initial(), experiments.two_points()
+    path = experiments.follow(experiments.gauss_newton(0.1), theta, x, y, 100, enough=1e-3, features=False)
+    assert len(path.f) == len(path.theta) == len(path.loss) == 34 and path.loss[-1] < 1e-3 <= path.loss[-2]
+    assert torch.equal(path.theta[:, :200], theta[:200].expand(34, 200)) and path.steps_to(1e-9) is None
+    halted = experiments.follow(lambda *args: theta * torch.nan, theta, x, y, 5)
+    assert len(halted.f) == len(halted.theta) == 1
+
+
+def test_a_little_damping_leaves_saturated_units_and_enough_of_it_does_not():
+    x, y = experiments.two_points(0.01)
+    weak, enough = (
+        experiments.follow(experiments.gauss_newton(0.1, eps), experiments.initial(seed=9), x, y, 500, enough=1e-3)
+        for eps in (1e-3, 1e-2)
+    )
+    assert weak.steps_to(1e-3) is None and experiments.saturated(weak.theta[-1], x) > 0.9
+    assert enough.steps_to(1e-3) is not None and enough.loss.max() < 1.01 and experiments.saturated(enough.theta[-1], x) < 0.1

@@ -15,7 +15,8 @@
 # %% [markdown]
 # # Exercises 02: mean-field convergence
 #
-# Two exercises on [lesson 02](../lessons/02_mean_field_convergence.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Two exercises on [lesson 02](../lessons/02_mean_field_convergence.ipynb): the first tests its section 1 on other laws, the second opens its law of the loss,
+# mode by mode. Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order. Arrays are `torch.float64` tensors.
@@ -99,10 +100,12 @@ check("02/duplication_test", duplication_test)
 #
 # ★★ · 15 minutes · derive, then compare with two runs
 #
-# Under the damped Gauss-Newton flow the residual obeys $\dot r = -K (K + \varepsilon I)^{-1} r$. Suppose that $K$ stands still, as it does when
-# the hidden layer is frozen. Then more can be said than the envelope of the lesson: the loss itself is known at every time. Derive
-# $L(t)/L(0)$ from $K$ and the residual at the start, and return it together with the two ends of the envelope, in which the smallest
-# eigenvalue of $K$ gives the slowest rate.
+# In the lesson the damping $\varepsilon$ was so small that all of the residual shrank at one rate. In small steps, as a flow, and with any damping the residual
+# obeys $\dot r = -K (K + \varepsilon I)^{-1} r$: along each eigenvector of $K$ at a rate of its own. Whatever the residual, the loss then lies in an
+# *envelope*, between its fall without any damping (low) and the fall at the slowest rate, that of the smallest eigenvalue (high).
+#
+# Suppose that $K$ stands still, as it does when the hidden layer is frozen. Then more can be said: the loss itself is known at every time. Derive
+# $L(t)/L(0)$ from $K$ and the residual at the start, and return it together with the two ends of the envelope.
 
 
 # %% exercise="damped_envelope"

@@ -27,6 +27,7 @@ from tests.kit.test_plotting import is_black, is_level, is_marks, is_measured, i
 from tests.lessons import test_figures_lessons
 from tests.lessons.lesson00 import test_figures_lesson00
 from tests.lessons.lesson01 import test_figures_lesson01
+from tests.lessons.lesson02 import test_figures_lesson02
 from tests.lessons.lesson03 import test_figures_lesson03
 from tests.lessons.lesson06 import test_figures_lesson06
 from tests.lessons.lesson07 import test_figures_lesson07
@@ -37,7 +38,7 @@ LESSONS = (lesson00, lesson01, lesson02, lesson03, lesson04, lesson05, lesson06,
 DATA = {
     "00": test_figures_lesson00.FIGURES,
     "01": test_figures_lesson01.FIGURES,
-    "02": test_figures_lessons.OF_02,
+    "02": test_figures_lesson02.FIGURES,
     "03": test_figures_lesson03.FIGURES,
     "04": test_figures_lessons.OF_04,
     "05": test_figures_lessons.OF_05,
@@ -46,7 +47,13 @@ DATA = {
     "08": test_figures_lesson08.FIGURES,
     "09": test_figures_lesson09.FIGURES,
 }
-WITH_SENTENCES = (test_figures_lesson00, test_figures_lessons, test_figures_lesson06, test_figures_lesson09)
+WITH_SENTENCES = (
+    test_figures_lesson00,
+    test_figures_lesson02,
+    test_figures_lessons,
+    test_figures_lesson06,
+    test_figures_lesson09,
+)
 NAMES = [f"{lesson}/{name}" for lesson, figures in DATA.items() for name in figures]
 WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits"}
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
@@ -57,8 +64,10 @@ WITHOUT_LEGEND = {
     "01/hero",
     "01/circle",
     "01/newtons_plane",
+    "02/narrow",
+    "02/starts",
     "07/exactness",
-}  # the sentence, or the names at the axis, say what is what
+}  # the sentence, the names at the axis or a legend of the figure say what is what
 
 every = pytest.mark.parametrize("name", NAMES)
 

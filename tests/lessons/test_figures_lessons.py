@@ -1,4 +1,4 @@
-"""Figures of lessons 02, 04 and 05: what is on the axes, and that each sentence has the numbers of its data."""
+"""Figures of lessons 04 and 05: what is on the axes, and that each sentence has the numbers of its data."""
 
 import re
 from functools import cache
@@ -8,7 +8,6 @@ import torch
 
 from regimes.sweeps import Sweep
 from regimes.training import Trace
-from regimes_course.lesson02 import figures as lesson02
 from regimes_course.lesson04 import figures as lesson04
 from regimes_course.lesson05 import figures as lesson05
 from tests.kit.test_plotting import is_level, is_marks, is_measured, is_predicted, labels, trace
@@ -42,54 +41,6 @@ def legends(figure):
 
 def named(*makers):
     return {maker.__name__: maker for maker in makers}
-
-
-# Lesson 02.
-WIDTHS, NEAR, NEARER = [16, 32, 64], runs(0.5, 0.4, 0.2), runs(0.3, 0.05, 0.02)
-KAPPA, CONDITION = table([1.0], [10.0], [100.0], [1000.0]), 10 ** table([3, 4], [5, 6], [7, 8], [9, 10.0])
-CELLS = torch.arange(1.0, 17.0, dtype=torch.float64).reshape(2, 4, 2)  # a number each for labels, conditionings, seeds
-NEWTON = trace(3 * (1 + CELLS * (T == 1)[:, None, None, None]) * 0.97 ** T[:, None, None, None])
-DESCENT = trace(5 / (1 + torch.arange(101.0).double()[:, None, None, None] * CELLS))
-EPS, RATES, LEAST = (
-    table([0.01], [0.1], [10.0]),
-    table([1.8, 1.9], [1.1, 1.2], [0.2, 0.3]),
-    table([0.7, 0.6], [0.4, 0.4], [0.03, 0.02]),
-)
-PARAMETERS = [14, 28, 42, 50, 56, 70, 98]
-LEFT = runs(0.5, 0.3, 0.08, 0.02, 9e-3, 3e-7, 2e-7)
-ETA = table(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-PEAK = torch.stack([ETA[:, None] * SEEDS * k + 1 for k in (1.0, 10.0, 100.0)])
-
-
-@cache
-def width():
-    return lesson02.width(WIDTHS, NEARER, NEAR)
-
-
-@cache
-def race():
-    return lesson02.race(NEWTON, DESCENT, KAPPA, CONDITION)
-
-
-@cache
-def bound():
-    return lesson02.bound(CONDITION, CELLS)
-
-
-@cache
-def envelope():
-    t = 0.1 * T[:, None, None]
-    return lesson02.envelope(trace(7 * torch.exp(-RATES * t)), torch.exp(-2 * t), torch.exp(-LEAST * t), EPS)
-
-
-@cache
-def threshold():
-    return lesson02.threshold(PARAMETERS, LEFT, 50)
-
-
-@cache
-def peaks():
-    return lesson02.peaks(Sweep({"kappa": table(10.0, 100.0, 1000.0), "eta": ETA, "seed": SEEDS}, {"peak": PEAK}, PEAK * 0 - 1))
 
 
 # Lesson 04.
@@ -184,26 +135,9 @@ def limits():
     return lesson05.limits(sweeps(NOISES), sweeps(GAINS))
 
 
-OF_02 = named(width, race, bound, envelope, threshold, peaks)
 OF_04 = named(rates, drift, widths)
 OF_05 = named(starts, floors, hidden, shrinkage, steps, limits)
 SAYS = {
-    width: ["m = 16 to 64", "mean, from 0.5 to 0.2,", "the whole, from 0.3 to 0.02 (", "of 3 clouds"],
-    race: [
-        "of K from 1e+03 to 1e+10",
-        "noise labels at κ = 100 and κ = 1000",
-        f"as much as {7 * 0.97:.2g} and {9 * 0.97:.2g} times the start",
-        "after 100 steps at κ = 100",
-        f"{1 / 601:.2g} to {1 / 501:.2g} of the loss is left with noise labels",
-        f"{1 / 1401:.1e} to {1 / 1301:.1e} with a teacher's",
-    ],
-    bound: ["Noise labels: 1 to 2 at κ = 1, 5 to 6 at κ = 100; teacher labels: 9 to 10 at κ = 1, 13 to 14 at κ = 100."],
-    envelope: [
-        "1.8 to 1.9 at ε = 0.01 (at least 0.6 to 0.7), 1.1 to 1.2 at ε = 0.1 (at least 0.4), "
-        "0.2 to 0.3 at ε = 10 (at least 0.02 to 0.03)"
-    ],
-    threshold: ["fewer parameters than the 50 samples at least 4.0e-02", "with 70 or more at most 1e-06"],
-    peaks: ["With η = 0.2", "rises to 2 to 9 times its start at κ = 100, and to 11 to 81 times at κ = 1000", "(3 seeds;"],
     rates: [
         "is 1.02 to 1.75 times its bound",
         "41 from a small",
@@ -241,65 +175,6 @@ SAYS = {
         "7e+02 at noise 0, 0.6 at noise 0.1, 0.15 at noise 0.3; without noise 5e+03 at m = 25, 1.8e+03 at m = 50.",
     ],
 }
-
-
-def test_width_predicts_two_slopes_at_the_level_of_the_data():
-    (ax,) = width()[0].axes
-    (pieces, mean), theory = drawn(ax, is_measured), drawn(ax, is_predicted)
-    shows(pieces, WIDTHS, [0.5, 0.4, 0.2])
-    shows(mean, WIDTHS, [0.3, 0.05, 0.02])
-    for line, values, power in zip(theory, (NEAR, NEARER), (-0.5, -1.0), strict=True):
-        level = values.log().mean().exp().item()  # at the middle width: the geometric mean of all
-        shows(line, WIDTHS, level * np.array([0.5, 1, 2]) ** power)
-    assert labels(ax)[:2] == ["a piece from the mean", "mean of the pieces from the whole"] and len(labels(ax)) == 3
-    assert ax.get_xscale() == ax.get_yscale() == "log"
-
-
-def test_race_has_a_row_of_labels_and_a_column_of_conditionings():
-    figure, _ = race()
-    kappas = ("1", "10", "100", "1000")
-    assert [ax.get_title() for ax in figure.axes] == [f"{row} labels, κ = {k}" for row in ("noise", "teacher") for k in kappas]
-    assert legends(figure) == [["gradient descent", "Gauss-Newton", "predicted"]]
-    for ax, cell in zip(figure.axes, CELLS.reshape(8, 2), strict=True):
-        (descent, newton), (theory,) = drawn(ax, is_measured), drawn(ax, is_predicted)
-        shows(descent, np.arange(101), (1 / (1 + torch.arange(101)[:, None] * cell)).mean(1))
-        shows(newton, T, (1 + cell.mean() * (T == 1)) * 0.97**T)
-        shows(theory, T, 0.98 ** (2 * T))
-        assert ax.get_yscale() == "log" and ax.get_xlim() == (0, 100)
-
-
-def test_bound_shows_every_run_of_both_labels():
-    (ax,) = bound()[0].axes
-    for line, values in zip(drawn(ax, is_measured), CELLS, strict=True):
-        shows(line, CONDITION.flatten(), values.flatten())
-    shows(*drawn(ax, is_predicted), [1e3, 1e10], [1, 1])
-    assert labels(ax) == ["noise labels", "teacher labels", "the bound"]
-
-
-def test_envelope_holds_the_losses_of_each_damping():
-    figure, _ = envelope()
-    assert [ax.get_title() for ax in figure.axes] == ["damping ε = 0.01", "damping ε = 0.1", "damping ε = 10"]
-    for ax, rate, least in zip(figure.axes, RATES, LEAST, strict=True):
-        (loss,), (low, high) = drawn(ax, is_measured), drawn(ax, is_predicted)
-        shows(loss, 0.1 * T, torch.exp(-0.1 * T[:, None] * rate).mean(1))
-        shows(low, 0.1 * T, torch.exp(-0.2 * T))
-        shows(high, 0.1 * T, torch.exp(-0.1 * T * least.min()))
-    assert legends(figure) == [["damped Gauss-Newton", "predicted envelope"]]
-
-
-def test_threshold_stands_at_the_number_of_samples():
-    (ax,) = threshold()[0].axes
-    shows(*drawn(ax, is_measured), PARAMETERS, LEFT[:, 1])
-    assert set(drawn(ax, is_predicted)[0].get_xdata()) == {50}
-    assert labels(ax) == ["Gauss-Newton", "as many as samples"]
-
-
-def test_peaks_has_a_curve_a_conditioning():
-    (ax,) = peaks()[0].axes
-    for line, k in zip(drawn(ax, is_measured), (1, 10, 100), strict=True):
-        shows(line, ETA, 1 + k * ETA)
-    shows(*drawn(ax, is_predicted), [0.01, 1], [1, 1])
-    assert labels(ax) == ["κ = 10", "κ = 100", "κ = 1000", "the law: no peak"]
 
 
 def test_slowest_is_the_smallest_rate_above_the_rounding_floor():

@@ -1,20 +1,148 @@
 """Figures of lesson 02. Each function returns the figure and the sentence that says what it shows."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from regimes.metrics import feature_movement
 from regimes.sweeps import Sweep
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, LOSS, ORANGE, curve, legend, panels, predicted, step_axis
+from regimes_course.kit.output import movie
+from regimes_course.kit.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    LOSS,
+    ORANGE,
+    curve,
+    legend,
+    new_figure,
+    panels,
+    predicted,
+    style,
+)
 from regimes_course.kit.words import median, span
+from regimes_course.lesson02.cloud import cloud
+from regimes_course.lesson02.experiments import STEPS, history, problem
 
-__all__ = ["bound", "envelope", "peaks", "race", "threshold", "width"]
+__all__ = ["bound", "envelope", "hero", "narrow", "peaks", "pieces", "race", "starts", "threshold", "width"]
 
 LABELS = (("noise", ORANGE, "s"), ("teacher", BLUE, "o"))
+
+
+WIDTHS = (20, 1000)  # of the first picture
+PLATE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # of words over dots
+FRAMES = (*range(17), 20, 25, 35, 50, 80, 120, STEPS)  # one a step while the arms shoot out
+
+
+def hero() -> tuple[Figure, str, bytes]:
+    """Two widths, a row each, at four moments: the units where their weights are. The movie shows both widths side by side."""
+    steps = (1, 5, 20, STEPS)
+    fig = new_figure((7.2, 4.3))
+    with style():
+        axes = fig.subplots(2, 4, sharex=True, sharey=True)
+    for row, m in zip(axes, WIDTHS, strict=True):
+        for ax, k in zip(row, steps, strict=True):
+            _moment(ax, m, k)
+        row[0].set_ylabel(f"{m} units")
+    for ax, k in zip(axes[0], steps, strict=True):
+        ax.set_title(f"step {k}")
+    fig.suptitle("Twenty units or a thousand: one cloud, moving along the same three rays", fontsize=11.5)
+    named, place = axes[0, 0].get_legend_handles_labels(), {"loc": "outside lower center", "ncols": 3}
+    with style():
+        fig.legend(*named, title="a hidden unit, at its two input weights (large: large |v|)", **place)
+    few, many = (history(m, 0.1, "Gauss-Newton") for m in WIDTHS)
+    losses = ", ".join(f"{few.loss[k]:.2g} and {many.loss[k]:.2g} after step {k}" for k in steps[1:3])
+    moved = [feature_movement(run.W[-1], run.W[0]).item() for run in (few, many)]
+    says = (
+        f"{WIDTHS[0]} units and {WIDTHS[1]} have nearly the same loss at every step: {losses}. Their weights move by "
+        f"{moved[0]:.2g} and {moved[1]:.2g} times their length at the start, along the three dashed rays: the units of the "
+        "network that made the labels."
+    )
+    return fig, says, movie([_frame(k) for k in FRAMES])
+
+
+def _frame(k: int) -> Figure:
+    fig, axes = panels(len(WIDTHS), size=(2.6, 2.7), sharex=True, sharey=True)
+    for ax, m in zip(axes, WIDTHS, strict=True):
+        _moment(ax, m, k)
+        ax.grid(visible=False)
+        ax.set_title(f"{m} units, step {k}")
+    return fig
+
+
+def _moment(ax: Axes, m: int, k: int) -> None:
+    run = history(m, 0.1, "Gauss-Newton")
+    _, update = cloud(ax, problem().teacher)
+    update(run.W[: k + 1], run.v[k], run.v[k].abs().max().item() or 1.0, area=54 if m < 100 else 16)
+    ax.set(xlim=(-2.8, 2.4), ylim=(-2.6, 2.2), aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+    ax.text(0.04, 0.04, f"loss {run.loss[k]:.2g}", transform=ax.transAxes, fontsize=9, bbox=PLATE)
+
+
+def pieces(angle: Tensor, off: Mapping[int, Tensor]) -> tuple[Figure, str]:
+    """Outputs of pieces of a cloud less those of all of it, ``(pieces, inputs)`` by their width, around a circle of inputs."""
+    fig, axes = panels(len(off), size=(2.4, 3.0), sharey=True)
+    said = []
+    for ax, (m, values) in zip(axes, off.items(), strict=True):
+        spread, mean = (size.square().mean().sqrt().item() for size in (values.std(0), values.mean(0)))
+        for i, piece in enumerate(values[:16]):
+            ax.plot(angle, piece, color=BLUE, linewidth=0.6, alpha=0.7, label="_" if i else "a piece (16 drawn)")
+        ax.plot(angle, values.mean(0), color=ORANGE, linewidth=2.5, label="mean of all pieces")
+        predicted(ax, angle, 0 * angle, "the whole cloud")
+        ax.set(title=f"{m} units", xlabel="direction of the input", ylim=(-0.35, 0.35))
+        ax.set_xticks([0, math.pi, 2 * math.pi], ["0", "π", "2π"])
+        ax.text(0.04, 0.03, f"scatter {spread:.2g}\nmean off by {mean:.2g}", transform=ax.transAxes)
+        said.append(f"{spread:.2g} and {mean:.2g} with {m} units")
+    axes[0].set_ylabel("output less that of the whole")
+    legend(axes[-1], loc="upper right", fontsize=9)
+    fig.suptitle("Four times as wide: networks scatter half as much, their mean is about four times nearer", fontsize=11)
+    return fig, f"How much single networks scatter, and how far their mean is from the whole cloud: {', '.join(said)}."
+
+
+def starts(start: Tensor, ends: Mapping[float, Sequence[Tensor]], law: float) -> tuple[Figure, str]:
+    """Clouds ``(W, v, losses)`` that began at ``std * start``, by ``std``; ``law`` is when one percent should be left."""
+    fig, axes = panels(len(ends), size=(1.8, 2.9))
+    told, steps = [], []
+    for ax, (std, (W, v, losses)) in zip(axes, ends.items(), strict=True):
+        steps.append(int((losses <= 0.01 * losses[0]).int().argmax()))
+        moved = 100 * feature_movement(W, std * start).item()
+        told.append(f"{moved:.0f} % from std {std:g}")
+        _, update = cloud(ax, problem().teacher)
+        update(torch.stack([std * start, W]), v, v.abs().max().item(), area=20)
+        ax.plot(*std * start[:, :2].T, "o", color=GREY, markersize=1.5, zorder=1.5, label="start")
+        reach = 1.1 * torch.stack([std * start, W])[..., :2].abs().max().item()
+        ax.set(title=f"std {std:g}:\nmoved {moved:.0f} %", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        ax.set_xlabel(f"1 % at step {steps[-1]}")
+    with style():
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    fig.suptitle(f"The loss does not see whether the units move: step {law:.0f}, as predicted, every time", fontsize=11.5)
+    return fig, (
+        f"Measured in lengths at the start the weights moved by {', '.join(told)}; one percent of the loss was reached after "
+        f"{span(torch.tensor(steps), 'd')} steps (predicted: {law:.1f})."
+    )
+
+
+def narrow(labels: Tensor, outputs: Mapping[int, Tensor], weights: int) -> tuple[Figure, str]:
+    """Outputs ``(n,)`` of trained networks of several widths against the labels; a unit has so many ``weights``."""
+    fig, axes = panels(len(outputs), size=(1.8, 3.2), sharex=True, sharey=True)
+    ends, told = torch.stack([labels.min(), labels.max()]), []
+    for ax, (m, f) in zip(axes, outputs.items(), strict=True):
+        left = ((f - labels).square().sum() / labels.square().sum()).item()
+        predicted(ax, ends, ends, "output = label")
+        ax.plot(labels, f, "o", color=BLUE, markersize=4, alpha=0.7, label="a sample")
+        share = f"{100 * left:.2g} % left" if left > 1e-6 else "fitted"
+        ax.set(title=f"{m} units,\n{weights * m} weights:\n{share}", xlabel="label", aspect="equal")
+        told.append(f"{left:.1g} with {weights * m} weights")
+    axes[0].set_ylabel("output")
+    fig.suptitle(f"{len(labels)} labels to fit: as many weights do not suffice, a few more do", fontsize=11.5)
+    return fig, (
+        f"Of the squared error of a network that says zero to all {len(labels)} samples, this share is left: {', '.join(told)}."
+    )
 
 
 def width(widths: Sequence[int], mean: Tensor, spread: Tensor) -> tuple[Figure, str]:
@@ -47,12 +175,11 @@ def race(newton: Trace, descent: Trace, kappa: Tensor, condition: Tensor) -> tup
             curve(ax, newton.step, newton.relative[:, i, j], "Gauss-Newton")
             predicted(ax, newton.step, step_loss(newton.step, 0.02))
             ax.set(title=f"{name} labels, κ = {k:.0f}", yscale="log", ylim=(1e-5, 200))
-            step_axis(ax, descent.step)
-            ax.set_xticks([0, 10, 100])
+            ax.set(xlabel="step k", xlim=(0, descent.step[-1].item()))
             ax.label_outer()
     axes[0].set_ylabel(LOSS)
     axes[len(kappa)].set_ylabel(LOSS)
-    legend(axes[len(kappa)], loc="lower left", fontsize=8)
+    legend(axes[len(kappa)], loc="upper right", fontsize=8)
     left, high = descent.relative[-1, :, 2], newton.relative[:, 0].amax((0, 2))
     ill, worst = (f"κ = {k:.0f}" for k in kappa.flatten()[[2, -1]])
     return fig, (
@@ -70,7 +197,12 @@ def bound(condition: Tensor, factor: Tensor) -> tuple[Figure, str]:
         style = {"color": colour, "marker": marker, "linestyle": "", "alpha": 0.7}
         ax.plot(condition.flatten(), values.flatten(), label=f"{name} labels", **style)
     predicted(ax, [condition.min(), condition.max()], [1, 1], "the bound")
-    ax.set(xlabel="condition number of K at the start", ylabel="measured rate / bound", xscale="log", yscale="log")
+    ax.set(
+        xlabel="condition number of K at the start",
+        ylabel="measured rate / bound\n(1: the bound is exact)",
+        xscale="log",
+        yscale="log",
+    )
     legend(ax)
     said = (f"{span(values[j])} at κ = {k}" for values in factor for j, k in ((0, 1), (2, 100)))
     return fig, (
@@ -97,20 +229,25 @@ def envelope(damped: Trace, low: Tensor, high: Tensor, eps: Tensor) -> tuple[Fig
     )
 
 
-def threshold(parameters: Sequence[int], last: Tensor, samples: int) -> tuple[Figure, str]:
-    """Loss that is left ``(widths, seeds)`` against the number of parameters."""
-    fig, (ax,) = panels(size=(5.4, 3.0))
-    curve(ax, torch.tensor(parameters), last, "Gauss-Newton", markevery=1)
-    predicted(ax, [samples, samples], [1e-10, 3], "as many as samples")
+def threshold(parameters: Sequence[int], last: Mapping[float, Tensor], samples: int) -> tuple[Figure, str]:
+    """Loss that is left ``(widths, seeds)`` against the number of parameters, by the size of the steps."""
+    fig, (ax,) = panels(size=(5.4, 3.2))
+    p = torch.tensor(parameters)
+    for (eta, left), colour, marker in zip(last.items(), (ORANGE, BLUE), "so", strict=True):
+        curve(ax, p, left, f"Gauss-Newton, η = {eta:g}", markevery=1, color=colour, marker=marker)
+    predicted(ax, [samples, samples], [1e-10, 3], "$p = n$")
     ax.set(xlabel="number of parameters p = 7m", ylabel="relative loss at t = 10", xscale="log", yscale="log")
     ax.set_xticks(parameters[::2], [str(p) for p in parameters[::2]], minor=False)
     ax.minorticks_off()
     legend(ax)
-    p = torch.tensor(parameters)
-    return fig, (
-        f"With fewer parameters than the {samples} samples at least {last[p < samples].min():.1e} of the loss is left; with "
-        f"{parameters[5]} or more at most {last[5:].max():.0e}."
-    )
+    told = []
+    for eta, left in last.items():
+        fitted = p[int((left.amax(1) >= 1e-6).nonzero().max()) + 1]
+        told.append(
+            f"with η = {eta:g} at least {left[p < samples].min():.1g} of the loss is left where p < {samples}, "
+            f"and all runs fit from p = {fitted} on"
+        )
+    return fig, f"Noise labels of {samples} samples, {left.shape[1]} seeds each: {'; '.join(told)}."
 
 
 def peaks(sweep: Sweep) -> tuple[Figure, str]:

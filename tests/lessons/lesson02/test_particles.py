@@ -10,16 +10,16 @@ from regimes.metrics import loss_on, weighted_cosine_distance
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
+from regimes.theory.gauss_newton import step_loss
 from regimes.training import train
 from regimes_course.kit.snapshots import at, moments, record
+from regimes_course.lesson02.experiments import STEPS
 from regimes_course.lesson02.widgets import particles
-from regimes_course.lesson02.widgets.particles import CEILING, CHOICES, FLOOR, STEPS, compute
+from regimes_course.lesson02.widgets.particles import CEILING, CHOICES, FLOOR, LARGEST, compute
 from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
 NEWTON, DESCENT = "Gauss-Newton", "gradient descent"
 MOMENTS = CHOICES["step"].values
-
-GAPS = True  # between the rays of the teacher
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,7 @@ def test_everything_is_finite_and_within_the_axes(grid):
 def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
         moment, (train, test) = move.result, move.result.losses
-        assert move.told.startswith(f"m = {move.width}, std {move.std:g}, step {move.step} of {move.method} "), show(move)
-        assert f" (t = {moment.history.time[move.step]:.3g}): " in move.told
+        assert move.told.startswith(f"m = {move.width}, std {move.std:g}, step {move.step} of {move.method}: "), show(move)
         assert f"training loss {train:.2g}, test loss {test:.2g}. " in move.told
         assert f"moved by {moment.moved:.2g} times" in move.told
         assert move.told.endswith(f"from {moment.distance[0]:.2f} to {moment.distance[1]:.2f}.")
@@ -112,45 +111,48 @@ def axes(moment):
     return panels(particles, moment)
 
 
-def test_dots_are_where_the_weights_are_and_as_large_as_v():
-    moment = compute(100, 0.1, NEWTON, 20)
+@pytest.mark.parametrize("width, std, step", [(100, 0.1, 20), (500, 3.0, 5)])
+def test_dots_are_where_the_weights_are_and_grow_with_v(width, std, step):
+    moment = compute(width, std, NEWTON, step)
     left, _ = axes(moment)
-    W, v = moment.history.W[20], moment.history.v[20]
-    plus, minus = left.collections
+    run, W, v = moment.history, moment.history.W[step], moment.history.v[step]
+    paths, plus, minus = left.collections
     assert [dots.get_label() for dots in (plus, minus)] == ["v > 0", "v < 0"]
     for dots, here in ((plus, v > 0), (minus, v < 0)):
         np.testing.assert_array_equal(dots.get_offsets(), W[here, :2])
-        shares = dots.get_sizes() / v[here].abs().numpy()
-        np.testing.assert_allclose(shares, shares[0])
-    assert len(plus.get_offsets()) + len(minus.get_offsets()) == 100 and plus.get_paths()[0] != minus.get_paths()[0]
-    np.testing.assert_array_equal(np.stack(left.lines[0].get_data(), 1), moment.history.W[0, :, :2])
+        share = 0.25 + 0.75 * (v[here].abs() / run.v.abs().max()).numpy()
+        np.testing.assert_allclose(dots.get_sizes(), LARGEST[width] * share)
+    assert len(plus.get_offsets()) + len(minus.get_offsets()) == width and plus.get_paths()[0] != minus.get_paths()[0]
+    for i, path in enumerate(paths.get_segments()):
+        np.testing.assert_array_equal(path, run.W[: step + 1, i, :2])
+    assert len(paths.get_segments()) == min(width, 200)
     assert W[:, :2].abs().max() <= left.get_xlim()[1] == left.get_ylim()[1] == -left.get_xlim()[0]
 
 
-def test_rays_point_along_the_teacher_and_end_in_the_sign_of_its_output_weight():
+def test_rays_point_along_the_teacher():
     left, _ = axes(compute(100, 0.1, NEWTON, 20))
-    teacher = teacher_student(40, 2, teacher_width=3, seed=293).teacher
-    _, rays, plus, minus = left.lines
-    assert (rays.get_linestyle(), rays.get_label()) == ("--", "teacher")
-    xy = np.stack(rays.get_data(), 1).reshape(3, 3, 2)
-    assert (xy[:, 0] == 0).all() and np.isnan(xy[:, 2]).all()
-    for tip, w, v in zip(xy[:, 1], teacher.W.detach()[:, :2].numpy(), teacher.v.tolist(), strict=True):
+    teacher = teacher_student(40, 2, teacher_width=3, seed=293).teacher.W.detach()[:, :2].numpy()
+    assert len(left.lines) == len(teacher) and left.lines[0].get_label() == "the teacher's units"
+    for ray, w in zip(left.lines, teacher, strict=True):
+        start, tip = np.stack(ray.get_data(), 1)
+        assert (start == 0).all() and ray.get_linestyle() == "--" and np.abs(tip).max() > left.get_xlim()[1]
         assert tip @ w == pytest.approx(np.linalg.norm(tip) * np.linalg.norm(w))  # the same direction, not the opposite
-        assert np.abs(tip).max() < left.get_xlim()[1]
-        ends = np.stack((plus if v > 0 else minus).get_data(), 1)
-        assert any(np.allclose(tip, end) for end in ends)
-    assert len(plus.get_xdata()) + len(minus.get_xdata()) == 3 and plus.get_marker() != minus.get_marker()
 
 
-def test_the_moment_is_marked_on_both_curves():
-    moment = compute(20, 1.0, DESCENT, 50)
-    _, right = axes(moment)
-    train, test, *now = right.lines
-    np.testing.assert_allclose(train.get_ydata(), moment.history.loss)
-    np.testing.assert_allclose(test.get_ydata(), moment.history.test)
-    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in now] == [(50, loss) for loss in moment.losses]
-    assert right.get_yscale() == "log" and right.get_ylim() == (FLOOR, CEILING)
-    assert [line.get_label() for line in (train, test)] == ["training", "test"]
+def test_the_moment_is_marked_on_both_curves_and_only_gauss_newton_has_a_law():
+    for method in (NEWTON, DESCENT):
+        moment = compute(20, 1.0, method, 50)
+        _, right = axes(moment)
+        train, test, law, *now = right.lines
+        assert [line.get_label() for line in (train, test, law)] == ["training", "test", "law: $(1-η)^{2k}$"]
+        np.testing.assert_allclose(train.get_ydata(), moment.history.loss)
+        np.testing.assert_allclose(test.get_ydata(), moment.history.test)
+        assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in now] == [(50, loss) for loss in moment.losses]
+        assert right.get_yscale() == "log" and right.get_ylim() == (FLOOR, CEILING)
+        assert len(law.get_xdata()) == (STEPS + 1 if method == NEWTON else 0)
+    _, right = axes(compute(20, 1.0, NEWTON, 50))
+    first = right.lines[0].get_ydata()[0]
+    np.testing.assert_allclose(right.lines[2].get_ydata()[:51], first * step_loss(torch.arange(51), 0.05))
 
 
 def test_the_picture_of_a_move_is_what_a_full_redraw_gives():

@@ -1,59 +1,33 @@
-"""A wide network as a cloud of particles: hidden weights that move while the loss falls."""
+"""A network as a cloud of particles: hidden units that move while the loss falls."""
 
+import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-from torch import Tensor
 
-from regimes.metrics import feature_movement, loss_on, weighted_cosine_distance
-from regimes.networks import TwoLayer
-from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
-from regimes.problems import Problem, teacher_student
-from regimes_course.kit.plotting import BLUE, PINK, step_axis
-from regimes_course.kit.snapshots import at, moments, record
-from regimes_course.kit.weight_scatter import cloud
+from regimes.metrics import feature_movement, weighted_cosine_distance
+from regimes.theory.gauss_newton import step_loss
+from regimes_course.kit.plotting import BLUE, PINK, predicted
 from regimes_course.kit.widget import Choice, Widget
+from regimes_course.lesson02.cloud import cloud
+from regimes_course.lesson02.experiments import METHODS, MOMENTS, STEPS, History, history, problem
 
 __all__ = ["Moment", "particles"]
 
-STEPS = 200
-FLOOR, CEILING = 1e-7, 1.5  # the part of the loss axis that is drawn
-METHODS = {
-    "Gauss-Newton": lambda net: GaussNewton(net, 0.05, damping=5e-3),
-    "gradient descent": lambda net: GradientDescent(net, EdgeFraction(0.5, at_most=1.0)),
-}
+FLOOR, CEILING = 1e-8, 1.5  # the part of the loss axis that is drawn
+LARGEST = {20: 90, 100: 50, 500: 30}  # area of the largest dot, by the width
 
 CHOICES = {
     "width": Choice("width, m", (20, 100, 500), 100),
-    "std": Choice("std of the start", (0.1, 0.3, 1.0, 3.0), 0.1),
+    "std": Choice("std at the start", (0.1, 0.3, 1.0, 3.0), 0.1),
     "method": Choice("method", tuple(METHODS), "Gauss-Newton"),
-    "step": Choice("time: steps taken, k", (0, 1, 2, 5, 10, 20, 50, 100, 200), 10),
+    "step": Choice("time: steps taken, k", MOMENTS, 12),
 }
 FRAMES = {
     "std 0.1, 5 steps": {"width": 100, "std": 0.1, "method": "Gauss-Newton", "step": 5},
     "std 0.1, 200 steps": {"width": 100, "std": 0.1, "method": "Gauss-Newton", "step": 200},
     "std 3, 200 steps": {"width": 100, "std": 3.0, "method": "Gauss-Newton", "step": 200},
 }
-
-
-@dataclass(frozen=True)
-class History:
-    """A whole run.
-
-    Attributes:
-        time: ``(k,)``, of the flow that the method follows.
-        loss: ``(k,)``, training losses.
-        moments, test: ``(l,)``, some of the steps and the test losses there.
-        W, v: ``(k, m, 3)`` and ``(k, m)``.
-    """
-
-    time: Tensor
-    loss: Tensor
-    moments: Tensor
-    test: Tensor
-    W: Tensor
-    v: Tensor
 
 
 @dataclass(frozen=True)
@@ -87,34 +61,39 @@ def compute(width: int, std: float, method: str, step: int) -> Moment:
 
     Gauss-Newton has η = 0.05 and ε = 5e-3; gradient descent steps at half its stability limit, at most by a time of one.
     """
-    history, teacher = _history(width, std, method), _problem().teacher.W[:, :2]
-    start, W = history.W[0], history.W[step]
+    run, teacher = history(width, std, method), problem().teacher.W[:, :2]
+    start, W = run.W[0], run.W[step]
     distance = tuple(weighted_cosine_distance(w[:, :2], teacher).item() for w in (start, W))
-    return Moment(history, width, std, method, step, feature_movement(W, start).item(), distance)
+    return Moment(run, width, std, method, step, feature_movement(W, start).item(), distance)
 
 
 def draw(figure):
-    """Left: the cloud. Right: training and test loss, with the moment marked."""
-    left, right = figure.subplots(1, 2)
-    artists, show = cloud(left)
-    right.set(ylabel="loss", yscale="log", ylim=(FLOOR, CEILING))
-    step_axis(right, torch.tensor([STEPS]))
-    right.set(xlim=(0, 1.2 * STEPS), xlabel="step k\n(log. from 10)")
+    """Left: the cloud. Right: training and test loss, with the moment marked, and the law of Gauss-Newton."""
+    left, right = figure.subplots(1, 2, width_ratios=(2, 1))
+    left.set(xlabel="first input weight of a unit (its dot grows with |v|)", ylabel="second", aspect="equal")
+    artists, show = cloud(left, problem().teacher)
+    right.set(title="loss", xlabel="step k", yscale="log", ylim=(FLOOR, CEILING), xlim=(0, 1.04 * STEPS))
     (train,) = right.plot([], [], color=PINK, label="training")
     (test,) = right.plot([], [], "-o", color=BLUE, markersize=3, label="test")
+    law = predicted(right, [], [], "law: $(1-η)^{2k}$").lines[-1]
     now = [right.plot([], [], k, color=c, markersize=9)[0] for k, c in (("s", PINK), ("o", BLUE))]
-    right.legend(loc="lower left", fontsize=8)
+    for ax in (left, right):
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=4, fontsize=9, ncols=3 if ax is left else 1)
 
     def update(moment: Moment) -> None:
-        history, step = moment.history, moment.step
-        reach = history.W[..., :2].abs().max().item()
-        show(history.W[step], history.v[step], history.v.abs().max().item(), history.W[0], _problem().teacher, reach)
-        train.set_data(range(STEPS + 1), history.loss.clamp(FLOOR / 10))
-        test.set_data(history.moments, history.test)
+        run, step = moment.history, moment.step
+        reach = 2 * math.ceil(1.05 * run.W[..., :2].abs().max().item() / 2)
+        ticks = (-reach // 2, 0, reach // 2)
+        left.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=ticks, yticks=ticks)
+        show(run.W[: step + 1], run.v[step], run.v.abs().max().item(), LARGEST[moment.width])
+        k = torch.arange(STEPS + 1)
+        train.set_data(k, run.loss.clamp(FLOOR / 10))
+        test.set_data(run.moments, run.test)
+        law.set_data(*((k, run.loss[0] * step_loss(k, 0.05)) if moment.method == "Gauss-Newton" else ([], [])))
         for dot, loss in zip(now, moment.losses, strict=True):
             dot.set_data([step], [max(loss, FLOOR)])
 
-    return [*artists, train, test, *now], update
+    return [left.xaxis, left.yaxis, *artists, law, train, test, *now], update
 
 
 def sentence(moment: Moment) -> str:
@@ -122,25 +101,11 @@ def sentence(moment: Moment) -> str:
     train, test = moment.losses
     first, last = moment.distance
     return (
-        f"m = {moment.width}, std {moment.std:g}, step {moment.step} of {moment.method} "
-        f"(t = {moment.history.time[moment.step]:.3g}): training loss {train:.2g}, test loss {test:.2g}. "
+        f"m = {moment.width}, std {moment.std:g}, step {moment.step} of {moment.method}: "
+        f"training loss {train:.2g}, test loss {test:.2g}. "
         f"The hidden weights moved by {moment.moved:.2g} times their length at the start; "
-        f"their weighted cosine distance to the teacher went from {first:.2f} to {last:.2f}."
+        f"their mean distance from the nearest ray went from {first:.2f} to {last:.2f}."
     )
 
 
-@lru_cache
-def _problem() -> Problem:
-    return teacher_student(40, 2, teacher_width=3, seed=293)  # a teacher whose units point three ways
-
-
-@lru_cache
-def _history(width: int, std: float, method: str) -> History:
-    problem, net = _problem(), TwoLayer(2, width, std=std, seed=1)
-    trace, _ = record(METHODS[method](net), problem.x, problem.y, STEPS)
-    rows = sorted({*moments(STEPS), *CHOICES["step"].values})
-    test = torch.stack([loss_on(at(net, trace, k), problem.x_test, problem.y_test) for k in rows])
-    return History(trace.time, trace.loss, torch.tensor(rows), test, trace.measured["W"], trace.measured["v"])
-
-
-particles = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(8.8, 3.6))
+particles = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(7.2, 4.7))

@@ -1,0 +1,57 @@
+"""Runs of lesson 02 that its first picture and its widget share."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from regimes.metrics import loss_on
+from regimes.networks import TwoLayer
+from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
+from regimes.problems import Problem, teacher_student
+from regimes_course.kit.snapshots import at, moments, record
+
+__all__ = ["METHODS", "MOMENTS", "STEPS", "History", "history", "problem"]
+
+STEPS = 200
+MOMENTS = (0, 1, 2, 3, 5, 8, 12, 20, 50, STEPS)  # close together where the units set off
+METHODS = {
+    "Gauss-Newton": lambda net: GaussNewton(net, 0.05, damping=5e-3),
+    "gradient descent": lambda net: GradientDescent(net, EdgeFraction(0.5, at_most=1.0)),
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """A whole run.
+
+    Attributes:
+        time: ``(k,)``, of the flow that the method follows.
+        loss: ``(k,)``, training losses.
+        moments, test: ``(l,)``, some of the steps and the test losses there.
+        W, v: ``(k, m, 3)`` and ``(k, m)``.
+    """
+
+    time: Tensor
+    loss: Tensor
+    moments: Tensor
+    test: Tensor
+    W: Tensor
+    v: Tensor
+
+
+@lru_cache
+def problem() -> Problem:
+    """40 samples with two inputs, and a teacher whose three units point three ways."""
+    return teacher_student(40, 2, teacher_width=3, seed=293)
+
+
+@lru_cache
+def history(width: int, std: float, method: str) -> History:
+    """Train a network that starts from ``v = 0`` for 200 steps; each run is made once."""
+    data, net = problem(), TwoLayer(2, width, std=std, seed=1)
+    trace, _ = record(METHODS[method](net), data.x, data.y, STEPS)
+    rows = sorted({*moments(STEPS), *MOMENTS})
+    test = torch.stack([loss_on(at(net, trace, k), data.x_test, data.y_test) for k in rows])
+    return History(trace.time, trace.loss, torch.tensor(rows), test, trace.measured["W"], trace.measured["v"])

@@ -1,0 +1,67 @@
+"""What the idea cells of lesson 02 write out, against the library."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+import torch
+
+from regimes.kernels import neural_tangent_kernel
+from regimes.networks import TwoLayer
+from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.theory.gauss_newton import steps_to
+from regimes.training import train
+from tools.compose import sources
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What the cells of the lesson leave that say how a network is trained, and its data."""
+    (source,) = [s for s in sources(ROOT, ["02"]) if s.name == "lesson.py"]
+    names = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in source.cells:
+            if any(word in cell.text for word in ("def units", "def train", "def gauss_newton")):
+                exec(cell.text, names)  # noqa: S102
+    return names
+
+
+def twin(width, **options):
+    """A network of the library, and its parameters."""
+    net = TwoLayer(2, width, seed=4, **options)
+    return net, net.W.detach().clone(), net.v.detach().clone()
+
+
+def test_gradient_descent_is_that_of_the_library(names):
+    net, W, v = twin(30, output_std=1.0)
+    W, v = names["train"](W, v, names["X"], names["y"], steps=20)
+    train(net, names["data"].x, names["y"], GradientDescent(net, 0.25), 20)
+    torch.testing.assert_close((W, v), (net.W.detach(), net.v.detach()), rtol=1e-10, atol=1e-12)
+
+
+def test_gauss_newton_is_that_of_the_library_and_its_kernel_an_average(names):
+    net, W, v = twin(30, output_std=1.0)
+    phi, D, f = names["units"](W, v, names["X"])
+    K = (phi @ phi.T + (D @ D.T) * (names["X"] @ names["X"].T)) / 30
+    torch.testing.assert_close(K, neural_tangent_kernel(net, names["data"].x))
+    torch.testing.assert_close(f, net(names["data"].x).detach())
+    W, v, losses = names["gauss_newton"](W, v, names["X"], names["y"], 0.1, steps=20)
+    trace = train(net, names["data"].x, names["y"], GaussNewton(net, 0.1, damping=5e-3), 20)
+    torch.testing.assert_close((W, v), (net.W.detach(), net.v.detach()), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(losses, trace.loss[:-1], rtol=1e-8, atol=0)
+
+
+def test_doubled_units_are_one_function_and_split_ones_are_not(names):
+    assert (names["twice"] - names["once"]).norm() < 1e-12 * names["once"].norm()
+    W, v, X, y = (names[name] for name in ("W", "v", "X", "y"))
+    split = torch.cat([W, W]), torch.cat([1.5 * v, 0.5 * v])
+    start, end = (names["units"](*pair, X)[2] for pair in (split, names["train"](*split, X, y, steps=50)))
+    torch.testing.assert_close(start, names["units"](W, v, X)[2])
+    assert (end - names["once"]).norm() > 1e-3 * names["once"].norm()
+
+
+def test_the_law_is_that_of_theory(names):
+    assert steps_to(0.01, names["eta"]) - 1 < names["law"] <= steps_to(0.01, names["eta"])

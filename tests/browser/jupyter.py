@@ -58,6 +58,10 @@ class Server:
         kernels = [one["kernel"] for one in self.ask("sessions") if one["path"] == path]
         return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
 
+    def ended(self, path: str) -> bool:
+        """Whether no kernel runs for a notebook any more."""
+        return all(one["path"] != path for one in self.ask("sessions"))
+
 
 class Notebook:
     """A notebook in a page.

@@ -88,6 +88,7 @@ def test_a_lesson_that_was_run_opens_the_next_day_without_errors(lab, page):
     labels = page.locator(".regimes-slider").all_text_contents()
     notebook.save()
     notebook.menu("Kernel", "Shut Down Kernel")
+    wait_until(lambda: lab.ended(lab.opened()), "the end of the kernel")  # a page that meets a dying one shows no sliders
     page.reload()
     expect(page.locator(".regimes-slider")).to_have_count(len(labels))
     assert page.locator(".regimes-slider").all_text_contents() == labels

@@ -75,6 +75,7 @@ class Squared:
 
     def hessian_diag(self, f: Tensor, y: Tensor) -> Tensor:
         """One, everywhere."""
+        _alike(y, f)
         return torch.ones_like(f)
 
 
@@ -171,7 +172,7 @@ class CrossEntropy:
         Raises:
             Overflow: (a ValueError) where that is too large for the machine's numbers.
         """
-        log_p, y = torch.log_softmax(self._split(f), -1), self._split(y, True)
+        log_p, y = torch.log_softmax(self._split(f), -1), self._split(_alike(y, f), True)
         ratio = torch.where(y > 0, y * torch.exp(-log_p), 0.0)
         if not torch.isfinite(ratio).all():
             least = torch.where(y > 0, log_p, 0.0).min().item() / math.log(10)
@@ -339,7 +340,7 @@ def output_hessian(loss: Loss, f: Tensor, y: Tensor, n: int) -> Tensor:
     ``q`` outputs of a sample, and ``log2(n)`` to see that no sample's gradient depends on another sample's outputs.
 
     Raises:
-        ValueError: for a loss that couples samples.
+        ValueError: for a loss that couples samples, or has no second derivative in torch.
         Unsolvable: (a ValueError) for second derivatives that are not finite.
     """
     if hasattr(loss, "hessian"):
@@ -350,7 +351,13 @@ def output_hessian(loss: Loss, f: Tensor, y: Tensor, n: int) -> Tensor:
         if not slope.requires_grad:
             return torch.zeros_like(v)
         v = v.expand(*f.shape[:-1], n, -1).flatten(-2)
-        return torch.autograd.grad(slope, f, v, retain_graph=True, materialize_grads=True)[0].unflatten(-1, (n, -1))
+        try:
+            moved = torch.autograd.grad(slope, f, v, retain_graph=True, materialize_grads=True)[0]
+        except RuntimeError as error:
+            raise ValueError(
+                f"torch has no second derivative of this loss ({error}). Write it in other operations, or use gradient descent"
+            ) from error
+        return moved.unflatten(-1, (n, -1))
 
     q = f.shape[-1] // n
     H = torch.stack([product(e) for e in torch.eye(q, dtype=f.dtype, device=f.device)], -1)
@@ -434,7 +441,7 @@ def match_labels(y: Tensor, f: Tensor, own: int) -> tuple[Tensor, Tensor]:
     labels = next(fits, None)
     if labels is None:
         raise ValueError(f"the network's outputs have shape {tuple(shape)}; the labels y have {tuple(y.shape)}")
-    return _signs(labels.to(f.dtype), "two classes"), f
+    return _signs(labels.to(f.dtype), "a network with one output per sample"), f
 
 
 def _slope(loss: Loss, f: Tensor, y: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -460,7 +467,7 @@ def match_classes(y: Tensor, f: Tensor) -> Tensor:
     if y.ndim > 1 and y.shape == f.shape[f.ndim - y.ndim :]:
         if not passes(y, finite):
             raise ValueError("targets y contain numbers that are not finite (NaN or infinity)")
-        return y.argmax(-1)
+        return y.long().argmax(-1) if y.dtype == torch.bool else y.argmax(-1)
     classes = f.shape[-1]
     if y.is_floating_point() or y.dtype == torch.bool:
         raise ValueError(f"{_do_not_fit(y, f.flatten(-2), f.shape)}; class numbers are integers, y.long()")

@@ -90,7 +90,7 @@ class DirectionOptimizer(torch.optim.Optimizer):
 
     def __init__(self, net: nn.Module, lr: float | Tensor, **options):
         if not isinstance(net, nn.Module):
-            raise ValueError(f"an optimizer is made for the network itself, {type(self).__name__}(net, ...); got {net!r}")
+            raise ValueError(f"an optimizer is made for the network itself, {type(self).__name__}(net, ...); got {_kind(net)}")
         if not isinstance(lr, EdgeFraction):
             positive(lr, "the step size lr")
         self.net = net

@@ -19,9 +19,12 @@ _scope: ContextVar[tuple[list[Tensor], dict]] = ContextVar("the data of a traini
 
 
 @contextmanager
-def checked_once(*data: Tensor | None) -> Iterator[None]:
-    """Inside this context, these tensors need to pass each test only once. All other tensors are tested every time."""
-    token = _scope.set(([t for t in data if isinstance(t, Tensor)], {}))
+def checked_once(*data: Tensor | None, known: dict | None = None) -> Iterator[None]:
+    """Inside this context, these tensors need to pass each test only once. All other tensors are tested every time.
+
+    known: what an earlier context found out about the same tensors, and this one adds to.
+    """
+    token = _scope.set(([t for t in data if isinstance(t, Tensor)], {} if known is None else known))
     try:
         yield
     finally:

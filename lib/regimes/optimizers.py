@@ -10,12 +10,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from regimes.arguments import positive, require_tensors, whole
+from regimes.data import checked_once
 from regimes.directions import Direction, gauss_newton, gradient
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue, check_singular
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 
+# What each optimizer's last step was made on, and found out: beside the optimizers, since it is no part of a copy.
+_last_step: WeakKeyDictionary["DirectionOptimizer", tuple[tuple, list, dict]] = WeakKeyDictionary()
 _MISSING: Any = None  # the data of a step, where torch's optimizers have none
 
 
@@ -112,13 +116,27 @@ class DirectionOptimizer(torch.optim.Optimizer):
             ValueError: for data that are not tensors, or that do not fit.
         """
         _require_data(x, y)
-        self.last = direction or self.direction(x, y)
+        if direction is None:
+            with checked_once(x, y, known=self._known(x, y)):
+                direction = self.direction(x, y)
+        self.last = direction
         self.dt = self._step_size(x)
         move(self.net, self.last.tensors, self.dt)
         return self.last.loss
 
     def _step_size(self, x: Tensor) -> float | Tensor:
         return self.param_groups[0]["lr"]
+
+    def _known(self, x: Tensor, y: Tensor) -> dict:
+        """What the last step found out about these data and layers, if they are what they were then."""
+        if x.is_inference() or y.is_inference():  # such tensors keep no count of their changes
+            return {}
+        held = (x, y, *self.net.modules())  # and so no other object takes the id of one of them
+        mark = [(id(one), one._version if isinstance(one, Tensor) else one.training) for one in held]
+        _, before, known = _last_step.get(self, (held, mark, {}))
+        known = known if mark == before else {}
+        _last_step[self] = held, mark, known
+        return known
 
     def state_dict(self) -> dict[str, Any]:
         """As of any torch optimizer, in numbers, tensors and dictionaries."""

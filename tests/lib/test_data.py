@@ -114,6 +114,31 @@ def test_a_failed_test_is_made_again():
                 gradient(two_layer(), X, bad)
 
 
+@pytest.mark.parametrize("make", [GradientDescent, lambda net, lr: GaussNewton(net, lr, damping=0.1)])
+@pytest.mark.parametrize("change", [lambda net, x: net.eval(), lambda net, x: x.add_(0.0)])
+def test_a_loop_of_steps_checks_again_what_has_changed_and_nothing_else(make, change):
+    calls, mixed = [], []
+
+    class Net(torch.nn.Linear):
+        def forward(self, x):
+            calls.append(len(x))
+            return super().forward(x) - (x.mean(0) @ self.weight.T if mixed else 0)
+
+    x, y, net = X.clone(), Y[:, None].clone(), Net(D, 1).double()
+    optimizer = make(net, 0.1)
+    optimizer.step(x, y)
+    first = len(calls)
+    optimizer.step(x, y)
+    assert len(calls) < 2 * first
+    mixed.append(True)
+    change(net, x)
+    with pytest.raises(ValueError, match="mixes samples"):
+        optimizer.step(x, y)
+    x[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="inputs contain"):
+        optimizer.step(x, y)
+
+
 def test_numbers_that_break_during_training_are_reported_at_their_step():
     net, x = two_layer(), X.clone()
 

@@ -173,6 +173,11 @@ def _take_apart(net: nn.Module, x: Tensor, f: Tensor) -> None:
     runs = len(run_axes(net))
     axis = x.ndim - 2 if runs or (isinstance(net, Network) and net.output_axes) else 0  # of the samples, in the inputs
     n, parameters = x.shape[axis], [p for p in net.parameters() if p.requires_grad]
+    if n != f.shape[runs]:
+        raise ValueError(
+            f"the inputs of this {type(net).__name__} are (..., n, d), samples last but one: {tuple(x.shape)} has {n} of them "
+            f"and the outputs have {f.shape[runs]}; flatten each sample"
+        )
     generator = torch.Generator().manual_seed(0)
     u = torch.randn(f.shape, generator=generator, dtype=torch.float64, device="cpu").to(f)
     order = torch.randperm(n, generator=generator, device="cpu")

@@ -59,6 +59,13 @@ def check_damping(damping: Damping) -> None:
         positive(damping, "damping", zero=True)
 
 
+def _as_numbers(damping: Damping) -> Tensor | SmallestEigenvalue:
+    """A damping that is right, numbers as a tensor: on the CPU, whatever the default device is."""
+    check_damping(damping)
+    given = callable(damping) or isinstance(damping, Tensor)
+    return damping if given else torch.as_tensor(damping, dtype=torch.float64, device="cpu")
+
+
 class System:
     """``J``, ``g`` and ``H`` in the eigenvectors of ``H``.
 
@@ -125,7 +132,7 @@ class System:
 
 def solve(s: System, damping: Damping, singular: str, solver: str) -> tuple[Step, SolveInfo]:
     """The step: see `regimes.directions.gauss_newton`."""
-    check_damping(damping)
+    damping = _as_numbers(damping)
     runs, N, p = s.g.shape[:-1], s.g.shape[-1], s.J.size
     if isinstance(damping, SmallestEigenvalue) and p < N and solver != "sample" and not (solver == "auto" and _is_small(s)):
         damping = damping(s.g.new_zeros(*runs, 1, 1))  # with fewer parameters than outputs the smallest eigenvalue is zero
@@ -147,35 +154,34 @@ def _is_small(s: System) -> bool:
     return s.lam is None and s.g.shape[-1] <= SMALL
 
 
-def _choose(s: System, damping: Damping) -> str:
+def _choose(s: System, damping: Tensor | SmallestEigenvalue) -> str:
     if callable(damping):
         return "sample"
     N, p = s.g.shape[-1], s.J.size
-    if 8 * min(N, p) ** 2 * s.g.shape[:-1].numel() > LARGE and (torch.as_tensor(damping) > 0).all():
+    if 8 * min(N, p) ** 2 * s.g.shape[:-1].numel() > LARGE and (damping > 0).all():
         return "cg"
     return "parameter" if p < N and not _is_small(s) else "sample"
 
 
-def _for_runs(damping: float | Tensor, s: System) -> Tensor:
-    """One number per run; a number is checked before, without waiting for a GPU."""
-    runs, epsilon = s.g.shape[:-1], torch.as_tensor(damping, dtype=torch.float64)
+def _for_runs(damping: Tensor, s: System) -> Tensor:
+    """One number per run."""
+    runs = s.g.shape[:-1]
     try:
-        return epsilon.to(s.g.device).expand(runs)
+        return damping.to(s.g.device, torch.float64).expand(runs)
     except RuntimeError:
-        raise ValueError(f"a damping of shape {tuple(epsilon.shape)} does not fit a network with runs {tuple(runs)}") from None
+        raise ValueError(f"a damping of shape {tuple(damping.shape)} does not fit a network with runs {tuple(runs)}") from None
 
 
-def _in_sample_space(s: System, damping: Damping, singular: str) -> tuple[Step, SolveInfo]:
+def _in_sample_space(s: System, damping: Tensor | SmallestEigenvalue, singular: str) -> tuple[Step, SolveInfo]:
     """With ``H = d^2``, what is solved is ``(d K d + epsilon) b = ...`` for ``a = d b``: symmetric, and ``d`` may be zero."""
     A = K = s.gram()
     if s.lam is not None:
         d, curved = s.lam.sqrt(), s.lam > 0
         A = d[..., :, None] * K * d[..., None, :]
     if callable(damping):
-        damping = damping(A)
-        check_damping(damping)
-    if not (torch.as_tensor(damping) > 0).all():
-        _check_undamped(torch.as_tensor(damping), s.dtype)
+        damping = _as_numbers(damping(A))
+    if not (damping > 0).all():
+        _check_undamped(damping, s.dtype)
         return _undamped_in_sample_space(s, K, singular)
     epsilon = _for_runs(damping, s)
     if s.lam is None:

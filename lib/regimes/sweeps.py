@@ -164,7 +164,7 @@ def _axis(name: str, values: Values) -> Tensor | list:
     with suppress(TypeError, ValueError, RuntimeError):  # NumPy's and torch's answers to what is no number
         numbers = np.atleast_1d(values)
         if numbers.ndim == 1 or numbers is values:
-            return torch.as_tensor(numbers)
+            return torch.as_tensor(numbers, device="cpu")
     return list(values) if isinstance(values, list) else values.tolist()
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from regimes.arguments import require_tensors, whole
+from regimes.arguments import positive, require_tensors, whole
 from regimes.data import checked_once
 from regimes.directions import Direction
 from regimes.errors import Unsolvable
@@ -202,14 +202,15 @@ def train(
 
     Raises:
         ValueError: if ``optimizer`` moves another network, data are not tensors, ``steps`` or ``every`` is no whole number or
-            too small, a measurement is called step, time or loss, or changes its shape; and whatever ``optimizer`` raises for
-            data that do not fit.
+            too small, ``until`` is no number >= 0, a measurement is called step, time or loss, or changes its shape; and
+            whatever ``optimizer`` raises for data that do not fit.
         Diverged: at the step where the loss of a run is no longer finite.
         OutOfBatches: at the step for which an iterator has no batch left.
     """
     mover, steps, every = _mover(net, optimizer), whole(steps, "steps"), whole(every, "every")
     if steps < 0 or every < 1:
         raise ValueError(f"train() needs steps >= 0 and every >= 1; got {steps=}, {every=}")
+    positive(until, "until", single=True, zero=True)
     looks = _looks({} if measure is None else measure, every)
     feed = repeat((x, y)) if batches is None else _feed(batches, net)
     rows, elapsed, last, k = [], torch.tensor(0.0, dtype=torch.float64, device="cpu"), False, 0

@@ -223,10 +223,18 @@ def test_refuses_an_optimizer_of_another_network():
         train(two_layer(), X, Y, GaussNewton(two_layer()), 3)
 
 
-@pytest.mark.parametrize("options", [{"steps": -1}, {"steps": 3, "every": 0}])
-def test_refuses_a_negative_number_of_steps(options):
+BAD_COUNTS = [
+    ({"steps": -1}, "steps >= 0 and every >= 1; got steps="),
+    ({"steps": 3, "every": 0}, "steps >= 0 and every >= 1; got steps="),
+    ({"steps": 3, "until": "a"}, "until must be a finite number >= 0; got 'a'"),
+    ({"steps": 3, "until": -1.0}, "until must be a finite number >= 0; got -1.0"),
+]
+
+
+@pytest.mark.parametrize("options, message", BAD_COUNTS)
+def test_refuses_what_is_no_number_of_steps(options, message):
     net = two_layer()
-    with pytest.raises(ValueError, match="steps >= 0 and every >= 1; got steps="):
+    with pytest.raises(ValueError, match=message):
         train(net, X, Y, GaussNewton(net), **options)
 
 

@@ -215,6 +215,17 @@ def test_a_stack_is_served_run_by_run(shared):
         assert relative(what(Stack(W), y), alone) < 1e-8
 
 
+def test_a_stack_takes_flat_samples():
+    class OfImages(Stack):
+        def forward(self, x):
+            return super().forward(x.flatten(1))
+
+    net, images = OfImages(numbers(2, 9, 1)), numbers(5, 1, 3, 3)
+    with pytest.raises(ValueError, match=r"\(5, 1, 3, 3\) has 3 of them and the outputs have 5; flatten each sample"):
+        gradient(net, images, numbers(5, 1))
+    assert gradient(net, images.flatten(1), numbers(5, 1)).loss.shape == (2,)
+
+
 def test_samples_without_curvature_may_differ_from_run_to_run():
     """A squared hinge: a step removes what is left of it, by the samples that need one."""
 

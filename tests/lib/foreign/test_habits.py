@@ -587,3 +587,25 @@ def test_results_of_one_network_for_a_whole_stack_are_refused():
 def test_the_width_of_a_stack_is_one_number():
     with pytest.raises(ValueError, match="width must be a whole number; got tensor"):
         TwoLayer(D, torch.tensor([4, 5]))
+
+
+# ---- a default device that is not the network's
+
+
+@pytest.mark.parametrize("make", [perceptron, two_layer])
+@pytest.mark.parametrize("options", [{"damping": 0.1}, {"damping": 0.1, "solver": "cg"}, {"singular": "drop"}])
+def test_the_default_device_of_torch_is_not_asked(make, options):
+    """`meta` stands for a GPU: nothing on it can be computed by accident."""
+    net, grid = make(), {"seed": [1, 2, 3]}
+
+    def run(seed):
+        return {"twice": 2 * seed}
+
+    def found():
+        spectrum = sharpness(net, X, Y), sharpness(net, X, Y, method="dense"), neural_tangent_kernel(net, X)
+        return [*gauss_newton(net, X, Y, **options).tensors, *spectrum, loss_on(net, X, Y), sweep(run, grid)["twice"]]
+
+    wanted = found()
+    with torch.device("meta"):
+        on_meta = found()
+    assert all(torch.equal(a, b) for a, b in zip(wanted, on_meta, strict=True))

@@ -43,7 +43,7 @@ STAGES = {
     "course": [[*PYTEST, "tests/course", *(f"--ignore={path}" for path in (*MISTAKES, BUDGETS, CLAIMS))]],
     "budgets": [[*PYTEST, BUDGETS]],
     "stale": [["tools.notebooks", "check"]],
-    "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE]],
+    "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE], ["mypy"]],
 }
 BROWSERS = ("door", "browser")
 NO_CHROMIUM = """SKIPPED: there is no Chromium on this machine, so NOTHING was tested in a browser.

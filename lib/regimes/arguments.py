@@ -16,7 +16,7 @@ def whole(value: object, name: str, least: int | None = None) -> int:
         ValueError: for anything else, or a number below ``least``; the message calls it ``name``.
     """
     try:
-        number = operator.index(value)  # type: ignore[arg-type]
+        number = operator.index(value)  # type: ignore[arg-type]  # TypeError says what is none
     except TypeError:
         number = None
     if number is None or (least is not None and number < least):

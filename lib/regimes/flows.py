@@ -4,6 +4,7 @@ A flow has the ``step(x, y)`` and ``dt`` of an optimizer, so that `regimes.train
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from scipy.integrate import solve_ivp
@@ -90,6 +91,8 @@ class Lorentz(Flow):
         ValueError: for any other kind of network, one with a frozen layer, or a ``dt`` that is not positive.
     """
 
+    net: TwoLayerLinear
+
     def __init__(self, net: TwoLayerLinear, dt: float):
         if not isinstance(net, TwoLayerLinear):
             raise ValueError(f"the Lorentz step is for TwoLayerLinear networks; got {type(net).__name__}")
@@ -134,7 +137,7 @@ class Adaptive(Flow):
         self, net: nn.Module, field: Field, dt: float, *, method: str = "DOP853", rtol: float = 1e-9, atol: float = 1e-12
     ):
         super().__init__(net, field, dt)
-        self.options = {"method": method, "rtol": rtol, "atol": atol}
+        self.options: dict[str, Any] = {"method": method, "rtol": rtol, "atol": atol}
 
     def step(self, x: Tensor, y: Tensor, direction: Direction | None = None) -> Tensor:
         """Follow the flow for a time ``dt``. Returns the loss before."""

@@ -76,8 +76,7 @@ class AutogradHessian(Hessian):
             outputs = f.flatten(len(self.runs))
             loss, y = match_loss(loss, y, outputs.detach(), f.shape)
             value = loss.value(outputs, y, f.shape[len(self.runs)])
-            options = {"create_graph": True, "materialize_grads": True}
-            gradient = torch.autograd.grad(value.sum(), self.parameters, **options)
+            gradient = torch.autograd.grad(value.sum(), self.parameters, create_graph=True, materialize_grads=True)
             self.gradient = [g.to_dense() for g in gradient]  # those of an embedding may be sparse
         try:
             self._refuse_asymmetry()
@@ -87,10 +86,10 @@ class AutogradHessian(Hessian):
     def _refuse_asymmetry(self) -> None:
         """A wrong second derivative shows in ``<a, H b> - <b, H a>``: some of torch's, and many a custom ``backward``, are."""
         generator = torch.Generator().manual_seed(0)
-        a, b = ([torch.randn(p.shape, generator=generator, device="cpu").to(p) for p in self.parameters] for _ in "ab")
-        (Ha, Hb), dot = (self.flatten(self.product(t)) for t in (a, b)), lambda s, t: (s * t).sum(-1)
+        v, w = ([torch.randn(p.shape, generator=generator, device="cpu").to(p) for p in self.parameters] for _ in "vw")
+        (Ha, Hb), dot = (self.flatten(self.product(t)) for t in (v, w)), lambda s, t: (s * t).sum(-1)
         unit = torch.maximum(Ha.abs(), Hb.abs()).amax(-1, keepdim=True)  # else norms of a tiny H are zero
-        a, b, Ha, Hb = self.flatten(a), self.flatten(b), *(t / torch.where(unit > 0, unit, 1.0) for t in (Ha, Hb))
+        a, b, Ha, Hb = self.flatten(v), self.flatten(w), *(t / torch.where(unit > 0, unit, 1.0) for t in (Ha, Hb))
         size = a.norm(dim=-1) * Hb.norm(dim=-1) + b.norm(dim=-1) * Ha.norm(dim=-1)
         if ((dot(a, Hb) - dot(b, Ha)).abs() > torch.finfo(a.dtype).eps ** 0.5 * size).any():
             raise ValueError(
@@ -122,14 +121,15 @@ def hessian(net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared, ba
             that mixes samples or is random, or one whose second derivatives torch gets wrong.
     """
     check_inputs(net, x)
-    closed = has_closed_form(net, "hessian")
-    if backend not in ("auto", "autograd", "closed form") or (backend == "closed form" and not closed):
+    closed = net if has_closed_form(net, "hessian") else None
+    if backend not in ("auto", "autograd", "closed form") or (backend == "closed form" and closed is None):
         raise ValueError(
             "the backend is auto, autograd, or for a Network that has one, such as TwoLayer, closed form; "
             f"got {backend!r} for {type(net).__name__}"
         )
-    foreign = backend == "auto" and isinstance(as_loss(loss), AutogradLoss)
-    if backend == "autograd" or foreign or not closed:
-        return AutogradHessian(net, x, y, loss)
+    known = as_loss(loss)
+    foreign = backend == "auto" and isinstance(known, AutogradLoss)
+    if backend == "autograd" or foreign or closed is None:
+        return AutogradHessian(net, x, y, known)
     with explained(x):
-        return net.hessian(x, y, loss)
+        return closed.hessian(x, y, known)

@@ -129,7 +129,7 @@ def _copy(net: nn.Module) -> nn.Module:
         copied = copy.deepcopy(net)
         if all(p.is_leaf for p in copied.parameters()):
             return copied
-        error = "a copy's parameters are not its own"  # of a scripted module
+        error: str | RuntimeError = "a copy's parameters are not its own"  # of a scripted module
     except RuntimeError as failed:
         error = failed
     raise ValueError(
@@ -148,7 +148,7 @@ class RelativeToInit(Network):
         self.output_axes = net.output_axes if isinstance(net, Network) else None
 
     @property
-    def time_scale(self) -> float:
+    def time_scale(self) -> float:  # type: ignore[override]  # follows that of the network
         """That of the network."""
         return time_scale(self.net)
 
@@ -247,7 +247,7 @@ class LazyScaling(RelativeToInit):
             raise ValueError(f"alpha is one positive, finite number; got {alpha}")
 
     @property
-    def time_scale(self) -> float:
+    def time_scale(self) -> float:  # type: ignore[override]  # follows that of the network
         """That of the network, divided by ``alpha^2``."""
         return time_scale(self.net) / self.alpha**2
 

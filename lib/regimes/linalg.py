@@ -84,11 +84,11 @@ class Singular(Unsolvable):
     """
 
     def __init__(self, lam: Tensor, rank: Tensor, runs: Tensor, parameters: int | None = None):
-        self.runs, N, rank = runs, len(lam), int(first_of(rank, runs))
+        self.runs, N, resolved = runs, len(lam), int(first_of(rank, runs))
         which = f" in {int(runs.sum())} of {runs.numel()} runs" if runs.ndim else ""
         few = f" (fewer parameters, {parameters}, than outputs)" if parameters and parameters < N else ""
         super().__init__(
-            f"the kernel is singular{which}{few}: of its {N} eigenvalues {rank} are resolved in {lam.dtype} "
+            f"the kernel is singular{which}{few}: of its {N} eigenvalues {resolved} are resolved in {lam.dtype} "
             f"(smallest {lam[0]:.1e}, largest {lam[-1]:.1e}), so that rounding would decide an undamped step. Use a positive "
             "damping; or a wider network, or larger hidden weights at initialisation; or singular='drop' for the shortest "
             "least-squares step on the eigenvalues that are resolved"
@@ -218,9 +218,10 @@ def least_squares(rows: Iterable[Tensor], N: int) -> tuple[Tensor, Tensor, Tenso
     Raises:
         Unsolvable: if ``J`` is not finite.
     """
-    R = None
+    R: Tensor | None = None
     for block in rows:
         R = torch.linalg.qr(block if R is None else torch.cat([R, block], -2), mode="r").R
+    assert R is not None, "there is at least one block"
     _finite(R)
     U, s, Vh = torch.linalg.svd(R[..., :-1], full_matrices=False)
     keep = s > max(N, Vh.shape[-1]) * torch.finfo(s.dtype).eps * s[..., :1]

@@ -325,7 +325,7 @@ def as_loss(loss: AnyLoss) -> Loss:
     if isinstance(loss, type):
         raise ValueError(f"a loss is an object, not a class: pass {loss.__name__}() with its settings")
     if not isinstance(loss, nn.Module) and callable(getattr(loss, "value", None)):
-        return loss
+        return loss  # type: ignore[return-value]  # a `value` makes a `Loss`
     if not callable(loss):
         raise ValueError(
             f"a loss is one of regimes.losses, or a function of outputs and targets such as torch.nn.MSELoss(); got {loss!r}"

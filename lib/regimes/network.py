@@ -1,6 +1,6 @@
 """What the library asks of a network, besides being a module: its runs, its time scale, and the derivatives it knows best."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
@@ -58,7 +58,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
-def has_closed_form(net: nn.Module, name: str) -> bool:
+def has_closed_form(net: nn.Module, name: str) -> TypeGuard[Network]:
     """Whether ``net`` has a closed form ``"jacobian"`` or ``"hessian"`` that is valid for what it computes.
 
     It is valid if nothing else that the class of the closed form defines is redefined by a subclass or on the instance, and
@@ -99,7 +99,7 @@ def trainable(net: nn.Module) -> list[Tensor]:
     Raises:
         ValueError: if there are none, or if the run axes of a stack do not lead them.
     """
-    parameters = [p for p in net.parameters() if p.requires_grad]
+    parameters: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the network has no trainable parameters: call net.requires_grad_(True) on what should move")
     runs = run_axes(net)
@@ -116,5 +116,5 @@ def _network(net: nn.Module) -> Network | None:
     if isinstance(net, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         net = net.module
     elif not isinstance(net, Network):
-        net = getattr(net, "_orig_mod", None)
+        net = getattr(net, "_orig_mod", net)
     return net if isinstance(net, Network) else None

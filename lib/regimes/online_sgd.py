@@ -22,6 +22,8 @@ __all__ = ["one_pass", "overlap_chain", "overlap_distance", "overlaps"]
 
 CHUNK = 64  # samples drawn at once; each chunk goes on where the last one stopped, so the numbers do not depend on it
 
+Row = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]  # step, time, risk, Q, M
+
 
 def overlaps(net: TwoLayer, teacher: TwoLayer) -> tuple[Tensor, Tensor]:
     """``Q = W W^T`` (..., p, p) and ``M = W W*^T`` (..., p, k) of student and teacher."""
@@ -64,7 +66,8 @@ def one_pass(
             "one-pass SGD moves hidden weights only: freeze v and leave out biases (regimes.networks.committee does)"
         )
     records, draws = _records(at, steps), _Samples(net, seed, label_noise)
-    rows, lr = [], eta / net.inputs * net.time_scale * net.scale
+    rows: list[Row] = []
+    lr = eta / net.inputs * net.time_scale * net.scale
     W = net.W.view(-1, *net.W.shape[-2:])  # a view: the network is trained through it
     v = net.v.reshape(-1, net.width)
     W_teacher = teacher.W.expand(*net.runs, -1, -1).reshape(-1, *teacher.W.shape[-2:])
@@ -137,8 +140,8 @@ def overlap_chain(
     p, k = M.shape[-2:]
     if d <= p + k:
         raise ValueError(f"the fields of p = {p} and k = {k} units need more than p + k inputs; got d = {d}")
-    rng, records, rows = np.random.default_rng(seed), _records(at, steps), []
-    shape = M.shape[:-2]
+    rng, records, shape = np.random.default_rng(seed), _records(at, steps), M.shape[:-2]
+    rows: list[Row] = []
     for n in progress(range(steps + 1), "overlaps of one-pass SGD"):
         if n in records:
             q, m = torch.from_numpy(Q.copy()), torch.from_numpy(M.copy())
@@ -163,8 +166,8 @@ def overlap_distance(trace: Trace, Q: np.ndarray, M: np.ndarray) -> Tensor:
     largest = []
     for name, path in (("Q", Q), ("M", M)):
         measured = trace.measured[name]
-        path = torch.as_tensor(path).reshape(len(measured), *(1,) * (measured.ndim - 3), *path.shape[-2:])
-        largest.append((measured - path).abs().amax((0, -2, -1)))
+        exact = torch.as_tensor(path).reshape(len(measured), *(1,) * (measured.ndim - 3), *path.shape[-2:])
+        largest.append((measured - exact).abs().amax((0, -2, -1)))
     return torch.maximum(*largest)
 
 
@@ -184,7 +187,7 @@ def _records(at: Sequence[int] | None, steps: int) -> set[int]:
     return records
 
 
-def _record(rows: list, k: int, lr: float, risk: Tensor, Q: Tensor, M: Tensor) -> None:
+def _record(rows: list[Row], k: int, lr: float, risk: Tensor, Q: Tensor, M: Tensor) -> None:
     row = (torch.tensor(k), torch.tensor(lr * k, dtype=torch.float64), risk.cpu(), Q.cpu(), M.cpu())
     lost = ~(torch.isfinite(risk) & torch.isfinite(Q.diagonal(dim1=-2, dim2=-1)).all(-1))
     if lost.any():
@@ -197,6 +200,6 @@ def _record(rows: list, k: int, lr: float, risk: Tensor, Q: Tensor, M: Tensor) -
     rows.append(row)
 
 
-def _trace(rows: list) -> Trace:
+def _trace(rows: list[Row]) -> Trace:
     step, time, risk, Q, M = map(torch.stack, zip(*rows, strict=True)) if rows else [torch.empty(0)] * 5
     return Trace(step, time, risk, {"Q": Q, "M": M})

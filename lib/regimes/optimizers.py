@@ -7,6 +7,7 @@ the time of the gradient flow of the *mean* loss.
 
 import inspect
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -92,7 +93,9 @@ class DirectionOptimizer(torch.optim.Optimizer):
         ValueError: for a network that is no module or has no trainable parameters, or a step size that is not positive.
     """
 
-    def __init__(self, net: nn.Module, lr: float | Tensor, **options):
+    state: defaultdict[Any, Any]  # of parameters, as torch has it, and of names
+
+    def __init__(self, net: nn.Module, lr: "float | Tensor | EdgeFraction", **options):
         if not isinstance(net, nn.Module):
             raise ValueError(f"an optimizer is made for the network itself, {type(self).__name__}(net, ...); got {_kind(net)}")
         if not isinstance(lr, EdgeFraction):
@@ -106,7 +109,9 @@ class DirectionOptimizer(torch.optim.Optimizer):
         """The direction at the current parameters."""
         raise NotImplementedError
 
-    def step(self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None) -> Tensor:
+    def step(  # type: ignore[override]  # it takes the data, not a closure
+        self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None
+    ) -> Tensor:
         """One step on the data ``x, y``. Returns the loss *before* it, one number per run.
 
         ``direction`` may be what `direction` returns here, to save computing it again.
@@ -131,7 +136,7 @@ class DirectionOptimizer(torch.optim.Optimizer):
         """What the last step found out about these data and layers, if they are what they were then."""
         if x.is_inference() or y.is_inference():  # such tensors keep no count of their changes
             return {}
-        held = (x, y, *self.net.modules())  # and so no other object takes the id of one of them
+        held: tuple[Tensor | nn.Module, ...] = (x, y, *self.net.modules())  # and so no other object takes the id of one of them
         mark = [(id(one), one._version if isinstance(one, Tensor) else one.training) for one in held]
         _, before, known = _last_step.get(self, (held, mark, {}))
         known = known if mark == before else {}
@@ -325,6 +330,9 @@ class ReversibleGaussNewton(DirectionOptimizer):
             `regimes.reversible_gauss_newton.exact_gauss_newton` rejects.
     """
 
+    net: Reversible
+    options: dict[str, Any]
+
     def __init__(
         self,
         net: Reversible,
@@ -392,7 +400,9 @@ class TorchOptimizer(DirectionOptimizer):
         """The gradient of the mean loss."""
         return gradient(self.net, x, y, loss=self.loss)
 
-    def step(self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None) -> Tensor:
+    def step(  # type: ignore[override]  # it takes the data, not a closure
+        self, x: Tensor = _MISSING, y: Tensor = _MISSING, direction: Direction | None = None
+    ) -> Tensor:
         """One step of the inner optimizer. Returns the loss before it."""
         _require_data(x, y)
         self._check()
@@ -400,7 +410,11 @@ class TorchOptimizer(DirectionOptimizer):
         self.inner.zero_grad()  # also of parameters that have been frozen since
         self._hand_over(self.last)
         if self._needs_closure:
-            self.inner.step(lambda: time_scale(self.net) * self._hand_over(self.direction(x, y)).loss)
+
+            def closure() -> Any:  # a tensor, where torch's annotation says float
+                return time_scale(self.net) * self._hand_over(self.direction(x, y)).loss
+
+            self.inner.step(closure)
         else:
             self.inner.step()
         return self.last.loss
@@ -409,9 +423,9 @@ class TorchOptimizer(DirectionOptimizer):
         """That of the inner optimizer."""
         return self.inner.state_dict()
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Into the inner optimizer."""
-        self.inner.load_state_dict(state_dict)
+        self.inner.load_state_dict(dict(state_dict))
         self._share()
 
     def _share(self) -> None:

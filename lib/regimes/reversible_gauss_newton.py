@@ -134,8 +134,13 @@ def exact_gauss_newton(
     """
     check_exact(net, loss, newton, solver, cutoff)
     J = jacobian(net, x)
+    if not isinstance(J, ReversibleJacobian):  # it is not valid for what this network computes
+        raise ValueError(
+            "the exact step is for the forward pass of Reversible; this network has its own, a hook or a parametrised weight. "
+            "Use gauss_newton()"
+        )
     loss, y = match_loss(loss, y, J.outputs, J.shape)
-    r = (loss.newton if newton else loss.grad)(J.outputs, y)
+    r = (loss.newton if newton else loss.grad)(J.outputs, y)  # type: ignore[attr-defined]  # checked above
     E = r.reshape(J.shape) @ net.u.mT
     delta, back = walk_back(net, J.z, E, solver=solver, cutoff=cutoff, cross_term=cross_term)
     missed = (J.jvp((delta,)) - r).norm(dim=-1) / r.norm(dim=-1).clamp(min=torch.finfo(r.dtype).tiny)

@@ -59,11 +59,10 @@ def check_damping(damping: Damping) -> None:
         positive(damping, "damping", zero=True)
 
 
-def _as_numbers(damping: Damping) -> Tensor | SmallestEigenvalue:
-    """A damping that is right, numbers as a tensor: on the CPU, whatever the default device is."""
+def _as_numbers(damping: float | Tensor) -> Tensor:
+    """A damping that is right and no rule, as a tensor: on the CPU, whatever the default device is."""
     check_damping(damping)
-    given = callable(damping) or isinstance(damping, Tensor)
-    return damping if given else torch.as_tensor(damping, dtype=torch.float64, device="cpu")
+    return damping if isinstance(damping, Tensor) else torch.as_tensor(damping, dtype=torch.float64, device="cpu")
 
 
 class System:
@@ -87,6 +86,8 @@ class System:
 
     def __init__(self, J: Jacobian, c: float, g: Tensor, H: Tensor | None = None, exact: bool = True):
         self.J, self.c, self.dtype = J, c, g.dtype
+        self.lam: Tensor | None
+        self.Q: Tensor | None
         self.lam, self.Q = (None, None) if H is None else _spectrum(H, exact)
         self.g = self._into(g.double()[..., None])[..., 0]
         if self.Q is not None:  # without curvature a gradient may be rounding, which no damping should divide
@@ -132,7 +133,7 @@ class System:
 
 def solve(s: System, damping: Damping, singular: str, solver: str) -> tuple[Step, SolveInfo]:
     """The step: see `regimes.directions.gauss_newton`."""
-    damping = _as_numbers(damping)
+    damping = damping if callable(damping) else _as_numbers(damping)
     runs, N, p = s.g.shape[:-1], s.g.shape[-1], s.J.size
     if isinstance(damping, SmallestEigenvalue) and p < N and solver != "sample" and not (solver == "auto" and _is_small(s)):
         damping = damping(s.g.new_zeros(*runs, 1, 1))  # with fewer parameters than outputs the smallest eigenvalue is zero
@@ -197,7 +198,7 @@ def _undamped_in_sample_space(s: System, K: Tensor, singular: str) -> tuple[Step
     """Where ``J`` has independent rows, ``J delta = g / lam`` on those with a curvature, whatever its size."""
     if s.lam is None:
         return minimum_norm_solve(K, s.g, vjp=s.vjp, jvp=s.jvp, singular=singular)
-    _refuse_flat(s)
+    _refuse_flat(s.lam, s.g)
     curved = s.lam > 0
     rows = curved.to(torch.int8).argsort(dim=-1, descending=True, stable=True)[..., : max(1, int(curved.sum(-1).max()))]
 
@@ -249,7 +250,7 @@ def _in_parameter_space(s: System, epsilon: Tensor, singular: str) -> tuple[Step
 
 def _undamped_in_parameter_space(s: System, singular: str) -> tuple[Step, SolveInfo]:
     if s.lam is not None:
-        _refuse_flat(s)
+        _refuse_flat(s.lam, s.g)
     d = torch.ones_like(s.g) if s.lam is None else s.lam.sqrt()
     target = torch.where(d > 0, s.g / torch.where(d > 0, d, 1.0), 0.0)
     blocks = (torch.cat([d[..., at, None] * rows, target[..., at, None]], -1) for rows, at in s.rows())
@@ -291,9 +292,9 @@ def _spectrum(H: Tensor, exact: bool) -> tuple[Tensor, Tensor | None]:
     return lam.flatten(-2), Q
 
 
-def _refuse_flat(s: System) -> None:
-    flat = torch.where(s.lam > 0, 0.0, s.g)
-    if (flat.norm(dim=-1) > 1e-8 * s.g.norm(dim=-1)).any():
+def _refuse_flat(lam: Tensor, g: Tensor) -> None:
+    flat = torch.where(lam > 0, 0.0, g)
+    if (flat.norm(dim=-1) > 1e-8 * g.norm(dim=-1)).any():
         raise Flat(
             f"the loss has a slope but no curvature at {int((flat != 0).sum())} of {flat.numel()} outputs, so that an undamped "
             "step would be infinite. Use a positive damping"

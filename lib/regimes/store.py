@@ -120,9 +120,10 @@ class _Prints:
         if kind is property:
             return [thing.fget, thing.fset, thing.fdel]
         if isinstance(thing, FunctionType | type):
-            look = _of_class if isinstance(thing, type) else _of_function
-            own = "<locals>" in thing.__qualname__ or _own(thing.__module__ or "__main__")
-            return [thing.__module__, thing.__qualname__, *(look(thing) if own else ())]
+            name = [thing.__module__, thing.__qualname__]
+            if "<locals>" not in thing.__qualname__ and not _own(thing.__module__ or "__main__"):
+                return name
+            return name + (_of_class(thing) if isinstance(thing, type) else _of_function(thing))
         return _reduced(thing)
 
 

@@ -126,15 +126,15 @@ def sweep(
             row per run, or a ``run`` that depends on something without a fingerprint (only if a ``store`` is given).
         Exception: if every run failed, what the first one raised.
     """
-    grid = {name: _axis(name, values) for name, values in grid.items()}
-    cells = list(product(*(range(len(values)) for values in grid.values())))
-    if not grid or not cells or (stack is not None and whole(stack, "stack") < 1):
-        raise ValueError(f"a sweep needs a grid with values and stacks of at least one run; got {dict(grid)}, {stack=}")
-    settings = [{name: values[i] for (name, values), i in zip(grid.items(), cell, strict=True)} for cell in cells]
-    shared = [name for name, values in grid.items() if isinstance(values, list)]  # by all runs of a stack
+    axes = {name: _axis(name, values) for name, values in grid.items()}
+    cells = list(product(*(range(len(values)) for values in axes.values())))
+    if not axes or not cells or (stack is not None and whole(stack, "stack") < 1):
+        raise ValueError(f"a sweep needs a grid with values and stacks of at least one run; got {axes}, {stack=}")
+    settings = [{name: values[i] for (name, values), i in zip(axes.items(), cell, strict=True)} for cell in cells]
+    shared = [name for name, values in axes.items() if isinstance(values, list)]  # by all runs of a stack
 
     def common(run: int) -> list[int]:
-        return [i for name, i in zip(grid, cells[run], strict=True) if name in shared]
+        return [i for name, i in zip(axes, cells[run], strict=True) if name in shared]
 
     order, size = sorted(range(len(cells)), key=common), stack or len(cells)
     groups = [list(group) for _, group in groupby(order, common)]
@@ -146,11 +146,11 @@ def sweep(
         work = Parallel(n_jobs=jobs, return_as="generator")(
             delayed(_run_and_keep)(run, stacks[i], shared, places[i]) for i in todo
         )
-        found = f" ({len(stacks) - len(todo)} of {len(stacks)} stacks from the store)" if len(todo) < len(stacks) else ""
-        for i, rows in zip(todo, progress(work, f"sweep{found}", len(todo)), strict=True):
+        stored = f" ({len(stacks) - len(todo)} of {len(stacks)} stacks from the store)" if len(todo) < len(stacks) else ""
+        for i, rows in zip(todo, progress(work, f"sweep{stored}", len(todo)), strict=True):
             done[i] = rows
-    found = dict(zip(order, (row for rows in done for row in rows), strict=True))
-    return _collect(grid, settings, [found[i] for i in range(len(cells))])
+    found = dict(zip(order, (row for rows in done for row in rows or ()), strict=True))
+    return _collect(axes, settings, [found[i] for i in range(len(cells))])
 
 
 def _axis(name: str, values: Values) -> Tensor | list:
@@ -186,7 +186,7 @@ def _places(run: Run, stacks: list, store: str | Path | None) -> list[tuple[Stor
 def _loaded(store: Store, key: str) -> list[Row] | None:
     """The rows of a stack that is done."""
     rows = store.load(key)
-    return rows and [row if kind == "row" else _stop(kind, **row) for kind, row in rows]
+    return None if rows is None else [row if kind == "row" else _stop(kind, **row) for kind, row in rows]
 
 
 def _stop(kind: str, args: tuple, state: dict) -> Exception:
@@ -202,7 +202,8 @@ def _run_and_keep(run: Run, stack: list[dict], shared: list[str], place: tuple[S
     kinds = [type(row).__name__ if isinstance(row, Exception) else "row" for row in rows]
     if place and all(type(row) in (dict, *EXPECTED.values()) for row in rows):
         store, key = place
-        store.save(key, [(kind, row if kind == "row" else _as_values(row)) for kind, row in zip(kinds, rows, strict=True)])
+        values = [_as_values(row) if isinstance(row, Exception) else row for row in rows]
+        store.save(key, list(zip(kinds, values, strict=True)))
     return rows
 
 
@@ -282,7 +283,7 @@ def _collect(grid: dict[str, Tensor | list], settings: list[dict], rows: list[Ro
     }
     pattern = next((row for row in rows if not isinstance(row, Exception)), None)
     if pattern is None:
-        raise next(iter(errors.values()), rows[0])
+        raise next(stop for stop in (*errors.values(), *rows) if isinstance(stop, Exception))
     if errors:
         _warn(errors, grid, len(rows))
     shapes = [{name: tuple(value.shape) for name, value in row.items()} for row in rows if not isinstance(row, Exception)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 from weakref import WeakKeyDictionary
 
 import torch
@@ -213,7 +213,8 @@ def train(
     positive(until, "until", single=True, zero=True)
     looks = _looks({} if measure is None else measure, every)
     feed = repeat((x, y)) if batches is None else _feed(batches, net)
-    rows, elapsed, last, k = [], torch.tensor(0.0, dtype=torch.float64, device="cpu"), False, 0
+    rows: list[dict[str, Tensor]] = []
+    elapsed, last, k = torch.tensor(0.0, dtype=torch.float64, device="cpu"), False, 0
     try:
         with checked_once(x, y):
             for k in progress(range(steps + 1), "training"):
@@ -274,7 +275,7 @@ def _mover(net: nn.Module, optimizer: Steps | torch.optim.Optimizer) -> Steps:
     """The optimizer as something that `train` can call, and that moves this network."""
     if isinstance(optimizer, torch.optim.Optimizer) and not hasattr(optimizer, "direction"):
         return TorchOptimizer(net, optimizer)
-    if not all(hasattr(optimizer, name) for name in ("net", "dt", "direction", "step")):
+    if not _has_steps(optimizer):
         raise ValueError(
             "train() takes an optimizer of regimes.optimizers or torch.optim or a flow of regimes.flows, made for the network, "
             f"such as GaussNewton(net, lr=0.1); got {optimizer!r}"
@@ -282,6 +283,10 @@ def _mover(net: nn.Module, optimizer: Steps | torch.optim.Optimizer) -> Steps:
     if optimizer.net is not net:
         raise ValueError("this optimizer moves another network than the one given to train()")
     return optimizer
+
+
+def _has_steps(optimizer: object) -> TypeGuard[Steps]:
+    return all(hasattr(optimizer, name) for name in ("net", "dt", "direction", "step"))
 
 
 def _looks(measure: Mapping[str, Measure | tuple[Measure, int]], every: int) -> dict[str, tuple[Measure, int]]:
@@ -292,7 +297,9 @@ def _looks(measure: Mapping[str, Measure | tuple[Measure, int]], every: int) -> 
         raise ValueError(
             f"train() itself records {', '.join(sorted(taken))}: give the measurement another name, such as test_{min(taken)}"
         )
-    looks = {name: tuple(look) if isinstance(look, (tuple, list)) else (look, every) for name, look in measure.items()}
+    looks: dict[str, Any] = {
+        name: tuple(look) if isinstance(look, (tuple, list)) else (look, every) for name, look in measure.items()
+    }
     for name, look in looks.items():
         if not (len(look) == 2 and callable(look[0])):
             raise ValueError(
@@ -304,7 +311,7 @@ def _looks(measure: Mapping[str, Measure | tuple[Measure, int]], every: int) -> 
 
 
 # What the last record of a training looked at, and the iterator it came from: the next training of this network steps on it.
-_ahead: WeakKeyDictionary[nn.Module, tuple[object, tuple[Tensor, Tensor]]] = WeakKeyDictionary()
+_ahead: WeakKeyDictionary[nn.Module, tuple[object, tuple[Tensor | None, Tensor | None]]] = WeakKeyDictionary()
 
 
 def _feed(batches: Iterable, net: nn.Module) -> Iterator:

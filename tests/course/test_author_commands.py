@@ -78,7 +78,7 @@ def test_the_stages_of_the_course_cover_its_tests():
     assert folders <= {word.removeprefix("tests/") for word in words}, "a folder of tests that no stage runs"
 
 
-@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["pytest", "-q"]])
+@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["pytest", "-q"]])
 def test_a_missing_folder_fails(command):
     done = subprocess.run([sys.executable, "-m", *command, "no_such_folder"], cwd=ROOT, capture_output=True)
     assert done.returncode != 0

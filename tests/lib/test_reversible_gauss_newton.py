@@ -224,6 +224,13 @@ def test_the_optimizer_refuses_at_once(options):
         ReversibleGaussNewton(two_layer())
 
 
+def test_refuses_a_network_that_computes_something_else():
+    net = reversible()
+    net.register_forward_hook(lambda module, args, outputs: 2 * outputs)
+    with pytest.raises(ValueError, match="the exact step is for the forward pass of Reversible"):
+        exact_gauss_newton(net, X, Y)
+
+
 def test_refuses_another_network():
     with pytest.raises(ValueError, match="a Reversible network backwards; got a TwoLayer"):
         exact_gauss_newton(two_layer(), normal(N, D), normal(N))

@@ -112,8 +112,8 @@ class AutogradJacobian(Jacobian):
         K = []
         for i, a in enumerate(tiles):
             A = self._rows(a)
-            K.append([None] * i + [A @ (A if b is a else self._rows(b)).mT for b in tiles[i:]])
-        upper = [[K[i][j] if j >= i else K[j][i].mT for j in range(len(tiles))] for i in range(len(tiles))]
+            K.append([A @ (A if b is a else self._rows(b)).mT for b in tiles[i:]])
+        upper = [[K[i][j - i] if j >= i else K[j][i - j].mT for j in range(len(tiles))] for i in range(len(tiles))]
         return torch.cat([torch.cat(row, 1) for row in upper])
 
     def rows(self) -> Iterator[Tensor]:
@@ -156,7 +156,7 @@ class AutogradJacobian(Jacobian):
         u = torch.zeros_like(self._graph, requires_grad=True)
         with torch.enable_grad():
             pulled = self._backward(self._graph, u, create_graph=True)
-            product = sum((a * b.detach()).sum() for a, b in zip(pulled, v, strict=True))
+            product = sum(((a * b.detach()).sum() for a, b in zip(pulled, v, strict=True)), v[0].new_zeros(()))
         return torch.autograd.grad(product, u)[0]
 
     def _describe(self) -> str:
@@ -187,7 +187,7 @@ class LayerwiseJacobian(AutogradJacobian):
         super().__init__(net, x)
 
     def _forward(self, net: nn.Module, x: Tensor) -> Tensor:
-        self.calls = []  # (layer, its inputs, its outputs) in the order of the calls
+        self.calls: list[tuple[nn.Linear, Tensor, Tensor]] = []  # (layer, its inputs, its outputs) in the order of the calls
         handles = [m.register_forward_hook(self._remember) for m in self.net.modules() if isinstance(m, nn.Linear)]
         try:
             return call(net, x)
@@ -202,7 +202,8 @@ class LayerwiseJacobian(AutogradJacobian):
     def gram(self) -> Tensor:
         """A Hadamard product per layer."""
         if self.calls and all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
-            K = sum(self._hadamard(layer, a, B) for (layer, a, _), B in zip(self.calls, self._sensitivities(), strict=True))
+            each = (self._hadamard(layer, a, B) for (layer, a, _), B in zip(self.calls, self._sensitivities(), strict=True))
+            K = sum(each, self._graph.new_zeros((), dtype=torch.float64))
             if self._confirms(K):
                 return K
         return super().gram()

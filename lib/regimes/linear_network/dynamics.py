@@ -83,9 +83,9 @@ def draw_gram(m: int, alpha: float, size: int, draws: int, seed: int) -> Tensor:
     if m < size:
         raise ValueError(f"a Gram matrix of {size} rows is drawn for widths from {size} on; got m = {m}")
     rng = np.random.default_rng(seed)
-    L = np.tril(rng.standard_normal((draws, size, size)), -1)
-    L += np.sqrt(rng.chisquare(m - np.arange(size), (draws, size)))[..., None] * np.eye(size)
-    L = torch.from_numpy(L)
+    lower = np.tril(rng.standard_normal((draws, size, size)), -1)
+    lower += np.sqrt(rng.chisquare(m - np.arange(size), (draws, size)))[..., None] * np.eye(size)
+    L = torch.from_numpy(lower)
     return m ** (-2 * alpha) * (L @ L.mT)
 
 

@@ -38,9 +38,8 @@ def change_from_init(
         ValueError: without a start, or with one of other parameters; for a network whose features are not known.
     """
     if isinstance(net, RelativeToInit) and start is None:
-        net, start = net.net, net.at_start()
-    shapes = [[p.shape for p in u.parameters()] for u in (net, start or nn.Identity())]
-    if shapes[0] != shapes[1]:
+        start, net = net.at_start(), net.net
+    if start is None or [p.shape for p in net.parameters()] != [p.shape for p in start.parameters()]:
         raise ValueError(
             "change_from_init() compares with the network at initialisation: pass start=copy.deepcopy(net), made before "
             "training; a Linearised or LazyScaling network needs none"

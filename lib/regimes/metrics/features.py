@@ -144,7 +144,7 @@ def _output_layer(net: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[Tensor],
 
 def _last_linear(net: nn.Module, x: Tensor) -> tuple[nn.Linear, Tensor]:
     """The last ``nn.Linear`` that was called, and what it read, if what it returned are the outputs."""
-    calls = []
+    calls: list[tuple[nn.Linear, Tensor, Tensor]] = []
 
     def remember(layer, args, kwargs, output):
         calls.append((layer, next(iter((*args, *kwargs.values()))).clone(), output.clone()))  # of both, as they are now
@@ -155,7 +155,8 @@ def _last_linear(net: nn.Module, x: Tensor) -> tuple[nn.Linear, Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    layer, Phi, z = calls[-1] if calls else (None, None, f[:0])
-    if run_axes(net) or z.ndim != 2 or not torch.equal(z.reshape(-1), f.reshape(-1)):
-        raise ValueError(NOT_LINEAR.format(type(net).__name__))
-    return layer, Phi
+    if calls and not run_axes(net):
+        layer, Phi, z = calls[-1]
+        if z.ndim == 2 and torch.equal(z.reshape(-1), f.reshape(-1)):
+            return layer, Phi
+    raise ValueError(NOT_LINEAR.format(type(net).__name__))

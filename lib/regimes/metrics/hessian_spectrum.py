@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -210,10 +211,10 @@ def largest_eigenvalues(H: Hessian, k: int = 1, tol: float = 1e-4, vectors: bool
     if not first.any():  # of random numbers: H is zero
         return first[:k], torch.eye(H.size, k * vectors, dtype=first.dtype)
     size = math.ldexp(scale.item(), math.frexp(first.norm().item() / np.linalg.norm(start))[1])  # a power of two near |H v|
-    options = {"product": lambda v: product(v).numpy() / size, "tol": tol, "vectors": vectors}
-    lam, Q = _lanczos(start, k, np.zeros((H.size, 0)), 0.0, **options)
+    lanczos = partial(_lanczos, product=lambda v: product(v).numpy() / size, tol=tol, vectors=vectors)
+    lam, Q = lanczos(start, k, np.zeros((H.size, 0)), 0.0)
     while k > 1:  # one start sees one copy of a multiple eigenvalue: is there a larger one orthogonal to all?
-        more, q = _lanczos(random.standard_normal(H.size), 1, Q, lam[-1] - 1, **options)
+        more, q = lanczos(random.standard_normal(H.size), 1, Q, lam[-1] - 1)
         if more[0] <= lam[-1] + tol:
             break
         lam, Q = np.append(lam[:-1], more), np.hstack([Q[:, :-1], q])
@@ -357,7 +358,7 @@ def _quadrature(H: Hessian, start: Tensor, steps: int) -> tuple[Tensor, Tensor]:
             w = w - (V[..., : j + 1] @ (V[..., : j + 1].mT @ w[..., None]))[..., 0]
         beta.append(w.norm(dim=-1))
         V[..., j + 1] = w / beta[j][..., None].clamp(min=torch.finfo(w.dtype).tiny)
-    beta = torch.stack(beta, -1)[..., :-1]
-    T = torch.stack(alpha, -1).diag_embed() + beta.diag_embed(1) + beta.diag_embed(-1)
+    beside = torch.stack(beta, -1)[..., :-1]
+    T = torch.stack(alpha, -1).diag_embed() + beside.diag_embed(1) + beside.diag_embed(-1)
     nodes, vectors = torch.linalg.eigh(T)
     return scale * nodes, vectors[..., 0, :].square()

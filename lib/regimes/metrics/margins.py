@@ -79,6 +79,6 @@ def _labels(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def _length(net: nn.Module) -> Tensor:
     """``|w| / sqrt(c)`` of the trained parameters, one number per run."""
-    runs = len(run_axes(net))
-    square = sum(p.detach().flatten(runs).square().sum(-1) for p in trainable(net))
+    runs, parameters = len(run_axes(net)), trainable(net)
+    square = sum((p.detach().flatten(runs).square().sum(-1) for p in parameters), parameters[0].new_zeros(()))
     return (square / time_scale(net)).sqrt()

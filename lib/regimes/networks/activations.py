@@ -76,7 +76,7 @@ def _leaky(pair, slope, z):
 
 def _by_autograd(function, z):
     """Of any elementwise function; a copy, because it may write into what it gets."""
-    phi, vjp = torch.func.vjp(lambda t: function(t.clone()), z)
+    phi, vjp = torch.func.vjp(lambda t: function(t.clone()), z)[:2]
     return phi, vjp(torch.ones_like(phi))[0]
 
 

@@ -42,7 +42,9 @@ class HalfLayer(NamedTuple):
         """``DF(x)[t]``: how ``F`` changes if ``x`` changes by ``t``, ``(..., n, h)``."""
         return ((t @ self.V) * self.slope) @ self.W[..., :-1, :]
 
-    push = jvp  # the name in answers to exercises written before it had torch's
+    def push(self, t: Tensor) -> Tensor:
+        """`jvp`: its name in answers to exercises written before it had torch's."""
+        return self.jvp(t)
 
     def vjp(self, c: Tensor) -> Tensor:
         """``DF(x)^T c``: the same, transposed."""
@@ -79,6 +81,8 @@ class Reversible(Network):
     """
 
     output_axes = 2
+    V: Tensor
+    u: Tensor
 
     def __init__(
         self,

@@ -89,7 +89,7 @@ class TwoLayer(Network):
         return SCALINGS[self.scaling][0](self.width)
 
     @property
-    def time_scale(self) -> float:
+    def time_scale(self) -> float:  # type: ignore[override]  # follows from width and scaling
         """The factor in the flow ``dw/dt = -time_scale * J^T r / n`` that gives outputs a speed of order one at any width.
 
         ``m`` in mean-field scaling, 1 in NTK scaling. Step sizes and damping then mean the same at every width.
@@ -136,8 +136,16 @@ class TwoLayer(Network):
         if index.ndim < 1:
             raise ValueError(f"units() takes a tensor of unit numbers, for one unit torch.tensor([{index.item()}])")
         W, v = self.W.detach()[..., index, :], self.v.detach()[..., index]
-        options = {"activation": self.activation, "scaling": self.scaling, "bias": self.bias}
-        net = TwoLayer(self.inputs, v.shape[-1], runs=v.shape[:-1], dtype=v.dtype, device=v.device, **options)
+        net = TwoLayer(
+            self.inputs,
+            v.shape[-1],
+            runs=v.shape[:-1],
+            activation=self.activation,
+            scaling=self.scaling,
+            bias=self.bias,
+            dtype=v.dtype,
+            device=v.device,
+        )
         with torch.no_grad():
             net.W.copy_(W)
             net.v.copy_(v)

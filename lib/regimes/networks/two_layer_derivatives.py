@@ -62,8 +62,9 @@ class TwoLayerJacobian(Jacobian):
     def jvp(self, v: Tensors) -> Tensor:
         """``s [rowsum((D V) * X) + Phi u]``."""
         move = dict(zip(self.trained, v, strict=True))
-        hidden = ((self.D @ move["W"]) * self.X).sum(-1) if "W" in move else 0.0
-        output = (self.Phi @ move["v"][..., None])[..., 0] if "v" in move else 0.0
+        zero = self.Phi.new_zeros(())
+        hidden = ((self.D @ move["W"]) * self.X).sum(-1) if "W" in move else zero
+        output = (self.Phi @ move["v"][..., None])[..., 0] if "v" in move else zero
         return self.s * (hidden + output)
 
 

@@ -38,7 +38,8 @@ class TwoLayerLinearJacobian(Jacobian):
         eye = torch.eye(self.q, dtype=X.dtype, device=X.device)
         factors = {"V": lambda: (XU @ XU.mT, eye), "U": lambda: (X @ X.mT, V @ V.mT)}
         parts = [pair() for name, pair in factors.items() if name in self.trained]
-        return sum(torch.einsum("...ik,...ab->...iakb", a, b).flatten(-4, -3).flatten(-2) for a, b in parts)
+        each = (torch.einsum("...ik,...ab->...iakb", a, b).flatten(-4, -3).flatten(-2) for a, b in parts)
+        return sum(each, X.new_zeros(()))
 
     def rows(self) -> Iterator[Tensor]:
         """``[X x V, 1_q x X U]``, sample by sample."""
@@ -57,5 +58,6 @@ class TwoLayerLinearJacobian(Jacobian):
     def jvp(self, v: Tensors) -> Tensor:
         """``X dU V^T + X U dV^T``, flattened."""
         move = dict(zip(self.trained, v, strict=True))
-        hidden = self.X @ move["U"] @ self.V.mT if "U" in move else 0.0
-        return (hidden + (self.XU @ move["V"].mT if "V" in move else 0.0)).flatten(-2)
+        zero = self.X.new_zeros(())
+        hidden = self.X @ move["U"] @ self.V.mT if "U" in move else zero
+        return (hidden + (self.XU @ move["V"].mT if "V" in move else zero)).flatten(-2)

@@ -34,5 +34,5 @@ class Problem:
 
     def to(self, *args, **kwargs) -> "Problem":
         """The same problem on another device or in another dtype (as ``Tensor.to``)."""
-        tensors = (t.to(*args, **kwargs) for t in (self.x, self.y, self.x_test, self.y_test))
-        return Problem(*tensors, self.teacher)
+        x, y, x_test, y_test = (t.to(*args, **kwargs) for t in (self.x, self.y, self.x_test, self.y_test))
+        return Problem(x, y, x_test, y_test, self.teacher)

@@ -42,27 +42,27 @@ def teacher_student(
 
     Source: Arbel et al. 2023 (their published code, with the labels normalised).
     """
-    kappa, seed = torch.broadcast_tensors(torch.as_tensor(kappa, dtype=torch.float64), torch.as_tensor(seed))
+    kappas, seeds = torch.broadcast_tensors(torch.as_tensor(kappa, dtype=torch.float64), torch.as_tensor(seed))
     if labels not in ("teacher", "noise"):
         raise ValueError(f"unknown labels {labels!r}; choose 'teacher' or 'noise'")
     if min(n, d, n_test, teacher_width) < 1:
         raise ValueError(f"sizes must be at least one; got {n=}, {d=}, {n_test=}, {teacher_width=}")
     if not 0 <= noise < float("inf"):
         raise ValueError(f"label noise is a standard deviation, at least zero; got {noise}")
-    if (kappa < 1).any():
-        raise ValueError(f"kappa is a condition number, at least one; got {kappa.tolist()}")
-    runs = tuple(seed.shape)
-    scale = kappa[..., None] ** -torch.linspace(0, 1, d, dtype=torch.float64)
-    z = seeded(seed, lambda g: torch.randn(n + n_test, d + 1, generator=g, dtype=torch.float64))
+    if (kappas < 1).any():
+        raise ValueError(f"kappa is a condition number, at least one; got {kappas.tolist()}")
+    runs = tuple(seeds.shape)
+    scale = kappas[..., None] ** -torch.linspace(0, 1, d, dtype=torch.float64)
+    z = seeded(seeds, lambda g: torch.randn(n + n_test, d + 1, generator=g, dtype=torch.float64))
     x, normal = z[..., :d], z[..., d]
     x = x * scale[..., None, :]
     # A seed of its own: with that of the inputs the teacher's weights would be the same numbers as the first samples.
-    teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seed + 10**6)
+    teacher = TwoLayer(d, teacher_width, runs=runs, std=1.0, output_std=1.0, seed=seeds + 10**6)
     with torch.no_grad():
         y = normal if labels == "noise" else teacher(x)
     y = y / y[..., n:].square().mean(-1, keepdim=True).sqrt()
-    noisy, teacher = y + noise * normal, teacher if labels == "teacher" else None
-    return Problem(x[..., :n, :], noisy[..., :n], x[..., n:, :], y[..., n:], teacher)
+    noisy, known = y + noise * normal, teacher if labels == "teacher" else None
+    return Problem(x[..., :n, :], noisy[..., :n], x[..., n:, :], y[..., n:], known)
 
 
 def linear_regression(

@@ -80,7 +80,7 @@ def _widest(z: np.ndarray) -> tuple[np.ndarray, float] | None:
     while True:
         x, b = _nearest(z[face])
         if (b > 0).all():
-            length = np.linalg.norm(x)
+            length = float(np.linalg.norm(x))
             if length <= _rounding(z):
                 return None
             margins = z @ (x / length)
@@ -97,6 +97,7 @@ def _widest(z: np.ndarray) -> tuple[np.ndarray, float] | None:
                 break
             a = a + share.min() * (b - a)
             face, a = (np.delete(t, share.argmin()) for t in (face, a))
+    assert w is not None, "no way out of the loop without one"
     w, margin = _turned(z, w, -best[0])
     return (w, margin) if margin > _rounding(z) else None
 

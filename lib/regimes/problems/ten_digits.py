@@ -1,7 +1,7 @@
 """All ten handwritten digits, with noisy labels, shifted images and mini-batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -32,9 +32,9 @@ class Images(Problem):
         order: the order of the pixels, ``(d,)``.
     """
 
-    mean: Tensor | None = None
-    std: Tensor | None = None
-    order: Tensor | None = None
+    mean: Tensor = field(kw_only=True)
+    std: Tensor = field(kw_only=True)
+    order: Tensor = field(kw_only=True)
 
     def to(self, *args, **kwargs) -> "Images":
         """The same problem on another device or in another dtype (as ``Tensor.to``)."""

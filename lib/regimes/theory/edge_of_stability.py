@@ -35,7 +35,7 @@ def quadratic_factor(t: Tensor, eta: float | Tensor, curvature: float | Tensor) 
     return (1 - eta * curvature).abs() ** t
 
 
-def imbalance_after(start: float | Tensor, residuals: Tensor, eta: float) -> Tensor:
+def imbalance_after(start: float | Tensor, residuals: Tensor, eta: float | Tensor) -> Tensor:
     r"""``u^2 - v^2`` along gradient descent on :math:`\frac12 (uv - 1)^2`, from its start and the residuals ``r = uv - 1``.
 
     One step multiplies ``u + v`` by :math:`1 - \eta r` and ``u - v`` by :math:`1 + \eta r`, hence exactly

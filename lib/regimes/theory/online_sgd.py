@@ -152,7 +152,7 @@ def integrate(
     place = np.empty((p, p), int)  # where Q_ij stands in the vector of the ODE
     place[i, j] = place[j, i] = np.arange(len(i))
 
-    def unpack(y):
+    def unpack(y: ndarray) -> tuple[ndarray, ndarray]:
         return y[..., : len(i)][..., place], y[..., len(i) :].reshape(*y.shape[:-1], p, k)
 
     def moves(y):

@@ -78,7 +78,8 @@ def integrate_symmetric(
         return np.concatenate([noise(omega(y), coefficients, first, other, label_noise, alike(y)), np.zeros(2)])
 
     y = follow(moves, shakes, np.array(start, dtype=float), time, eta=eta, keep=keep, rtol=rtol)
-    return SymmetricPath(np.asarray(time), *y.T, risk(omega(y), coefficients, alike(y)))
+    q, c, e, m, n = y.T
+    return SymmetricPath(np.asarray(time), q, c, e, m, n, risk(omega(y), coefficients, alike(y)))
 
 
 def natural_path(

@@ -67,8 +67,10 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize("path", LESSONS)
 def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
-    notebook, stored = open_notebook(path), kinds(nbformat.read(ROOT / path, 4))
+    notebook, built = open_notebook(path), nbformat.read(ROOT / path, 4)
+    stored = kinds(built)
     pictures_show(notebook, sum(output.count("image/png") for output in stored))
+    formulas_show(notebook, [cell.source for cell in built.cells if cell.cell_type == "markdown"])
 
     notebook.run_all()
     saved = notebook.save()
@@ -105,6 +107,14 @@ def pictures_show(notebook: Notebook, count: int) -> None:
     expect(pictures).to_have_count(count)
     assert pictures.evaluate_all("all => all.every(one => one.naturalWidth > 100 && one.alt.split(' ').length > 4)")
     expect(notebook.page.get_by_text("Error displaying widget")).to_have_count(0)
+
+
+def formulas_show(notebook: Notebook, texts: list[str]) -> None:
+    """Every formula of the texts has been set, and none as an error."""
+    source = re.sub(r"`[^`]*`", "", "\n".join(texts))
+    formulas = re.findall(r"\$\$.+?\$\$|\$[^$]+?\$", source, re.S)
+    expect(notebook.page.locator(".jp-MarkdownOutput mjx-container")).to_have_count(len(formulas))
+    expect(notebook.page.locator("mjx-merror, [data-mjx-error]")).to_have_count(0)
 
 
 def move(notebook: Notebook, cell: Locator, twin, name: str, key: str) -> None:

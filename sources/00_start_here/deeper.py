@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Start here: deeper"
-#     minutes: 10
+#     minutes: 14
 #     needs: ["00"]
 #     papers: [cai2024]
 #     objectives:
@@ -22,6 +22,8 @@
 # $1/\sqrt m$: with these the two kernels at the start are equal, so that one step means the same for both.
 
 # %%
+import math
+
 import torch
 from IPython.display import display
 
@@ -62,14 +64,22 @@ _ = ledger.claim(
 )
 
 # %% [markdown]
-# **Gauss-Newton.** If each step shrinks the residual by a tenth, the squared residual falls by $0.9^2$, and from the loss of a network that says zero a
-# thousandth is reached after $\ln 10^{-3} / (2 \ln 0.9) = 33$ steps. Measured are a few more: the damping slows the smallest modes, the step is finite, and
-# the networks do not start from zero.
+# **Gauss-Newton.** If each step shrinks the residual by the share $\eta$, the squared residual falls by $(1 - \eta)^2$, and from the loss of a network that
+# says zero a thousandth is reached after $\ln 10^{-3} / (2 \ln(1 - \eta))$ steps. That is first order in $\eta$: the runs above, with $\eta = 0.1$, take
+# five to seven steps more than the law's 33. It is claimed at $\eta = 0.02$, where what is left of a difference comes from the networks' first outputs, which are not zero.
+
 
 # %%
-steps = torch.tensor([float(path.steps) for path in newton])
-law = torch.tensor(ENOUGH).log() / (2 * torch.tensor(0.9).log())
-_ = ledger.claim("gauss-newton-steps", steps, law.item(), loss=ENOUGH, **common)
+def law(eta):
+    return math.log(ENOUGH) / (2 * math.log(1 - eta))
+
+
+eta = 0.02
+small = [follow("mean_field", None, seed=seed, eta=eta).steps for seed in S]
+told = ", ".join(str(path.steps) for path in newton)
+print(f"η = 0.1: {told} steps, law {law(0.1):.3g}; η = {eta}: {small}, law {law(eta):.3g}")
+steps = torch.tensor(small, dtype=torch.float64)
+_ = ledger.claim("gauss-newton-steps", steps, law(eta), eta=eta, loss=ENOUGH, **common)
 
 # %% [markdown]
 # **At the edge.** The run above stops when the loss is small; here it goes on, to see whether it stays at the limit.

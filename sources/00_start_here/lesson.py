@@ -23,8 +23,9 @@ from regimes_course.lesson00 import figures as draw
 show(*draw.hero())
 
 # %% [markdown]
-# Each dot is a hidden unit: it makes a soft step of the function at $-b/w$, as steep as $w$, as high as its output weight $v$. *Lazy* left its units where
-# they were, the other three rebuilt theirs. Between the points the four functions agree; where there are no data, what happened inside decides.
+# Each dot is a hidden unit: it makes a soft step of the function at $-b/w$ (a tick below), as steep as $w$, as high as its output weight $v$ (larger dots).
+# Orange units step up, blue ones down; the dotted curve is the target. *Lazy* left its units where they were, the other three rebuilt theirs. Between the
+# points the four functions agree; where there are no data, what happened inside decides.
 #
 # A training curve says how well a network fits, never how. This course is about the *how*, which is set by three knobs: **scale, step, direction**.
 #
@@ -35,7 +36,7 @@ show(*draw.hero())
 # - name the three knobs that decide how a network learns.
 #
 # Needs: derivatives, eigenvalues. 35 minutes. The pages you open by `python3 course.py lab` are your own copies, in the folder `work/lessons`: run, change
-# and annotate them. Run the cells in their order (Shift-Enter). Where it says *predict*, replace the three dots before you run on.</details>
+# and annotate them. Run the cells in their order (Shift-Enter).</details>
 #
 # ## 1. Scale: how far must a unit move?
 #
@@ -66,14 +67,16 @@ print("first outputs:", outputs(theta0, 1 / m)[0][:3])
 
 # %% [markdown]
 # **Predict.** Two scales are common: $s = 1/m$ and $s = 1/\sqrt m$. From the same start, to the same loss: which one moves its hidden weights least? Think of
-# all $m$ units moving a little, by $\delta$, in a direction that helps: together they change the output by about $s\,m\,\delta$. Write `"1/m"` or `"1/root m"`.
+# all $m$ units moving a little, by $\delta$, in a direction that helps: together they change the output by about $s\,m\,\delta$. Replace the three dots by
+# `"1/m"` or `"1/root m"`, then run on.
 
 # %%
 my_guess = ...
 
 # %% [markdown]
 # Now train. Gradient descent moves the parameters against $J^\top r / n$ with the residual $r = f - y$. The factor $c$ makes both networks start at the same
-# speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^\top$, eight by eight: how a push on one output moves the others.
+# speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^\top$, eight by eight: how a push on one output moves the others. (At the
+# lazy run's step the other would move still farther: section 2.)
 
 
 # %% tags=["idea"] vary="0.1 * limit -> 0.2 * limit"
@@ -89,12 +92,13 @@ def train(scale, c, step, steps=5000, enough=1e-3):
 
 J = outputs(theta0, 1 / m)[1]
 limit = 2 * n / torch.linalg.eigvalsh(m * J @ J.T)[-1]  # section 2
-lazy, rich = train(1 / m**0.5, 1, 0.4 * limit), train(1 / m, m, 0.1 * limit)
+lazy = train(1 / m**0.5, 1, 0.4 * limit)
+feature = train(1 / m, m, 0.1 * limit)
 
 # %%
 far = [
     ((path[-1] - path[0])[:200].norm() / path[0][:200].norm()).item()
-    for path in (lazy, rich)
+    for path in (lazy, feature)
 ]
 guess(
     my_guess,
@@ -105,51 +109,58 @@ guess(
 )
 
 # %% [markdown]
-# To change the output by one, $s\,m\,\delta = 1$: the units move by $\delta = 1$ at the scale $1/m$, and by only $1/\sqrt m$ at the other. That one line is
-# the difference between the first picture and the second. A network that hardly moves is called *lazy*: it has learned no features. Its function near the
-# start is all it can use, and beyond the data that shows.
+# To change the output by one, $s\,m\,\delta = 1$: the units move by $\delta = 1$ at the scale $1/m$, and by only $1/\sqrt m$ at the other. (So the count
+# says ten times; it is right about the direction, and rough about the factor.) That one line is the difference between the first picture and the second. A
+# network that hardly moves is called *lazy*: it has learned no features. Its function near the start is all it can use, and beyond the data that shows.
 #
 # ## 2. Step: how large can it be?
 #
 # A step $\eta$ changes the outputs by about $-\eta K r / n$. So along an eigenvector of $K$ with eigenvalue $\lambda$ the residual is multiplied by
 # $1 - \eta\lambda/n$, and it grows if $\eta\lambda/n$ is above **2**. The largest eigenvalue decides. (Lesson 01 takes this apart.) $K$ is made of the weights.
 #
-# **Predict.** Two runs take the *same* step, 0.4 of the limit, so both start at $\eta\lambda/n = 0.8$. Where is the run scaled by $1/m$ after 300 steps? A number.
+# **Predict.** Two runs take the *same* step, 0.4 of the limit, so both start at $\eta\lambda/n = 0.8$. In the first picture the units scaled by $1/m$ went
+# outwards. Does their $\eta\lambda/n$ fall, stay, or rise? Write `"falls"`, `"stays"` or `"rises"`.
 
 # %%
 my_guess = ...
 
 # %% tags=["idea"] vary="0.4 * limit -> 0.2 * limit"
-step = 0.4 * limit
+step, edge, loss = 0.4 * limit, {}, {}
 runs = {"lazy": (1 / m**0.5, 1), "1/m": (1 / m, m)}
-edge, loss = {}, {}
 for name, (scale, c) in runs.items():
-    along = [outputs(theta, scale) for theta in train(scale, c, step, steps=300, enough=0)]
-    edge[name] = torch.stack(
-        [step * torch.linalg.eigvalsh(c * J @ J.T)[-1] / n for f, J in along]
-    )
-    loss[name] = torch.stack([(f - y).square().sum() / y.square().sum() for f, J in along])
+    path = train(scale, c, step, steps=300, enough=0)
+    along = [outputs(theta, scale) for theta in path]
+    top = [torch.linalg.eigvalsh(c * J @ J.T)[-1] for f, J in along]
+    edge[name] = step * torch.stack(top) / n
+    loss[name] = torch.stack([(f - y).square().sum() for f, J in along]) / y.square().sum()
 
 # %%
 show(*draw.climb(edge, loss))
-guess(my_guess, f"at {edge['1/m'][-1]:.3g}", number=edge["1/m"][-1].item())
+guess(
+    my_guess,
+    f"it rises, to {edge['1/m'][-1]:.3g}",
+    why={
+        "falls": "the error gets smaller; but K is made of the weights, not of the error",
+        "stays": "that is what the lazy run does, which keeps its weights",
+    },
+)
 
 # %% [markdown]
 # The lazy network keeps its weights, so it keeps its $K$. The other one moves, and as its units grow so does $\lambda$: it climbs to the limit, overshoots,
-# and then *stays* there. This is the **edge of stability**. It is not a failure: the loss rises at some steps, and still falls more than a thousandfold.
+# and then *stays* there (lesson 08 says why). This is the **edge of stability**. It is not a failure: the loss rises at some steps, and still falls more than a thousandfold.
 #
 # ## 3. Direction: all parts of the error at one rate
 #
-# Large eigenvalues make an error fall fast, small ones slowly. **Gauss-Newton** divides $K$ out: it solves $(K + \varepsilon)\,a = r$ and moves against
-# $J^\top a$. Then every part of the residual shrinks by the same share per step, here a tenth.
+# Large eigenvalues make an error fall fast, small ones slowly. **Gauss-Newton** divides $K$ out: it solves $(K + \varepsilon I)\,a = r$ and moves against
+# $c\,J^\top a$. Then, to first order, every part of the residual shrinks by the same share per step, here a twentieth.
 #
-# **Predict.** After how many steps is the loss, a square, below a thousandth?
+# **Predict.** After how many steps is $\lVert r\rVert^2$, at first about $\lVert y\rVert^2$, a thousandth of that?
 
 # %%
 my_guess = ...
 
-# %% tags=["idea"] vary="k = 0.1 -> k = 0.2"
-eta, theta, k = 0.1, theta0, 0
+# %% tags=["idea"] vary="0.05, theta0 -> 0.02, theta0"
+eta, theta, k = 0.05, theta0, 0
 f, J = outputs(theta, 1 / m)
 while (f - y).square().sum() > 1e-3 * y.square().sum():
     a = torch.linalg.solve(m * J @ J.T + 1e-4 * torch.eye(n), f - y)
@@ -159,20 +170,22 @@ while (f - y).square().sum() > 1e-3 * y.square().sum():
 law = torch.log(torch.tensor(1e-3)) / (2 * torch.log(torch.tensor(1 - eta)))
 
 # %%
-guess(my_guess, f"{k} steps; without damping and for small steps {law:.0f}", number=k)
+guess(my_guess, f"{k} steps; the law, exact for small steps, says {law:.0f}", number=k)
 
 # %% [markdown]
-# $0.9^{2k} = 10^{-3}$ gives 33. (If you said 66: the loss is the square of the residual.) Gradient descent took hundreds. The price is a linear system in
-# every step, and, as later lessons show, a longer way for the weights.
+# $0.95^{2k} = 10^{-3}$ gives 67. (If you said 135: the loss is the square of the residual.) The run takes a few steps more because its steps are finite: with
+# η = 0.02 in the cell, run and law agree to a step or two. Gradient descent took hundreds. The price is a linear system in every step, and, as later
+# lessons show, a longer way for the weights.
 #
 # ## It breaks when the network is narrow
 #
-# "Lazy" is a statement about a limit, not about a formula. The same scale $1/\sqrt m$ at three widths:
+# "Lazy" is a statement about a limit, not about a formula. The same scale $1/\sqrt m$ at three widths (from another start, so m = 100 differs from above):
 
 # %%
 from regimes_course.lesson00.experiments import follow
 
-show(*draw.widths({m: follow("ntk", 0.2, seed=3, width=m) for m in (10, 100, 1000)}))
+runs = {m: follow("ntk", 0.2, seed=3, width=m) for m in (10, 100, 1000)}
+show(*draw.widths(runs))
 
 # %% [markdown]
 # ## Play

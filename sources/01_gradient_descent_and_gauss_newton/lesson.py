@@ -67,8 +67,8 @@ import torch
 from regimes_course.lesson01.experiments import circle, initial, outputs, two_points
 
 (x, y), n, m = two_points(0.3), 2, 100  # inputs at distance 0.3
-w, b, v = initial(m).chunk(3)
-Phi = torch.tanh(x * w + b)  # what the units say at the two points: n rows, m columns
+w, b, v = initial(m).chunk(3)  # w and b random, v = 0
+Phi = torch.tanh(x * w + b)  # what the units say at the points: n rows, m columns
 K = Phi @ Phi.T / m
 lam, Q = torch.linalg.eigh(K)  # the columns of Q are, nearly, difference and mean
 r = -y
@@ -92,7 +92,7 @@ guess(
 # ## 2. Many samples: the slow modes are the fine detail
 #
 # Now 24 points on a circle, at angles t, and 400 ReLU units. The labels are a wave with ripples, $\cos t + \frac12 \cos 6t$. K has 24 eigenvectors, the
-# *modes*. For Gauss-Newton we take from the first picture that the outputs go straight to the labels, a tenth of the way per step; section 3 says how.
+# *modes*. For Gauss-Newton the cell *assumes* that the outputs go straight to the labels, a tenth of the way per step (section 3).
 #
 # **Predict.** The eigenvalue of the ripples is a ten-thousandth of the largest. Gradient descent takes 3000 steps at half its limit. Which share of the ripples has it
 # learned? A number.
@@ -118,7 +118,7 @@ learned = (descent[-1] @ ripples / (labels @ ripples)).item()
 guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 
 # %% [markdown]
-# $1 - (1 - 10^{-4})^{3000}$ is about a quarter: three thousand steps are few. The left column shows why slow means fine: the smaller the eigenvalue, the
+# $1 - (1 - 10^{-4})^{3000}$ is about a quarter. The left column shows why slow means fine: the smaller the eigenvalue, the
 # more its eigenvector wiggles from neighbour to neighbour. So networks learn coarse before fine, and stopping early smooths.
 #
 # ## 3. A better step: from Newton to Gauss-Newton
@@ -127,18 +127,20 @@ guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 #
 # $$H = \frac1n \Big( J^\top J + \sum_i r_i\, \nabla^2 f_i \Big).$$
 #
-# Try it, with Gauss-Newton beside it, on 30 units: *all* weights are trained, and the $v_j$ start at random too. ($\nabla^2 f_i$ are the second derivatives of output i.)
+# ($\nabla^2 f_i$ are the second derivatives of output i.) Here it is on 30 units with η = 0.1; *all* weights are trained, the $v_j$ start at
+# random too. Gauss-Newton, drawn beside it, is derived next.
 
 # %%
 show(*draw.newtons_plane())
 
 # %% [markdown]
-# This is Newton as it stands, without the repairs that practice adds. It looks for a point where the gradient vanishes, and finds a saddle, where both
-# inputs get one answer. About half of the eigenvalues of H are negative; along those, Newton walks uphill.
+# This is Newton without the repairs that practice adds. It looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
+# About half of the eigenvalues of H are negative; along those, Newton walks uphill.
 #
 # Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^\top J$ is never negative, and it
 # asks another question: *which move makes the outputs right?* With our 100 units it has 300 rows and rank 2, so we add $\mu I$ before we invert it.
-# Now $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$; multiply by both inverses:
+# Now $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$; multiply by both inverses (the 1/n of H and that of
+# ∇L cancel):
 #
 # $$\delta = (J^\top J + \mu I)^{-1} J^\top r \;=\; J^\top (J J^\top + \mu I)^{-1} r \;=\; m J^\top (K + \varepsilon I)^{-1} r, \qquad \varepsilon = m\mu .$$
 #
@@ -147,8 +149,7 @@ show(*draw.newtons_plane())
 #
 # $$r \;\leftarrow\; (1 - \eta)\, r .$$
 #
-# K has cancelled. The next cell tries both forms. **Predict**, before the one after it: all weights are trained, η = 0.02. How many steps to a thousandth of the
-# loss, at distance 0.1?
+# K has cancelled. **Predict.** All weights are trained, η = 0.02. How many steps to a thousandth of the loss, at distance 0.1? (First, a cell tries both forms.)
 
 # %% tags=["idea"] vary="mu = 1e-5 -> mu = 1e-2"
 f, J = outputs(initial(m, output_std=1.0), x)  # J: 2 rows, 300 columns
@@ -173,28 +174,31 @@ for distance in (0.3, 0.1):
         k = k + 1
     took[distance] = k
 law = torch.log(torch.tensor(1e-3)) / (2 * torch.log(torch.tensor(1 - eta)))
-told = f"{took[0.1]} steps; at distance 0.3, {took[0.3]}; the law says {law.ceil():.0f} for both"
+told = f"{took[0.1]} steps; at distance 0.3, {took[0.3]}; law for both {law.ceil():.0f}"
 guess(my_steps, told, number=took[0.1])
 
 # %% [markdown]
 # The loss is a square, so $(1 - \eta)^{2k}$ has to fall to a thousandth: there is no K in it. The extra steps at
-# distance 0.1 come from "to first order": with η = 0.1 in the cell there are more. We return to them.
+# distance 0.1 come from "to first order": with η = 0.1 in the cell there are more.
 #
-# **Is the comparison fair?** A gradient costs about $4nmd$ operations with d inputs; a Gauss-Newton step costs $4n^2m + n^3/3$ more, for K and the solve. In gradients:
+# **Is the comparison fair?** A Gauss-Newton step costs 3 gradients on our two points: 33 steps cost as much as 99 gradients, against 181. On the circle it costs
+# 13: 33 steps cost about 430 gradients, where 3000 have learned a quarter of the ripples. With millions of samples the n × n system is out of reach, and
+# optimizers such as K-FAC, Shampoo or SOAP approximate it. And why 33? On frozen units, η = 1 needs *one* step. We take small ones because the
+# law is first order.
 #
-# $$1 + \frac nd + \frac{n^2}{12\, m d} .$$
+# <details><summary>How this is counted</summary>
 #
-# On our two points that is 3: 33 steps cost as much as 99 gradients, against 181. On the circle it is 13: 33 steps cost about 430 gradients, where 3000 have learned a quarter of the
-# ripples. With millions of samples the n × n system is out of reach, and K-FAC, Shampoo or SOAP approximate it. And why 33? On frozen units, η = 1
-# needs *one* step. We take small ones to watch the path, and because the law is first order.
+# With d numbers per input (1 on the line, 2 on the circle) a gradient costs about $4nmd$ operations; a Gauss-Newton step costs $4n^2m$ more, to build K, and
+# $n^3/3$, to solve. In gradients: $1 + n/d + n^2/(12\,md)$.</details>
 #
 # ## 4. Damping: between the two
 #
 # With ε > 0 a mode no longer decays at the rate 1 but at $\lambda/(\lambda + \varepsilon)$: nearly 1 where λ is far above ε, nearly λ/ε where it is far below.
 # That is again proportional to λ, as in gradient descent.
 #
-# **Predict.** The two eigenvalues are 0.0155 and 0.835. Which of 0.01, 0.03, 0.1, 0.3, 1 turns the first move about *half way* from the straight line to gradient
-# descent's?
+# **Predict.** The two eigenvalues are 0.0155 and 0.835, and the labels are 1.00 of difference and 0.39 of mean. Which of 0.01, 0.03, 0.1, 0.3, 1 turns the first
+# move about *half way* from the straight line to gradient descent's? (There the mean goes 3.6 times as fast as the difference.) The picture takes
+# infinitely small steps: after time s, $e^{-s\lambda/(\lambda + \varepsilon)}$ of a mode is left.
 
 # %%
 my_damping = ...
@@ -208,13 +212,13 @@ for eps in (0, 0.01, 0.03, 0.1, 0.3, 1, 10):
     flow[eps] = torch.stack([y - Q @ (torch.exp(-s * rate) * start) for s in time])
     turn = torch.cosine_similarity(rate * start, start, 0).clamp(max=1)
     angle[eps] = torch.rad2deg(torch.acos(turn)).item()
-limit = torch.stack([y - Q @ (torch.exp(-s * lam) * start) for s in time])
-show(*draw.fan(flow, limit, y, angle))
+descent_flow = torch.stack([y - Q @ (torch.exp(-s * lam) * start) for s in time])
+show(*draw.fan(flow, descent_flow, y, angle))
 half = min(angle, key=lambda eps: abs(angle[eps] - angle[10] / 2))
 guess(my_damping, f"{half}", why={1: "1 looks natural; but the unit is an eigenvalue"})
 
 # %% [markdown]
-# Half way lies *between* the eigenvalues, near the small one: the fast mode hardly notices the damping, the slow one is held back. What that buys is a short step:
+# Half way lies *between* the eigenvalues, near the small one: the fast mode hardly notices the damping, the slow one is held back. That buys a short step:
 # at 0.03 the move δ is a third as long as without damping.
 #
 # ## It breaks when the inputs come too close
@@ -226,12 +230,13 @@ guess(my_damping, f"{half}", why={1: "1 looks natural; but the unit is an eigenv
 show(*draw.breaks())
 
 # %% [markdown]
-# A shorter step mends it. Damping mends it if it is large enough. At distance 0.01, ε = 0.01 never overshoots. With 0.001 the units are thrown so far that
-# tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both (measured in *deeper*). A little damping is not a little insurance.
+# A shorter step keeps nearer to the line. At distance 0.01 the undamped run swings and still arrives. With ε = 0.01 it never overshoots. With ε = 0.001 it is
+# worst: the units are thrown so far that tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both
+# (measured in *deeper*). A little damping is not a little insurance.
 #
 # ## Play
 #
-# The first picture with sliders. (With all weights trained, gradient descent takes half of its *current* limit, since K grows on the way.)
+# The first picture with sliders. (With all weights trained, gradient descent takes half of its *current* limit.)
 #
 # 1. At which distance does gradient descent need 1000 steps?
 # 2. Which damping turns the first move half way?
@@ -266,12 +271,12 @@ evidence(
 )
 
 # %% [markdown]
-# A *sanity bound* is a number that we chose to test against. Nothing here contradicts the paper's abstract. The seeds, the other claims and a surprise stand in
-# [deeper](deeper/01_gradient_descent_and_gauss_newton.ipynb): rewrite the parameters, and the training outputs move as before, but the test outputs do not.
+# A *sanity bound* is a number that we chose to test against. Nothing here contradicts the paper's abstract. Seeds, more claims and a surprise stand in
+# [deeper](deeper/01_gradient_descent_and_gauss_newton.ipynb): rewrite the parameters, and the test outputs move otherwise.
 #
 # ## Exercises
 #
-# `python3 course.py start 01` puts four exercises into your folder `work`. Then lesson [02](02_mean_field_convergence.ipynb): K is made of the weights, and they
+# `python3 course.py start 01` puts four exercises into `work`. Then lesson [02](02_mean_field_convergence.ipynb): K is made of the weights, and they
 # move. Is there a limit in which we can say where they go?
 #
 # <details><summary>What to read next</summary>

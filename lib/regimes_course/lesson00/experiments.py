@@ -59,20 +59,28 @@ class Path:
 
 
 def follow(
-    scaling: str, fraction: float | None, *, seed: int = 1, width: int = 100, steps: int = 3000, enough: float = ENOUGH
+    scaling: str,
+    fraction: float | None,
+    *,
+    seed: int = 1,
+    width: int = 100,
+    eta: float = 0.1,
+    steps: int = 3000,
+    enough: float = ENOUGH,
 ) -> Path:
-    """Train until ``enough``, by gradient descent of a constant step, or by Gauss-Newton (eta 0.1, damping 1e-4) without one.
+    """Train until ``enough``, by gradient descent of a constant step, or by Gauss-Newton (damping 1e-4) without one.
 
     Args:
         scaling: of the `TwoLayer`, ``"ntk"`` or ``"mean_field"``.
         fraction: of the stability limit ``2 n / lambda_max(K)`` at the start.
         seed, width: of the network.
+        eta: the step of Gauss-Newton.
         steps: how many at most.
         enough: the loss to stop at, relative to that of a network which always says zero; zero takes all ``steps``.
     """
     data = wave()
     net = TwoLayer(1, width, activation="tanh", scaling=scaling, output_std=1.0, seed=seed)
-    step = 0.1 if fraction is None else fraction * 2 * len(data.x) / spectrum(net, data.x)[0].item()
+    step = eta if fraction is None else fraction * 2 * len(data.x) / spectrum(net, data.x)[0].item()
     optimizer = GaussNewton(net, step, damping=1e-4) if fraction is None else GradientDescent(net, step)
     zero, first = data.y.square().sum() / (2 * len(data.x)), loss_on(net, data.x, data.y)
     measure = {

@@ -16,12 +16,7 @@ from regimes_course.lesson00.experiments import Path, four
 __all__ = ["climb", "hero", "units", "widths"]
 
 FRAMES = 24
-SUBTITLES = {
-    "lazy": r"scale $1/\sqrt{m}$, gradient",
-    "feature learning": r"scale $1/m$, gradient",
-    "edge of stability": r"scale $1/m$, step 4 x larger",
-    "Gauss-Newton": r"scale $1/m$, Gauss-Newton",
-}
+CHANGED = {"feature learning": "another scale", "edge of stability": "and a larger step", "Gauss-Newton": "another direction"}
 
 
 def units(ax: Axes, path: Path, reach: float = 6.0, end: int | None = None, trail: bool = True) -> None:
@@ -49,10 +44,10 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
     grid = data.x_test[:, 0]
     for (name, path), top, bottom in zip(runs.items(), *axes, strict=True):
         units(top, path)
-        top.set_title(f"{name}\n", fontweight="bold")
-        top.text(0.5, 1.02, SUBTITLES.get(name, ""), transform=top.transAxes, ha="center", color=GREY, fontsize=9.5)
-        told = f"{path.steps} steps\nmoved {100 * path.moved:.0f} %"
-        top.text(0.5, 0.98, told, transform=top.transAxes, ha="center", va="top", fontsize=10)
+        top.set_title(f"{name}\n\n", fontweight="bold")
+        top.text(0.5, 1.12, CHANGED.get(name, ""), transform=top.transAxes, ha="center", color=GREY, fontsize=10)
+        told = f"{path.steps} steps, moved {100 * path.moved:.0f} %"
+        top.text(0.5, 1.02, told, transform=top.transAxes, ha="center", fontsize=10)
         bottom.plot(grid, path.f.detach(), color=GREEN)
         bottom.plot(grid, data.y_test, ":", color="black", linewidth=1.2)
         bottom.plot(data.x[:, 0], data.y, "o", color="black", markersize=4)
@@ -62,6 +57,7 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
         bottom.set(xlabel="input x", xlim=(grid[0].item(), grid[-1].item()), ylim=(-3.5, 2.6))
     axes[0, 0].set_ylabel("bias b")
     axes[1, 0].set_ylabel("output f(x)")
+    fig.suptitle("One loss, four insides: the lazy units stay, the others rebuild", fontsize=12)
     moves = [f"{100 * path.moved:.0f} % ({name}, {path.steps} steps)" for name, path in runs.items()]
     beyond = [path.error(outside=True) for path in runs.values()]
     return (
@@ -109,7 +105,7 @@ def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figur
     rose = (loss["1/m"][1:] > loss["1/m"][:-1]).nonzero()[:, 0] + 1
     bottom.plot(rose, loss["1/m"][rose], "o", color="black", markersize=3)
     top.set(ylabel=r"step $\times\ \lambda_{max}(K)/n$", ylim=(0, 1.08 * max(e.max().item() for e in edge.values())))
-    top.set_title("One step: the network that moves climbs to the limit and stays; the lazy one does not.")
+    top.set_title("One step size: the moving network climbs to the limit and stays; the lazy one does not")
     bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
     crossed = int((edge["1/m"] > 2).int().argmax())
     return fig, (

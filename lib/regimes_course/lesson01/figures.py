@@ -119,18 +119,20 @@ def circle(t: Tensor, kernel: Tensor, descent: Tensor, gauss_newton: Tensor) -> 
         descent, gauss_newton: outputs ``(k + 1, n)`` after each step.
     """
     lam, Q = (part.flip(-1) for part in torch.linalg.eigh(kernel))
-    wave, ripples, drawn = t.cos(), (6 * t).cos(), ([3, 30, 300], [3, 10, 30])
+    wave, ripples, drawn = t.cos(), (6 * t).cos(), ([3, 300, 3000], [3, 10, 30])
     labels, fig = wave + 0.5 * ripples, new_figure((7.4, 4.4))
     with style():
         grid = fig.add_gridspec(2, 4, width_ratios=(1.25, 1, 1, 1))
         modes, axes = fig.add_subplot(grid[:, 0]), [[fig.add_subplot(grid[i, j + 1]) for j in range(3)] for i in range(2)]
-    for place, index in enumerate((1, 2, 6, 14)):
+    rippled = 1 + int((ripples @ Q).abs().argmax())  # the mode in which most of the ripples lies
+    for place, index in enumerate((1, 2, 6, rippled)):
         mode = Q[:, index - 1]
         mode = mode * (1 if mode[mode.abs().argmax()] > 0 else -1)
         modes.plot(
             t, 0.42 * mode / mode.abs().max() - 1.35 * place, color=MODES[place][0], linewidth=1.3, label=f"_mode {index}"
         )
-        modes.text(0, 0.5 - 1.35 * place, f"mode {index}, λ = {lam[index - 1]:.2g}", fontsize=9)
+        named = ": the ripples" if index == rippled else f", λ = {lam[index - 1]:.2g}"
+        modes.text(0, 0.5 - 1.35 * place, f"mode {index}{named}", fontsize=9)
     modes.set(xlabel="angle", yticks=[])
     modes.set_title("eigenvectors of K", fontsize=10)
     for row, (name, path, steps) in enumerate(
@@ -145,7 +147,9 @@ def circle(t: Tensor, kernel: Tensor, descent: Tensor, gauss_newton: Tensor) -> 
             ax.tick_params(labelleft=ax is axes[row][0])
         axes[row][0].set_ylabel(name, color=LOOKS[name][0], fontweight="bold")
     fig.suptitle(
-        "Gradient descent draws the wave first and the ripples much later;\nGauss-Newton draws both at once.", fontsize=11
+        "Gradient descent draws the wave first and the ripples much later;\n"
+        "Gauss-Newton draws both at once, if its outputs go straight.",
+        fontsize=11,
     )
 
     def learned(path: Tensor, shape: Tensor, k: int) -> float:
@@ -154,7 +158,8 @@ def circle(t: Tensor, kernel: Tensor, descent: Tensor, gauss_newton: Tensor) -> 
     last, some = len(descent) - 1, min(30, len(gauss_newton) - 1)
     return fig, (
         f"Shares learned by gradient descent: of the wave {learned(descent, wave, 3):.2f} after 3 steps, of the ripples "
-        f"{learned(descent, ripples, last):.2f} after {last}. By Gauss-Newton, after {some} steps, "
+        f"{learned(descent, ripples, last):.2f} after {last} (mode {rippled}, λ = {lam[rippled - 1]:.2g}). By Gauss-Newton, if "
+        f"its outputs go straight, after {some} steps "
         f"{learned(gauss_newton, wave, some):.2f} of the wave and {learned(gauss_newton, ripples, some):.2f} of the ripples."
     )
 
@@ -261,7 +266,7 @@ def breaks(runs: Mapping[float, Mapping[float, Path]] | None = None) -> tuple[Fi
     axes[0].set_ylabel("second output")
     with style():
         axes[0].legend(loc="upper left")
-    fig.suptitle("The straight line is first order: too long a step leaves it.", fontsize=11)
+    fig.suptitle("The closer the inputs, the shorter the step must be to stay near the line", fontsize=11)
     large, small = next(iter(runs.values()))
     fitted = [run[small].steps_to(ENOUGH) for run in runs.values()]
     within = "not all fit" if None in fitted else f"all fit within {-(-max(fitted) // 100) * 100} steps"

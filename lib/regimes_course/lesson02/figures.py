@@ -36,6 +36,7 @@ LABELS = (("noise", ORANGE, "s"), ("teacher", BLUE, "o"))
 
 
 WIDTHS = (20, 1000)  # of the first picture
+FRAME = (-3.4, 3.0), (-3.2, 3.0)  # what it shows of the plane
 PLATE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # of words over dots
 FRAMES = (*range(17), 20, 25, 35, 50, 80, 120, STEPS)  # one a step while the arms shoot out
 
@@ -59,10 +60,13 @@ def hero() -> tuple[Figure, str, bytes]:
     few, many = (history(m, 0.1, "Gauss-Newton") for m in WIDTHS)
     losses = ", ".join(f"{few.loss[k]:.2g} and {many.loss[k]:.2g} after step {k}" for k in steps[1:3])
     moved = [feature_movement(run.W[-1], run.W[0]).item() for run in (few, many)]
+    (left, right), (low, high) = FRAME
+    first, second = many.W[-1, :, :2].T
+    outside = int(((first < left) | (first > right) | (second < low) | (second > high)).sum())
     says = (
         f"{WIDTHS[0]} units and {WIDTHS[1]} have nearly the same loss at every step: {losses}. Their weights move by "
         f"{moved[0]:.2g} and {moved[1]:.2g} times their length at the start, along the three dashed rays: the units of the "
-        "network that made the labels."
+        f"network that made the labels. ({outside} of the {WIDTHS[1]} end outside the frame.)"
     )
     return fig, says, movie([_frame(k) for k in FRAMES])
 
@@ -80,7 +84,7 @@ def _moment(ax: Axes, m: int, k: int) -> None:
     run = history(m, 0.1, "Gauss-Newton")
     _, update = cloud(ax, problem().teacher)
     update(run.W[: k + 1], run.v[k], run.v[k].abs().max().item() or 1.0, area=54 if m < 100 else 16)
-    ax.set(xlim=(-2.8, 2.4), ylim=(-2.6, 2.2), aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
+    ax.set(xlim=FRAME[0], ylim=FRAME[1], aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
     ax.text(0.04, 0.04, f"loss {run.loss[k]:.2g}", transform=ax.transAxes, fontsize=9, bbox=PLATE)
 
 
@@ -116,21 +120,22 @@ def starts(start: Tensor, ends: Mapping[float, Sequence[Tensor]], law: float) ->
         update(torch.stack([std * start, W]), v, v.abs().max().item(), area=20)
         ax.plot(*std * start[:, :2].T, "o", color=GREY, markersize=1.5, zorder=1.5, label="start")
         reach = 1.1 * torch.stack([std * start, W])[..., :2].abs().max().item()
-        ax.set(title=f"std {std:g}:\nmoved {moved:.0f} %", xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-        ax.set_xlabel(f"1 % at step {steps[-1]}")
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="first weight")
+        ax.set_title(f"std {std:g}: 1 % left\nat step {steps[-1]}, units\nmoved {moved:.0f} %", fontsize=10.5)
+    axes[0].set_ylabel("second")
     with style():
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     fig.suptitle(f"The loss does not see whether the units move: step {law:.0f}, as predicted, every time", fontsize=11.5)
     return fig, (
         f"Measured in lengths at the start the weights moved by {', '.join(told)}; one percent of the loss was reached after "
-        f"{span(torch.tensor(steps), 'd')} steps (predicted: {law:.1f})."
+        f"{span(torch.tensor(steps), 'd')} steps (predicted: {law:.1f}). Drawn after {len(losses)} steps; mind the scales."
     )
 
 
 def narrow(labels: Tensor, outputs: Mapping[int, Tensor], weights: int) -> tuple[Figure, str]:
     """Outputs ``(n,)`` of trained networks of several widths against the labels; a unit has so many ``weights``."""
     fig, axes = panels(len(outputs), size=(1.8, 3.2), sharex=True, sharey=True)
-    ends, told = torch.stack([labels.min(), labels.max()]), []
+    ends, told, fitted = torch.stack([labels.min(), labels.max()]), [], None
     for ax, (m, f) in zip(axes, outputs.items(), strict=True):
         left = ((f - labels).square().sum() / labels.square().sum()).item()
         predicted(ax, ends, ends, "output = label")
@@ -138,8 +143,12 @@ def narrow(labels: Tensor, outputs: Mapping[int, Tensor], weights: int) -> tuple
         share = f"{100 * left:.2g} % left" if left > 1e-6 else "fitted"
         ax.set(title=f"{m} units,\n{weights * m} weights:\n{share}", xlabel="label", aspect="equal")
         told.append(f"{left:.1g} with {weights * m} weights")
+        if left <= 1e-6 and fitted is None:
+            fitted = weights * m
     axes[0].set_ylabel("output")
-    fig.suptitle(f"{len(labels)} labels to fit: as many weights do not suffice, a few more do", fontsize=11.5)
+    counted = weights * -(-len(labels) // weights)
+    needed = f"trained networks fit from {fitted} on" if fitted else "none of these fits"
+    fig.suptitle(f"{len(labels)} labels to fit: by counting {counted} weights can, {needed}", fontsize=11.5)
     return fig, (
         f"Of the squared error of a network that says zero to all {len(labels)} samples, this share is left: {', '.join(told)}."
     )

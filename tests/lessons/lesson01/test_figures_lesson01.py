@@ -85,8 +85,8 @@ def test_the_runs_of_the_hero_are_those_of_the_theory():
 def test_what_the_circle_says_was_learned():
     figure, says = circle()
     assert "of the wave 0.88 after 3 steps, of the ripples 0.40 after 400" in says
-    assert f"after 30 steps, {1 - 0.9**30:.2f} of the wave and {1 - 0.9**30:.2f} of the ripples" in says
-    assert [ax.get_title() for ax in figure.axes[1:]] == [f"{k} steps" for k in (3, 30, 300, 3, 10, 30)]
+    assert f"after 30 steps {1 - 0.9**30:.2f} of the wave and {1 - 0.9**30:.2f} of the ripples" in says
+    assert [ax.get_title() for ax in figure.axes[1:]] == [f"{k} steps" for k in (3, 300, 3000, 3, 10, 30)]
 
 
 def test_newtons_plane_tells_the_counts_and_what_is_left():

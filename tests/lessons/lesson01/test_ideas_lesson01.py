@@ -83,8 +83,12 @@ def test_the_fan(lesson):
         move = Q @ (lam / (lam + eps) * (Q.T @ y))
         literal = torch.rad2deg(torch.atan2((move[0] * y[1] - move[1] * y[0]).abs(), move @ y))
         assert names["angle"][eps] == pytest.approx(literal.item(), abs=1e-5)
-    assert torch.allclose(names["limit"][-1], y, atol=1e-6) and names["half"] == 0.03
+    assert torch.allclose(names["descent_flow"][-1], y, atol=1e-6) and names["half"] == 0.03
     assert all(f"{value:.3g}" in lesson[1] for value in lam.tolist())  # the eigenvalues that the text states
+    apart, mean = (Q.T @ y).abs()
+    assert f"{apart:.2f} of difference and {mean:.2f} of mean" in lesson[1]
+    bent = torch.atan2(lam[1] * mean, lam[0] * apart) + torch.atan2(mean, apart)
+    assert torch.tan(bent / 2) * apart / mean == pytest.approx(3.6, abs=0.05)  # "half way, 3.6 times the rate"
 
 
 def test_the_price_of_a_step(lesson):
@@ -125,6 +129,14 @@ def test_a_path_stops_where_it_is_told_and_leaves_frozen_weights_alone():
     assert torch.equal(path.theta[:, :200], theta[:200].expand(34, 200)) and path.steps_to(1e-9) is None
     halted = experiments.follow(lambda *args: theta * torch.nan, theta, x, y, 5)
     assert len(halted.f) == len(halted.theta) == 1
+
+
+@pytest.mark.parametrize("eps, fits", [(0.0, True), (1e-3, False), (1e-2, True)])
+def test_at_a_hundredth_undamped_runs_arrive_and_only_a_little_damping_does_not(eps, fits):
+    x, y = experiments.two_points(0.01)
+    for seed in range(5):
+        path = experiments.follow(experiments.gauss_newton(0.1, eps), experiments.initial(seed=seed), x, y, 600, enough=1e-3)
+        assert (path.steps_to(1e-3) is not None) == fits and (eps < 1e-2 or path.loss.max() < 1.01)
 
 
 def test_a_little_damping_leaves_saturated_units_and_enough_of_it_does_not():

@@ -146,8 +146,10 @@ def test_starts_joins_where_each_cloud_was_and_is():
         for path, first, last in zip(paths.get_segments(), std * START, W, strict=True):
             np.testing.assert_allclose(path, torch.stack([first, last])[:, :2])
         shows(*drawn(ax, is_measured), *(std * START[:, :2]).T)
-        assert ax.get_xlabel() == "1 % at step 22" and W[:, :2].abs().max() < ax.get_xlim()[1] == ax.get_ylim()[1]
-    assert [ax.get_title() for ax in figure.axes] == ["std 0.1:\nmoved 200 %", "std 3:\nmoved 50 %"]
+        assert W[:, :2].abs().max() < ax.get_xlim()[1] == ax.get_ylim()[1]
+    assert [ax.get_title() for ax in figure.axes] == [
+        f"std {std}: 1 % left\nat step 22, units\nmoved {moved} %" for std, moved in (("0.1", 200), ("3", 50))
+    ]
 
 
 def test_narrow_shows_outputs_against_labels():
@@ -155,6 +157,7 @@ def test_narrow_shows_outputs_against_labels():
     for ax, output in zip(figure.axes, OUTPUTS.values(), strict=True):
         shows(*drawn(ax, is_measured), LABELS, output)
         shows(*drawn(ax, is_predicted), [-2, 2], [-2, 2])
+    assert figure.get_suptitle() == "4 labels to fit: by counting 7 weights can, trained networks fit from 56 on"
     assert [ax.get_title() for ax in figure.axes] == ["3 units,\n21 weights:\n1 % left", "8 units,\n56 weights:\nfitted"]
 
 

@@ -63,5 +63,21 @@ def test_doubled_units_are_one_function_and_split_ones_are_not(names):
     assert (end - names["once"]).norm() > 1e-3 * names["once"].norm()
 
 
+@pytest.mark.parametrize("std", [0.1, 3.0])
+def test_the_residual_lies_where_damping_does_not_reach_until_only_the_rest_is_left(names, std):
+    """With few eigenvalues above the damping: most of the residual in their directions up to one percent, little at the end."""
+    torch.manual_seed(0)
+    W, (X, y), shares = std * torch.randn(100, 3).double(), (names["X"], names["y"]), {}
+    v = 0 * W[:, 0]
+    for k in range(200):
+        phi, D, f = names["units"](W, v, X)
+        lam, Q = torch.linalg.eigh((phi @ phi.T + (D @ D.T) * (X @ X.T)) / 100)
+        part = (Q.T @ (f - y)).square()
+        shares[k] = (part[lam > 5e-3].sum() / part.sum()).item()
+        assert k > 0 or std > 1 or (lam > 5e-3).sum() < 20  # "most of the 40 eigenvalues are below"
+        W, v, _ = names["gauss_newton"](W, v, X, y, names["eta"], steps=1)
+    assert min(shares[k] for k in range(46)) > 0.9 and shares[199] < 0.05
+
+
 def test_the_law_is_that_of_theory(names):
     assert steps_to(0.01, names["eta"]) - 1 < names["law"] <= steps_to(0.01, names["eta"])

@@ -31,14 +31,14 @@ from regimes_course.kit import Ledger, seeds, show
 from regimes_course.lesson00 import figures as draw
 from regimes_course.lesson00.experiments import ENOUGH, follow, four
 
-ledger, S = Ledger("00"), seeds(5).tolist()
-common = {"m": 100, "seeds": len(S)}
+ledger, SEEDS = Ledger("00"), seeds(5).tolist()
+common = {"m": 100, "seeds": len(SEEDS)}
 
 # %% [markdown]
 # ## Four regimes, five starts
 
 # %%
-runs = [four(seed) for seed in S]
+runs = [four(seed) for seed in SEEDS]
 lazy, rich, edge, newton = zip(*(run.values() for run in runs), strict=True)
 for name, paths in zip(runs[0], (lazy, rich, edge, newton), strict=True):
     moved = ", ".join(f"{100 * path.moved:.0f} %" for path in paths)
@@ -75,7 +75,7 @@ def law(eta):
 
 
 eta = 0.02
-small = [follow("mean_field", None, seed=seed, eta=eta).steps for seed in S]
+small = [follow("mean_field", None, seed=seed, eta=eta).steps for seed in SEEDS]
 told = ", ".join(str(path.steps) for path in newton)
 print(f"η = 0.1: {told} steps, law {law(0.1):.3g}; η = {eta}: {small}, law {law(eta):.3g}")
 steps = torch.tensor(small, dtype=torch.float64)
@@ -86,7 +86,7 @@ _ = ledger.claim("gauss-newton-steps", steps, law(eta), eta=eta, loss=ENOUGH, **
 
 # %%
 STEPS = 600
-longer = [follow("mean_field", 0.4, seed=seed, steps=STEPS, enough=0.0) for seed in S]
+longer = [follow("mean_field", 0.4, seed=seed, steps=STEPS, enough=0.0) for seed in SEEDS]
 _ = ledger.claim(
     "edge-hovers",
     torch.stack([path.edge[-1] for path in longer]),
@@ -101,10 +101,11 @@ _ = ledger.claim(
 
 # %%
 lazier = [
-    [follow("ntk", 0.2, seed=seed, width=m).moved for m in (10, 100, 1000)] for seed in S
+    [follow("ntk", 0.2, seed=seed, width=m).moved for m in (10, 100, 1000)]
+    for seed in SEEDS
 ]
 narrow, middle, wide = torch.tensor(lazier).T
-_ = ledger.claim("wider-is-lazier", middle / wide, 10**0.5, loss=ENOUGH, seeds=len(S))
+_ = ledger.claim("wider-is-lazier", middle / wide, 10**0.5, loss=ENOUGH, seeds=len(SEEDS))
 print("moved at m = 10: " + ", ".join(f"{100 * far:.0f} %" for far in narrow.tolist()))
 
 # %% [markdown]

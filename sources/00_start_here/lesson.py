@@ -12,9 +12,9 @@
 # ---
 
 # %% [markdown]
-# # Start here
+# # Your network fits. What happened inside?
 #
-# **Your network fits. What happened inside?** Four networks, one start, one training loss:
+# Four networks, one start, one training loss:
 
 # %% tags=["hero"]
 from regimes_course.kit import evidence, guess, show

@@ -42,7 +42,7 @@ from regimes_course.kit import Ledger, digits3, guess, seeds, show, span
 from regimes_course.lesson01 import experiments
 from regimes_course.lesson01 import figures as draw
 
-ledger, S = Ledger("01"), seeds(3)
+ledger, SEEDS = Ledger("01"), seeds(3)
 
 # %% [markdown]
 # ## 1. Gauss-Newton does not know which parameters are natural
@@ -72,7 +72,7 @@ def change(T, seen):  # of the move of the outputs, relative to that without T
     return torch.stack([(seen @ move(t) - plain).norm() / plain.norm() for t in T])
 
 
-generators = (torch.Generator().manual_seed(seed) for seed in S.tolist())
+generators = (torch.Generator().manual_seed(seed) for seed in SEEDS.tolist())
 T = torch.stack([torch.randn(p, p, generator=g, dtype=J.dtype) for g in generators])
 rotations = torch.linalg.qr(T)[0]
 
@@ -102,13 +102,13 @@ guess(my_guess, "the training outputs move alike, the test outputs do not")
 # %%
 n, d, m = 40, 5, 100
 kappa = torch.tensor([1.0, 10.0, 100.0])[:, None]
-data = teacher_student(n, d, kappa=kappa, labels="noise", seed=S)
+data = teacher_student(n, d, kappa=kappa, labels="noise", seed=SEEDS)
 size = {"n": n, "d": d, "m": m}
-each = size | {"seeds": len(S)}
+each = size | {"seeds": len(SEEDS)}
 
 
 def fresh():  # nine networks side by side: three conditionings (first axis), three seeds
-    return TwoLayer(d, m, runs=(3, len(S)), seed=S + 50)
+    return TwoLayer(d, m, runs=(3, len(SEEDS)), seed=SEEDS + 50)
 
 
 show(*draw.spectra(spectrum(fresh(), data.x), kappa))
@@ -300,14 +300,14 @@ _ = ledger.claim("little-damping", fits[weak], steps=steps, **ran)
 # first move of every output is $\eta$ times that fit.
 
 # %%
-problem = teacher_student(n, d, seed=S)
-full, small = (TwoLayer(d, m, runs=(len(S),), seed=S + 50) for _ in range(2))
+problem = teacher_student(n, d, seed=SEEDS)
+full, small = (TwoLayer(d, m, runs=(len(SEEDS),), seed=SEEDS + 50) for _ in range(2))
 start = full.W.detach().clone()
 Phi, Phi_test = (full.hidden(inputs)[0].detach() for inputs in (problem.x, problem.x_test))
 fits = torch.stack(
     [
         theory.random_feature_prediction(Phi[i], problem.y[i], Phi_test[i])
-        for i in range(len(S))
+        for i in range(len(SEEDS))
     ]
 )
 _ = train(full, problem.x, problem.y, GaussNewton(full, 1.0), 1)
@@ -332,11 +332,11 @@ for name, net in (("the full step", full), ("steps of 0.05", small)):
 # Handwritten threes against eights, 100 training images of 8 × 8 pixels, labels −1 and +1; the step is 0.1.
 
 # %%
-images, m, eta = digits(3, 8, n=100, seed=S), 200, 0.1
+images, m, eta = digits(3, 8, n=100, seed=SEEDS), 200, 0.1
 right = {"accuracy": lambda net: (net(images.x_test) * images.y_test > 0).double().mean(-1)}
 runs = {}
 for name, steps in (("Gauss-Newton", 100), ("gradient descent", 600)):
-    net = TwoLayer(64, m, runs=(len(S),), seed=S + 50)
+    net = TwoLayer(64, m, runs=(len(SEEDS),), seed=SEEDS + 50)
     gn = name == "Gauss-Newton"
     optimizer = GaussNewton(net, eta) if gn else GradientDescent(net, EdgeFraction(0.5))
     runs[name] = train(net, images.x, images.y, optimizer, steps, measure=right)
@@ -344,7 +344,7 @@ for name, steps in (("Gauss-Newton", 100), ("gradient descent", 600)):
 # %%
 gn, ran = (
     runs["Gauss-Newton"],
-    {"n": images.x.shape[-2], "m": m, "seeds": len(S), "eta": eta},
+    {"n": images.x.shape[-2], "m": m, "seeds": len(SEEDS), "eta": eta},
 )
 show(*draw.images(runs, gn.step, theory.step_loss(gn.step, eta)))
 _ = ledger.claim("digits-rate", gn.rate(), theory.discrete_rate(eta), **ran)

@@ -77,10 +77,10 @@ def relative(a, b):
 
 
 # %%
-units, S, steps = torch.arange(60), seeds(3), 50
+units, SEEDS, steps = torch.arange(60), seeds(3), 50
 shuffled = units[torch.randperm(60, generator=torch.Generator().manual_seed(0))]
-start = TwoLayer(3, 60, runs=S.shape, output_std=1.0, seed=S + 50)
-ran = {"n": len(data.x[0]), "d": 3, "m": start.width, "steps": steps, "seeds": len(S)}
+start = TwoLayer(3, 60, runs=SEEDS.shape, output_std=1.0, seed=SEEDS + 50)
+ran = {"n": len(data.x[0]), "d": 3, "m": start.width, "steps": steps, "seeds": len(SEEDS)}
 for (method, optimizer), how in zip(methods.items(), (step, newton_step), strict=True):
     plain = outputs(start.units(units), data, optimizer, steps)
     for what, index in (("permuted", shuffled), ("doubled", units.repeat(2))):
@@ -89,7 +89,7 @@ for (method, optimizer), how in zip(methods.items(), (step, newton_step), strict
         print(f"{method}, units {what}: test outputs change by {entry.spread}")
 
 # %%
-start = TwoLayer(3, 60, runs=S.shape, scaling="ntk", output_std=1.0, seed=S + 50)
+start = TwoLayer(3, 60, runs=SEEDS.shape, scaling="ntk", output_std=1.0, seed=SEEDS + 50)
 pair = start.units(units.repeat(2)), start.units(units)
 for count in (0, steps):
     changed = relative(
@@ -127,13 +127,13 @@ def distances(seed):
     return torch.tensor([mean, spread])
 
 
-measured = torch.stack([distances(seed) for seed in S.tolist()], -1)
+measured = torch.stack([distances(seed) for seed in SEEDS.tolist()], -1)
 show(*draw.width(widths, *measured))
 
 # %%
 slopes = [np.polyfit(np.log(widths), np.log(d), 1)[0] for d in measured.numpy()]
 ran = {"total": size.total, "least": widths[0], "most": widths[-1], "n": few, "d": 3}
-ran |= {"time": step["step"] * early, "seeds": len(S)}
+ran |= {"time": step["step"] * early, "seeds": len(SEEDS)}
 _ = ledger.claim("mean-slope", slopes[0], -1, **ran)
 _ = ledger.claim("spread-slope", slopes[1], -1 / 2, **ran)
 print(f"four times as wide, {span(4 ** -slopes[0])} times nearer")
@@ -181,14 +181,14 @@ _ = ledger.claim("rate-blind", reached, theory.steps_to(1e-2, eta), **ran)
 
 # %%
 kappa = torch.tensor([1.0, 10.0, 100.0, 1000.0])[:, None]
-S = seeds(size.seeds)
-noise = teacher_student(size.n, size.d, kappa=kappa, labels="noise", seed=S)
-teacher = teacher_student(size.n, size.d, kappa=kappa, seed=S)
+SEEDS = seeds(size.seeds)
+noise = teacher_student(size.n, size.d, kappa=kappa, labels="noise", seed=SEEDS)
+teacher = teacher_student(size.n, size.d, kappa=kappa, seed=SEEDS)
 x, y = noise.x, torch.stack([noise.y, teacher.y])  # the same inputs: (labels, κ, seeds, n)
 
 
 def fresh():
-    return TwoLayer(size.d, size.m, runs=y.shape[:3], seed=S + 50)
+    return TwoLayer(size.d, size.m, runs=y.shape[:3], seed=SEEDS + 50)
 
 
 eta, net = 0.02, fresh()
@@ -207,7 +207,7 @@ runs = {"Gauss-Newton": newton, "gradient descent": descent}
 for name, run in runs.items():
     first = [span(trained, ".0f") for trained in run.steps_to(1e-2)[:, 2]]
     print(f"{name}, κ = 100, first step below 1 %: noise {first[0]}, teacher {first[1]}")
-size_ran = {"n": size.n, "d": size.d, "m": size.m, "seeds": len(S)}
+size_ran = {"n": size.n, "d": size.d, "m": size.m, "seeds": len(SEEDS)}
 ill = {**size_ran, "steps": steps, "share": share}
 expected, count = theory.discrete_rate(eta), theory.steps_to(1e-3, eta)
 _ = ledger.claim("gn-rate-noise", newton.rate()[0, :3], expected, eta=eta, **size_ran)
@@ -247,8 +247,8 @@ _ = ledger.claim("gd-bound-loose", factor[1, 2], half=half, **ill)
 
 # %%
 eps = torch.tensor([[1e-3], [1e-1], [10.0]], dtype=x.dtype)
-problem = teacher_student(size.n, size.d, labels="noise", seed=S)
-net, dt, count = TwoLayer(size.d, size.m, runs=(3, *S.shape), seed=S + 50), 0.05, 80
+problem = teacher_student(size.n, size.d, labels="noise", seed=SEEDS)
+net, dt, count = TwoLayer(size.d, size.m, runs=(3, *SEEDS.shape), seed=SEEDS + 50), 0.05, 80
 flow = RungeKutta4(net, lambda *args: gauss_newton(*args, damping=eps), dt)
 smallest = {"smallest": lambda net: spectrum(net, problem.x)[..., -1]}
 damped = train(net, problem.x, problem.y, flow, count, measure=smallest)

@@ -5,6 +5,7 @@ The slips are made from the right answer itself, so an exercise gets them on the
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,6 +18,9 @@ ALLOWED = {
     "03/plateau": {"one entry off"},  # heights are measured, to a few percent
     "05/break_it": {"one entry off"},  # any settings that explode will do
     "06/scaled_loss": {"one axis more", "a column", "flattened"},  # a loss may come as a vector of length one
+    "01/steps_to": {"a tensor for a whole number"},  # one element is a number
+    "09/phase_switch": {"a tensor for a whole number"},
+    "09/near_homogeneity_gap": {"a list for a tensor", "an array for a tensor", "one axis more", "a column", "flattened"},
     "09/best_eta": {"one entry off"},  # any good step will do
 }
 
@@ -122,6 +126,22 @@ def test_a_right_answer_spoilt_in_one_way_is_rejected(key):
         assert len(result.diagnosis) > 20 and "could not follow" not in result.diagnosis, (name, result)
         if isinstance(EXERCISES[key], Function):  # a name is given only to what an exercise lists
             assert result.mistake is None or name in ("transposed", "the first value alone"), (name, result)
+
+
+NUMBERS = {
+    "tensor": torch.tensor,
+    "tensor with an axis": lambda v: torch.tensor([v]),
+    "array": np.array,
+    "NumPy scalar": lambda v: np.array(v)[()],
+}
+
+
+@pytest.mark.parametrize("form", NUMBERS.values(), ids=NUMBERS)
+@pytest.mark.parametrize("key", EXERCISES)
+def test_a_number_is_a_number_in_whatever_it_comes(key, form):
+    wrap = each(lambda v: form(np.float64(v) if isinstance(v, float) else v), int | float)
+    result = check(key, lambda *args: each(np.str_, str)(wrap(right(key)(*args))))
+    assert result.status == "passed", result.diagnosis
 
 
 @pytest.mark.parametrize("key", EXERCISES)

@@ -10,7 +10,8 @@ import torch
 
 from regimes_course import exercises as checks
 from regimes_course.exercises import EXERCISES, Behaviour, Function, Mistake, Result, WrongAnswer, check
-from regimes_course.kit.checking import MIME, Outcome, describe, random, same
+from regimes_course.kit.checking import MIME, Complaint
+from regimes_course.kit.comparing import Outcome, describe, random, same
 
 KEY = "07/scale"
 
@@ -48,6 +49,12 @@ def in_place(x, a):
     return a * x
 
 
+def begun(x, a):
+    if len(x) == 1:
+        return a * x
+    raise NotImplementedError
+
+
 def fails_late(x, a):
     return a * x if len(x) == 1 else x @ x
 
@@ -55,6 +62,19 @@ def fails_late(x, a):
 ANSWERS = {
     "right": (scale, "passed", None, "Right."),
     "a stub": (stub, "not attempted", None, "Replace the line that raises NotImplementedError"),
+    "a stub that is called": (lambda x, a: stub(x, a), "wrong", None, "Your function raised NotImplementedError"),
+    "a case left undone": (
+        begun,
+        "wrong",
+        None,
+        "Your function raised NotImplementedError (a part of it is still to be written) (case: a block)",
+    ),
+    "torch's own NotImplementedError": (
+        lambda x, a: x.half() / 0 + torch.ones(2, device="meta"),
+        "wrong",
+        None,
+        "Your function raised",
+    ),
     "a mistake": (lambda x, a: x / a, "wrong", "divided", "This divides."),
     "a mistake that changes its argument": (lambda x, a: x.mul_(a), "wrong", "in place", "This works on x itself."),
     "a mistake that raises": (lambda x, a: (a / 0) * x, "wrong", "by zero", "This divides by zero."),
@@ -63,7 +83,12 @@ ANSWERS = {
     "takes other arguments": (lambda x: x, "wrong", None, "Your function raised TypeError"),
     "recursion without an end": (lambda x, a: (lambda f: f(f))(lambda f: f(f)), "wrong", None, "raised RecursionError"),
     "returns nothing": (lambda x, a: None, "wrong", None, "Your function returned nothing; is a return missing?"),
-    "returns a list": (lambda x, a: (a * x).tolist(), "wrong", None, "Your function returned a list; expected a Tensor"),
+    "returns a list": (
+        lambda x, a: (a * x).tolist(),
+        "wrong",
+        None,
+        "Your function returned a list; expected a Tensor of shape (1, 3)",
+    ),
     "an array": (lambda x, a: (a * x).numpy(), "wrong", None, "Your function returned a ndarray; expected a Tensor"),
     "ends Python": (lambda x, a: sys.exit(3), "wrong", None, "Your function raised SystemExit: 3"),
     "a number": (lambda x, a: 1.0, "wrong", None, "Your function returned a float; expected a Tensor"),
@@ -106,7 +131,7 @@ def falls(x, a):
 @pytest.mark.parametrize("answer", [Hostile(), lambda x, a: Hostile(), lambda x, a: [Hostile()], falls], ids=range(4))
 @pytest.mark.parametrize("exercise", ["a function", "a behaviour"])
 def test_no_object_brings_a_check_to_its_knees(exercise, answer):
-    seen = replace(DEED, observe=lambda f: f(1, 2), passed=lambda seen: seen == 3)
+    seen = replace(DEED, observe=lambda f: f(1, 2), passed=lambda seen: seen == 3, mistakes=())
     result = (TOY if exercise == "a function" else seen).examine(answer)
     assert result.status == "wrong" and len(result.diagnosis) > 20
 
@@ -188,7 +213,7 @@ SAME = {
     "another value": (T, T + 1e-3, False),
     "within rtol of the largest entry": (T, T + 4e-7, True),
     "shapes that broadcast": (T[:1].expand(2, 3)[:1], T[:1].expand(2, 3), False),
-    "scalar and vector": (torch.ones(()), torch.ones(1), False),
+    "scalar for a vector": (torch.ones(()), torch.ones(1), False),
     "dtypes": (T, T.double(), False),
     "nan against a number": (T / T[0, 0], T, False),
     "empty": (torch.ones(0, 3), torch.ones(0, 3), True),
@@ -198,7 +223,12 @@ SAME = {
     "lengths": ((1, 2), (1, 2, 3), False),
     "nested": ((1, T), (1, T.clone()), True),
     "nested, another": ((1, T), (1, T + 1), False),
-    "int and float": (1, 1.0, False),
+    "a float for a whole number": (1.0, 1, False),
+    "texts of NumPy": (np.str_("a"), "a", True),
+    "no number and no number": (float("nan"), float("nan"), True),
+    "infinity and a number": (float("inf"), 1.0, False),
+    "complex numbers": (1j, 1j * (1 + 1e-9), True),
+    "complex and real": (1 + 0j, 1.0, False),
     "bool and int": (True, 1, False),
     "close numbers": (1.0, 1 + 1e-8, True),
     "numbers": (171, 170, False),
@@ -209,7 +239,7 @@ SAME = {
 
 @pytest.mark.parametrize(("a", "b", "equal"), SAME.values(), ids=SAME)
 def test_same(a, b, equal):
-    assert same(a, b, 1e-7) is equal and same(b, a, 1e-7) is equal
+    assert same(a, b, 1e-7) is equal
 
 
 @pytest.mark.parametrize(("value", "equal"), [(torch.nan, True), (torch.inf, False)])
@@ -217,23 +247,93 @@ def test_an_example_that_gives_no_number_is_compared_too(value, equal):
     assert same(torch.full((2,), value), torch.full((2,), torch.nan), 1e-7) is equal
 
 
+NUMBERS = (
+    1.5,
+    np.float64(1.5),
+    np.float32(1.5),
+    torch.tensor(1.5),
+    torch.tensor([1.5]),
+    np.array([[1.5]]),
+    torch.ones(1, 1) * 1.5,
+)
+
+
+@pytest.mark.parametrize("one", NUMBERS, ids=repr)
+def test_one_element_is_a_number_in_whatever_it_comes(one):
+    assert same(one, 1.5, 1e-7) and not same(one, 1.6, 1e-7) and same((one, 2), (1.5, 2), 0)
+    assert same(one, torch.tensor(1.5, dtype=getattr(one, "dtype", None) if isinstance(one, torch.Tensor) else None), 0)
+    assert "1.5" in describe(Outcome(one), Outcome(1.6))
+    assert not same(one, torch.ones(2), 1e-7) and not same(torch.full((2,), 1.5), 1.5, 1e-7)
+
+
+def test_a_whole_number_will_do_for_a_float_and_not_the_other_way_round():
+    assert same(1, 1.0, 0) and same(torch.tensor(3), 3, 0) and same(np.int64(3), 3, 0)
+    assert not same(1.0, 1, 0) and not same(True, 1, 0) and not same(1, True, 0) and same(np.bool_(True), True, 0)
+
+
+def outcome(error):
+    return Outcome(error=error)
+
+
+class Special(ValueError):
+    pass
+
+
 def test_outcomes_agree_in_errors_of_one_kind_and_in_what_they_change():
-    one, other, third = (Outcome(raised=text) for text in ("ValueError: a", "ValueError: b", "TypeError: a"))
+    one, other, third = (outcome(kind(text)) for kind, text in ((ValueError, "a"), (ValueError, "b"), (TypeError, "a")))
     assert one.agrees(other, 0) and not one.agrees(third, 0) and not one.agrees(Outcome(value=1), 0)
+    assert outcome(Special()).agrees(one, 0) and not one.agrees(outcome(Special()), 0)
     assert not Outcome(value=1).agrees(one, 0)
     assert not Outcome(value=1, changed=0).agrees(Outcome(value=1), 0)
     assert Outcome(value=1, changed=0).agrees(Outcome(value=1, changed=0), 0)
 
 
-def test_a_number_that_is_not_right_is_repeated():
-    assert describe(Outcome(value=(3, 4)), Outcome(value=(4, 4))) == "your function returned (3, 4); that is not right"
+M = torch.arange(1.0, 7.0).reshape(2, 3)
+SQUARE = torch.ones(2, 2) + torch.eye(2)
+SAID = {
+    "an error is wanted": (3.5, ValueError("x"), "expected a ValueError; your function returned 3.5"),
+    "another error is wanted": (TypeError("no"), ValueError("x"), "expected a ValueError; your function raised TypeError: no"),
+    "nothing where an error is wanted": (None, ValueError("x"), "expected a ValueError; your function returned None"),
+    "an error": (TypeError("no"), 3.5, "your function raised TypeError: no"),
+    "a complaint": (Complaint("two things are wanted"), 3.5, "two things are wanted"),
+    "numbers": ((3, 4), (4, 4), "your function returned (3, 4); expected (4, 4)"),
+    "a number": (2.0, 3.0, "your function returned 2; expected 3"),
+    "three digits": (0.853, 0.8526055, "right to 3 digits, 5 are asked; expected 0.852606"),
+    "a float where a whole number is meant": (3.0, 3, "your function returned a float, 3.0; expected an int"),
+    "a list for a number": ([3.0], 3.0, "your function returned a list; expected a number"),
+    "many for one": (M, 3.0, "returned a Tensor of shape (2, 3); expected a single number"),
+    "no number": (float("nan"), 3.0, "your function returned nan, which is no number"),
+    "another text": ("lazy", "rich", "your function returned 'lazy'; expected 'rich'"),
+    "another spelling": ("Gap_only", "gap only", "'Gap_only', which is right but spelt otherwise: 'gap only'"),
+    "a number for a text": (3, "rich", "your function returned an int; expected a text"),
+    "a value of many": ((M, M + 1), (M, M), "value number 2: the values differ by 0.17 of the largest entry"),
+    "too few": ((M,), (M, M), "your function returned 1 values; expected 2"),
+    "a tensor for two values": (M, (M, M), "your function returned a Tensor; expected 2 values, in a tuple"),
+    "one row": (
+        torch.stack([M[0], M[1] * 1.5]),
+        M,
+        "only in row 1 (counted from 0). You return [[1, 2, 3], [6, 7.5, 9]]; expected",
+    ),
+    "one column": (M * torch.tensor([1, 1, 0.5]), M, "only in column 2 (counted from 0)"),
+    "one entry": (torch.tensor([1.0, 2, 4]), torch.tensor([1.0, 2, 3]), "only in entry 2 (counted from 0)"),
+    "off the diagonal": (SQUARE + 1 - torch.eye(2), SQUARE, "only off the diagonal"),
+    "a common factor": (0.5 * M, M, "the values differ by 0.5 of the largest entry: they are 0.5 times the right ones"),
+    "the sign": (-M, M, "they have the wrong sign"),
+    "a few digits": (M * torch.tensor([1.0002, 1, 1]), M, "right to 3 digits, 5 are asked"),
+    "not zero": (torch.ones(2), torch.zeros(2), "the values are not all zero"),
+}
 
 
-def test_a_tuple_of_tensors_is_described_by_its_first_wrong_entry():
-    right = (torch.ones(3), torch.zeros(2))
-    assert "value number 2: " in describe(Outcome(value=(torch.ones(3), torch.ones(2))), Outcome(value=right))
-    assert describe(Outcome(value=right[:1]), Outcome(value=right)) == "your function returned 1 values; expected 2"
-    assert "expected a int" in describe(Outcome(value=(torch.ones(2), 4)), Outcome(value=(3, 4)))
+@pytest.mark.parametrize(("got", "want", "says"), SAID.values(), ids=SAID)
+def test_a_difference_is_described(got, want, says):
+    one, other = (outcome(v) if isinstance(v, Exception) else Outcome(v) for v in (got, want))
+    assert not one.agrees(other, 1e-5)
+    assert says in describe(one, other, 1e-5, show=True)
+
+
+def test_what_is_expected_is_shown_only_where_it_is_asked_and_small():
+    assert "expected" not in describe(Outcome(2.0), Outcome(3.0)) and "expected" not in describe(Outcome(M + 1), Outcome(M))
+    assert "expected" not in describe(Outcome(torch.ones(13)), Outcome(torch.zeros(13)), show=True)
 
 
 def test_a_judge_that_stumbles_does_not_raise():
@@ -250,9 +350,20 @@ def test_random_numbers_are_the_same_each_time_and_leave_the_generator_alone():
     assert random(0, 2).dtype == torch.float64 and torch.equal(torch.get_rng_state(), state)
 
 
+def tenfold(answer):
+    found = answer(10)
+    if isinstance(found, str):
+        raise Complaint("your function must return a number; it returned a text")
+    return found + 0
+
+
+def undone(x):
+    raise NotImplementedError
+
+
 DEED = Behaviour(
     key="07/deed",
-    observe=lambda answer: answer(10),
+    observe=tenfold,
     passed=lambda seen: seen > 100,
     praise=lambda seen: f"It went to {seen}.",
     otherwise=lambda seen: f"it went to {seen}, which is not enough.",
@@ -267,8 +378,10 @@ DEEDS = {
     "first mistake that applies": (lambda x: -x, "wrong", "backwards", "It went backwards."),
     "second mistake": (lambda x: 10, "wrong", "short", "It stopped short."),
     "no known mistake": (lambda x: 20, "wrong", None, "It went to 20, which is not enough."),
-    "raises": (lambda x: x / 0, "wrong", None, "Your function raised ZeroDivisionError: division by zero"),
-    "a stub": (lambda x: stub(x, x), "not attempted", None, "Replace the line"),
+    "raises": (lambda x: x / 0, "wrong", None, "Your function raised ZeroDivisionError: division by zero (called with 10)"),
+    "a stub": (undone, "not attempted", None, "Replace the line"),
+    "a complaint": (lambda x: "ten", "wrong", None, "Your function must return a number; it returned a text"),
+    "what the check cannot use": (lambda x: [], "wrong", None, "The check cannot use what your function returned (TypeError: "),
     "not a function": (7, "wrong", None, "it got int 7"),
 }
 
@@ -291,3 +404,36 @@ def test_an_interrupt_is_not_taken_for_an_answer():
 
     with pytest.raises(KeyboardInterrupt):
         check(KEY, interrupted)
+
+
+DRAWN = replace(TOY, draw=lambda rng: (random(rng.randrange(99), rng.randint(2, 9), 3), rng.uniform(-5, 5)))
+
+
+def test_drawn_cases_find_what_no_listed_one_does():
+    assert DRAWN.examine(scale).status == "passed" and len(DRAWN.drawn) == 20
+    result = DRAWN.examine(lambda x, a: a * x if len(x) in (1, 4) else a * x.flip(0))
+    assert (result.status, result.mistake) == ("wrong", None)
+    assert "case: drawn case 1 of 20: x of shape (" in result.diagnosis and ", a " in result.diagnosis
+    assert DRAWN.examine(lambda x, a: a * x if len(x) in (1, 4) else a * x.flip(0)) == result
+
+
+def test_drawn_cases_are_the_same_each_time_and_in_each_copy():
+    assert list(DRAWN.drawn) == list(replace(DRAWN, praise="x").drawn)
+
+
+def test_what_the_notebook_does_to_torch_does_not_judge_an_answer():
+    seen = replace(
+        DEED,
+        observe=lambda f: f(torch.ones(2)),
+        passed=lambda seen: seen.requires_grad and seen.device.type == "cpu",
+        praise=str,
+    )
+    device = torch.get_default_device()
+    try:
+        torch.set_default_device("meta")
+        with torch.no_grad():
+            result = seen.examine(lambda x: x * torch.ones(2, requires_grad=True))
+            drawn = DRAWN.examine(lambda x, a: x * torch.full((1,), a, dtype=torch.float64))
+    finally:
+        torch.set_default_device(device)
+    assert (result.status, drawn.status) == ("passed", "passed")

@@ -3,23 +3,39 @@
 An exercise of the kind `Function` runs the learner's function on cases from simple to hard and compares with an independent
 reference. One of the kind `Behaviour` lets the learner's function act and judges what it did. Both recognise typical mistakes
 by name; each mistake carries an example, so that the tests can demand that it is recognised.
+
+After its cases a `Function` is tried on twenty that are drawn, always the same: they find what no listed case does.
 """
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
-from numbers import Integral
+from random import Random
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["Behaviour", "Exercise", "Function", "Mistake", "Outcome", "Result"]
+from regimes_course.kit.comparing import Complaint, Outcome, describe, given, parameters, printed, random, said, stub
+
+__all__ = ["Behaviour", "Complaint", "Exercise", "Function", "Mistake", "Result", "Trial", "random"]
 
 MIME = "application/vnd.regimes.check+json"
+DRAWN = 20
 SIGNS = {"passed": "✓", "wrong": "✗", "not attempted": "○"}
 ERRSTATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's own, whatever the notebook set
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One case of a `Function`: its arguments, what the answer did, what is right, and whether they agree."""
+
+    args: tuple
+    got: Outcome
+    want: Outcome
+    right: bool
 
 
 @dataclass(frozen=True)
@@ -56,41 +72,14 @@ class Mistake:
         name: short, for the tests.
         says: the diagnosis: what the learner did, and where to look.
         example: an answer that makes the mistake.
-        seen: for a `Behaviour`, whether an observation shows it.
+        seen: for a `Behaviour`, whether an observation shows it; for a `Function`, whether the trials do. Without one a
+            function shows the mistake if it does in all cases what the example does.
     """
 
     name: str
     says: str
     example: Callable
     seen: Callable[[Any], bool] | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a function did with one set of arguments: a value, or what it raised, or the argument it changed."""
-
-    value: Any = None
-    raised: str | None = None
-    changed: int | None = None
-
-    @classmethod
-    def of(cls, function: Callable, args: Sequence) -> "Outcome":
-        """Call ``function`` on copies of the arguments, and look whether it leaves them alone."""
-        given = copy.deepcopy(tuple(args))
-        try:
-            value = function(*given)
-        except NotImplementedError:
-            raise
-        except (Exception, SystemExit) as error:
-            return cls(raised=said(error))
-        changed = [i for i, (a, b) in enumerate(zip(given, args, strict=True)) if not same(a, b, 0.0)]
-        return cls(value=value, changed=changed[0] if changed else None)
-
-    def agrees(self, other: "Outcome", rtol: float) -> bool:
-        """Whether two functions did the same: equal values, or the same kind of error."""
-        if self.raised or other.raised:
-            return bool(self.raised and other.raised) and self.raised.split(":")[0] == other.raised.split(":")[0]
-        return self.changed == other.changed and same(self.value, other.value, rtol)
 
 
 class Exercise:
@@ -104,15 +93,11 @@ class Exercise:
         """The learner's answer, judged. Never raises."""
         try:
             if callable(answer):
-                with np.errstate(**ERRSTATE):
+                with _as_usual():
                     return self._judge(answer)
             name, got = self.key.split("/")[1], f"{type(answer).__name__} {printed(answer, repr, 60)}"
             wants = f"this check wants the function itself, check({self.key!r}, {name}), not its value"
             return self._wrong(f"{wants}; it got {got}")
-        except NotImplementedError:
-            return Result(
-                self.key, "not attempted", "Replace the line that raises NotImplementedError, run the cell, check again."
-            )
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: an answer must not end the notebook
@@ -123,6 +108,21 @@ class Exercise:
 
     def _wrong(self, diagnosis: str, mistake: str | None = None) -> Result:
         return Result(self.key, "wrong", diagnosis[0].upper() + diagnosis[1:], mistake)
+
+    def _untouched(self) -> Result:
+        says = "Replace the line that raises NotImplementedError, run the cell, check again."
+        return Result(self.key, "not attempted", says)
+
+
+@contextmanager
+def _as_usual() -> Iterator[None]:
+    """NumPy's warnings, torch's gradients and torch's device as they are in a fresh notebook, whatever this one has set."""
+    with ExitStack() as settings:
+        settings.enter_context(np.errstate(**ERRSTATE))
+        settings.enter_context(torch.enable_grad())
+        if torch.get_default_device() != torch.device("cpu"):
+            settings.enter_context(torch.device("cpu"))
+        yield
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class Function(Exercise):
         alternatives: at least two other right answers, for the tests.
         praise: said when the answer passed.
         rtol: relative tolerance.
+        draw: arguments from a random generator, for twenty more cases.
     """
 
     key: str
@@ -146,19 +147,51 @@ class Function(Exercise):
     alternatives: Sequence[Callable]
     praise: str
     rtol: float = 1e-7
+    draw: Callable[[Random], tuple] | None = None
+
+    def form(self, value: Any) -> Any:
+        """What an answer returned, as it is compared."""
+        return value
+
+    @cached_property
+    def drawn(self) -> dict[str, tuple[tuple, Outcome]]:
+        """The drawn cases: arguments and what is right for them."""
+        cases = {}
+        for i in range(DRAWN if self.draw else 0):
+            args = self.draw(Random(i))
+            label = f"drawn case {i + 1} of {DRAWN}: {given(args, parameters(self.reference))}"
+            cases[label] = args, Outcome.of(self.reference, args, self.form)
+        return cases
 
     def _judge(self, answer: Callable) -> Result:
-        cases = self.cases()
-        got = {label: Outcome.of(answer, args) for label, args in cases.items()}
-        want = {label: Outcome.of(self.reference, args) for label, args in cases.items()}
-        failed = [label for label in cases if not got[label].agrees(want[label], self.rtol)]
+        cases, got = self.cases(), {}
+        for label, args in cases.items():
+            got[label] = Outcome.of(answer, args, self.form)
+            if len(got) == 1 and stub(got[label].error):
+                return self._untouched()
+        want = {label: Outcome.of(self.reference, args, self.form) for label, args in cases.items()}
+        right = {label: got[label].agrees(want[label], self.rtol) for label in cases}
+        failed = [label for label in cases if not right[label]]
         if not failed:
-            return Result(self.key, "passed", self.praise)
+            return self._judge_drawn(answer)
+        trials = [Trial(args, got[label], want[label], right[label]) for label, args in cases.items()]
         for mistake in self.mistakes:
-            if all(got[label].agrees(Outcome.of(mistake.example, args), self.rtol) for label, args in cases.items()):
+            if mistake.seen(trials) if mistake.seen else self._does(mistake.example, trials):
                 return self._wrong(mistake.says, mistake.name)
         first = failed[0]
-        return self._wrong(f"{describe(got[first], want[first], self.rtol)} (case: {first})")
+        show = first == next(iter(cases))
+        return self._wrong(f"{describe(got[first], want[first], self.rtol, show)} (case: {first})")
+
+    def _does(self, example: Callable, trials: Sequence[Trial]) -> bool:
+        """Whether the answer did in all cases what the example does."""
+        return all(t.got.agrees(Outcome.of(example, t.args, self.form), self.rtol) for t in trials)
+
+    def _judge_drawn(self, answer: Callable) -> Result:
+        for label, (args, want) in self.drawn.items():
+            got = Outcome.of(answer, args, self.form)
+            if not got.agrees(want, self.rtol):
+                return self._wrong(f"{describe(got, want, self.rtol)} (case: {label})")
+        return Result(self.key, "passed", self.praise)
 
 
 @dataclass(frozen=True)
@@ -167,7 +200,7 @@ class Behaviour(Exercise):
 
     Attributes:
         key: ``"01/find_the_bug"``.
-        observe: lets the answer act, returns what was seen.
+        observe: lets the answer act, returns what was seen; raises a `Complaint` of what it cannot use.
         passed: whether that is as it should be.
         mistakes: at least six, each with a ``seen``; the first that applies names the diagnosis.
         alternatives: at least two other right answers, for the tests.
@@ -184,85 +217,30 @@ class Behaviour(Exercise):
     otherwise: Callable[[Any], str]
 
     def _judge(self, answer: Callable) -> Result:
+        calls, raised = [], []
+
+        def called(*args):
+            calls.append(given(args))
+            try:
+                return answer(*args)
+            except BaseException as error:
+                raised.append((error, len(calls) == 1 and stub(error), calls[-1]))
+                raise
+
         try:
-            seen = self.observe(answer)
-        except NotImplementedError:
-            raise
+            seen = self.observe(called)
+        except Complaint as complaint:
+            return self._wrong(str(complaint))
         except (Exception, SystemExit) as error:
-            return self._wrong(f"your function raised {said(error)}")
+            own = [(untouched, args) for one, untouched, args in raised if one is error]
+            if not own:
+                return self._wrong(f"the check cannot use what your function returned ({said(error)})")
+            if own[0][0]:
+                return self._untouched()
+            return self._wrong(f"your function raised {said(error)}" + (f" (called with {own[0][1]})" if own[0][1] else ""))
         if self.passed(seen):
             return Result(self.key, "passed", self.praise(seen))
         for mistake in self.mistakes:
             if mistake.seen(seen):
                 return self._wrong(mistake.says, mistake.name)
         return self._wrong(self.otherwise(seen))
-
-
-def said(error: BaseException) -> str:
-    """The kind of an error and its message, if it can be printed."""
-    return f"{type(error).__name__}: {printed(error, str, 500)}"
-
-
-def printed(value: Any, form: Callable[[Any], str], most: int) -> str:
-    """``repr(value)`` or ``str(value)``, its first characters, whatever the learner's object makes of it."""
-    try:
-        return form(value)[:most]
-    except (Exception, SystemExit) as error:
-        return f"(its {form.__name__} raises {type(error).__name__})"
-
-
-def random(seed: int, *shape: int) -> torch.Tensor:
-    """Standard normal float64 numbers for a case."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def same(a: Any, b: Any, rtol: float) -> bool:
-    """Equal in kind, shape, dtype and, to ``rtol`` of the largest finite entry, in value. Never broadcasts."""
-    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            return False
-        size = b.detach().abs().nan_to_num(posinf=0.0).max().item() if b.numel() else 0.0
-        return torch.allclose(a, b, rtol=0.0, atol=rtol * size, equal_nan=True)
-    if isinstance(a, tuple | list) and isinstance(b, tuple | list):
-        return len(a) == len(b) and all(same(i, j, rtol) for i, j in zip(a, b, strict=True))
-    if isinstance(a, bool) or isinstance(b, bool):
-        return a is b
-    if isinstance(a, Integral) and isinstance(b, Integral):  # NumPy's whole numbers are whole numbers
-        return abs(int(a) - int(b)) <= rtol * abs(int(b))
-    if isinstance(a, int | float) and isinstance(b, int | float):
-        return isinstance(a, float) is isinstance(b, float) and (a == b or abs(a - b) <= rtol * abs(b))
-    return type(a) is type(b) and bool(a == b)
-
-
-def describe(got: Outcome, want: Outcome, rtol: float = 0.0) -> str:
-    """What is wrong with one outcome, for a mistake nobody foresaw."""
-    if got.raised:
-        return f"your function raised {got.raised}"
-    if got.changed is not None:
-        return f"your function changes its argument number {got.changed + 1} in place; work on a copy"
-    a, b = got.value, want.value
-    if a is None:
-        return "your function returned nothing; is a return missing?"
-    if not isinstance(a, type(b)) and not (isinstance(a, list) and isinstance(b, tuple)):
-        return f"your function returned a {type(a).__name__}; expected a {type(b).__name__}"
-    if isinstance(b, torch.Tensor):
-        if a.shape != b.shape:
-            return f"your function returned shape {tuple(a.shape)}; expected {tuple(b.shape)}"
-        if a.dtype != b.dtype:
-            return f"your function returned {a.dtype}; expected {b.dtype}"
-        if a.isnan().any() and not b.isnan().any():
-            return f"of the {a.numel()} entries {int(a.isnan().sum())} are NaN (0/0, or a number outside a function's domain)"
-        return f"the values differ by {_distance(a, b):.2g} of the largest entry"
-    if isinstance(b, tuple | list) and len(a) != len(b):
-        return f"your function returned {len(a)} values; expected {len(b)}"
-    if isinstance(b, tuple | list) and any(isinstance(i, torch.Tensor) for i in (*a, *b)):
-        wrong = next(k for k in range(len(b)) if not same(a[k], b[k], rtol))
-        return f"value number {wrong + 1}: {describe(Outcome(a[wrong]), Outcome(b[wrong]), rtol)}"
-    if isinstance(b, tuple | list) and list(a) == list(b):
-        kinds = (", ".join(type(i).__name__ for i in t) for t in (a, b))
-        return "the values are right, but of another type: {}; expected {}".format(*kinds)
-    return f"your function returned {a}; that is not right"
-
-
-def _distance(a, b) -> float:
-    return ((a - b).abs().max() / b.abs().max()).item()

@@ -191,7 +191,7 @@ WRONG = [
     (SCALAR_FLOW, "solve_ivp as it comes", "finite steps", rough(1e-3)),
     (SCALAR_FLOW, "solve_ivp, a little better", "finite steps", rough(1e-5)),
     (SCALAR_FLOW, "linear in time", None, lambda u0, v0, y, t: (u0 + (y - u0 * v0) * v0 * t, v0 + (y - u0 * v0) * u0 * t)),
-    (GN_STEP, "half a step", None, gn(divide=lambda R, a, b: R / (2 * (a + b)))),
+    (GN_STEP, "half a step", "half a step", gn(divide=lambda R, a, b: R / (2 * (a + b)))),
     (GN_STEP, "sum squared", None, gn(divide=lambda R, a, b: R / (a + b) ** 2)),
     (GN_STEP, "root of the sum", None, gn(divide=lambda R, a, b: R / (a + b).sqrt())),
     (GN_STEP, "damped", None, gn(divide=lambda R, a, b: R / (a + b + 1e-3))),

@@ -14,7 +14,7 @@ from regimes.optimizers import GaussNewton
 from regimes.problems import Problem
 from regimes.theory.gauss_newton import random_feature_prediction
 from regimes.training import Diverged, Trace, train
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.lesson01.experiments import fresh
 
 __all__ = ["FIND_THE_BUG"]
@@ -33,6 +33,7 @@ class Run:
         gain: random features' test loss divided by the network's.
         peak, start: largest and first training loss of the trace, relative to predicting zero.
         time, lr: of the trace: total time, and time of a step.
+        given: whether the hidden weights were those it was given until ``v`` had moved.
     """
 
     fit: float
@@ -42,6 +43,24 @@ class Run:
     start: float
     time: float
     lr: float
+    given: bool
+
+
+class Watched(TwoLayer):
+    """A network that notes whether its hidden weights are the given ones when ``v``, zero at the start, has moved for the first time.
+
+    While ``v`` is zero they have no derivative, so no training moves them before.
+    """
+
+    def hidden(self, x):
+        """Features and slopes, as ever."""
+        if self.given is None and bool(self.v.any()):
+            self.given = torch.equal(self.W, self.first)
+        return super().hidden(x)
+
+
+def _watch(net: TwoLayer) -> None:
+    net.__class__, net.first, net.given = Watched, net.W.detach().clone(), None
 
 
 def observe(answer: Callable) -> list[Run]:
@@ -50,7 +69,7 @@ def observe(answer: Callable) -> list[Run]:
 
 
 def _observe(answer: Callable, net: TwoLayer, problem: Problem) -> Run:
-    start = net.W.detach().clone()
+    _watch(net)
     features, new_features = (net.hidden(x)[0].detach() for x in (problem.x, problem.x_test))
     rf = random_feature_prediction(features, problem.y, new_features)
     try:
@@ -58,16 +77,17 @@ def _observe(answer: Callable, net: TwoLayer, problem: Problem) -> Run:
     except Diverged as stop:
         trace = stop.trace
     if not isinstance(trace, Trace):
-        raise TypeError(f"it must return the Trace that train() returns, but it returned a {type(trace).__name__}")
+        raise Complaint(f"your function must return the Trace that train() returns; it returned a {type(trace).__name__}")
     zero, test = problem.y.square().mean() / 2, loss_on(net, problem.x_test, problem.y_test)
     return Run(
         fit=(loss_on(net, problem.x, problem.y) / zero).nan_to_num(math.inf).item(),
-        moved=feature_movement(net.W, start).item(),
+        moved=feature_movement(net.W, net.first).item(),
         gain=((rf - problem.y_test).square().mean() / 2 / test).nan_to_num(0.0).item(),
         peak=(trace.loss.max() / zero).item(),
         start=(trace.loss[0] / zero).item(),
         time=trace.time[-1].item(),
         lr=(trace.time[-1] / trace.step[-1].clamp(min=1)).item(),
+        given=net.given is not False,
     )
 
 
@@ -77,8 +97,13 @@ def worst(runs: list[Run], name: str, largest: bool = True) -> float:
 
 
 def solved(runs: list[Run]) -> bool:
-    """Whether a run starts from zero, fits the training data, and beats random features on the test data: all runs."""
-    return starts_from_zero(runs) and worst(runs, "fit") <= FIT and worst(runs, "gain", largest=False) >= GAIN
+    """Whether a run starts from zero and the given weights, fits the training data, and beats random features on the test data: all runs."""
+    return (
+        starts_from_zero(runs)
+        and all(run.given for run in runs)
+        and worst(runs, "fit") <= FIT
+        and worst(runs, "gain", largest=False) >= GAIN
+    )
 
 
 def starts_from_zero(runs: list[Run]) -> bool:
@@ -114,7 +139,8 @@ FIND_THE_BUG = Behaviour(
     praise=lambda runs: f"The test loss is {worst(runs, 'gain', largest=False):.0f} times below that of random features.",
     otherwise=lambda runs: (
         f"the training loss ends at {worst(runs, 'fit'):.1e} of its start and the test loss is {worst(runs, 'gain', False):.1f} "
-        f"times below that of random features; needed are {FIT:g} and {GAIN}."
+        f"times below that of random features; needed are {FIT:g} and {GAIN}. The hidden weights moved by {worst(runs, 'moved', False):.2g} "
+        "of their length."
     ),
     alternatives=(_train(0.05, 200), _train(0.02, 500), _train(1.0, 100, 0.1), _flow, _damped_flow),
     mistakes=(
@@ -125,9 +151,16 @@ FIND_THE_BUG = Behaviour(
             lambda runs: worst(runs, "fit") > 0.999 and worst(runs, "moved") == 0,
         ),
         Mistake(
+            "hidden weights changed",
+            "The hidden weights were changed before the training. It must start from the network it is given: the bug is in how the network is "
+            "trained.",
+            _train(0.05, 200, before=lambda net: net.W.mul_(5)),
+            lambda runs: not all(run.given for run in runs),
+        ),
+        Mistake(
             "another start",
             "The Trace does not begin at the loss of predicting zero on all the data. Leave the output weights at zero, and return "
-            "the Trace of one training, on all the data and from its first step. The bug is in how the network is trained.",
+            "the Trace of one training, on all the data and from its very first step, a full one before it included.",
             _train(1.0, 30, before=_random_output),
             lambda runs: not starts_from_zero(runs),
         ),
@@ -170,13 +203,6 @@ FIND_THE_BUG = Behaviour(
             "still there. Either the damping is larger than they are, or this is gradient descent, which is slow there too.",
             _train(0.1, 120, 30.0),
             lambda runs: worst(runs, "fit") > FIT,
-        ),
-        Mistake(
-            "lazy start",
-            "The data are fitted, but the hidden weights hardly moved: this start is so large that the network stays with its "
-            "random features. Leave the start as it is.",
-            _train(0.1, 120, before=lambda net: net.W.mul_(40)),
-            lambda runs: worst(runs, "gain", False) < GAIN,
         ),
     ),
 )

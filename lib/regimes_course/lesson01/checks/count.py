@@ -1,6 +1,7 @@
 """Exercise 3: how many steps."""
 
 import math
+from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
 
@@ -9,7 +10,7 @@ __all__ = ["STEPS_TO"]
 
 def _count_cases() -> dict[str, tuple]:
     settings = [(1e-3, 0.02, 1.0, 0.0), (1e-6, 0.02, 0.3, 0.0), (1e-3, 0.1, 2.0, 0.0), (1e-6, 0.1, 0.5, 0.0)]
-    settings += [(1e-4, 0.05, 1.0, 1.0), (1e-3, 0.3, 0.2, 0.7), (1e-2, 0.5, 3.0, 0.4)]
+    settings += [(1e-4, 0.05, 1.0, 1.0), (1e-3, 0.3, 0.2, 0.7), (1e-2, 0.5, 3.0, 0.4), (0.25, 0.5, 1.0, 0.0)]
     return {f"tolerance {t:g}, step {e:g}, lambda_min {s:g}, damping {d:g}": (t, e, s, d) for t, e, s, d in settings}
 
 
@@ -33,10 +34,16 @@ def _count(tolerance, step, lambda_min, damping, *, power=2, log=math.log1p, rou
     return rounding(math.log(tolerance) / (power * log(-step))), rounding(slow)
 
 
+def _draw(rng: Random) -> tuple:
+    damping = rng.choice([0.0, rng.uniform(0.1, 2)])
+    return 10 ** rng.uniform(-8, -1), rng.uniform(0.05, 0.6), rng.uniform(0.2, 3), damping
+
+
 STEPS_TO = Function(
     key="01/steps_to",
     reference=_count_by_running,
     cases=_count_cases,
+    draw=_draw,
     praise="It agrees with running the slowest and the fastest mode until they are below the tolerance.",
     alternatives=(
         _count,
@@ -85,6 +92,26 @@ STEPS_TO = Function(
             "rate outside the logarithm",
             "This divides the count by the slowest rate. The rate multiplies the step inside the logarithm: 1 - step * rate.",
             lambda *args: _count(*args, outside=0.0),
+        ),
+        Mistake(
+            "below for at most",
+            "This takes one step too many where the loss comes to the tolerance exactly: it has to be at most the tolerance, not below it.",
+            lambda *args: _count(*args, rounding=lambda number: math.floor(number) + 1),
+        ),
+        Mistake(
+            "rounded to the nearest",
+            "This rounds to the nearest whole number: after that many steps the loss may still be above the tolerance. Round up.",
+            lambda *args: _count(*args, rounding=round),
+        ),
+        Mistake(
+            "damping in both",
+            "Both counts are those of the slowest mode. The first is that of the fastest, whose rate is 1.",
+            lambda *args: (_count(*args)[1],) * 2,
+        ),
+        Mistake(
+            "rate above one",
+            "The slowest rate is lambda_min / (lambda_min + damping), at most 1; this divides the other way round.",
+            lambda *args: _count(*args, ratio=lambda lam, eps: (lam + eps) / lam),
         ),
     ),
 )

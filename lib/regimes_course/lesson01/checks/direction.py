@@ -1,9 +1,11 @@
 """Exercise 1: the Gauss-Newton direction in sample space."""
 
+from random import Random
+
 import torch
 
 from regimes.reference import augmented_step, minimum_norm_step
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
 
 __all__ = ["GN_DIRECTION"]
 
@@ -40,10 +42,23 @@ def _by_cholesky(J, r, damping):
     return J.mT @ torch.cholesky_solve(r[:, None], L)[:, 0]
 
 
+def _draw(rng: Random) -> tuple:
+    n, seed = rng.randint(1, 6), rng.randrange(10**6)
+    m, damping = rng.choice([(rng.randint(1, 9), 10 ** rng.uniform(-2, 1)), (2 * n + rng.randint(1, 4), 0.0)])
+    return 0.4 + random(seed, n, m), 2 * random(seed + 1, n), damping
+
+
+def _only_damped(trials: list[Trial]) -> bool:
+    """Whether all damped steps are right and an undamped one fails for a singular matrix."""
+    failed = [isinstance(t.got.error, torch.linalg.LinAlgError) and t.args[2] == 0 for t in trials if not t.right]
+    return any(failed) and all(t.right for t in trials if t.args[2] > 0)
+
+
 GN_DIRECTION = Function(
     key="01/gn_direction",
     reference=_direction,
     cases=_direction_cases,
+    draw=_draw,
     praise="It agrees with the augmented least-squares solution, with damping and without.",
     alternatives=(
         _by_svd,
@@ -88,7 +103,7 @@ GN_DIRECTION = Function(
         ),
         Mistake(
             "Gram matrix divided by n",
-            "This divides J J^T and r by n, which makes the damping n times as strong: leave the mean out of both.",
+            "The damping is n times as strong as it should be, as it is if J J^T and r are divided by n: leave the mean out of both.",
             lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT / len(r) + damping * _eye(len(J)), r / len(r)),
         ),
         Mistake(
@@ -101,6 +116,12 @@ GN_DIRECTION = Function(
             "coefficients only",
             "These are the n coefficients (J J^T + damping I)^-1 r. Multiply them by J^T to get a direction in parameter space.",
             lambda J, r, damping: torch.linalg.solve(J @ J.mT + damping * _eye(len(J)), r),
+        ),
+        Mistake(
+            "inverse in parameter space",
+            "The damped steps are right. Undamped this inverts J^T J, which is singular for more parameters than samples: solve with the n x n matrix J J^T.",
+            lambda J, r, damping: torch.linalg.inv(J.mT @ J + damping * _eye(J.shape[1])) @ J.mT @ r,
+            _only_damped,
         ),
     ),
 )

@@ -1,5 +1,7 @@
 """Exercise 2: the Gram matrix of a two-layer network."""
 
+from random import Random
+
 import torch
 from torch.func import jacrev
 
@@ -53,10 +55,27 @@ def _phi_for_slope(W, b, v, X):
     return (phi @ phi.mT + (phi * v) @ (phi * v).mT * (XX + 1)) / m
 
 
+def _draw(rng: Random) -> tuple:
+    n, d, m, seed = (rng.randint(1, 5), rng.randint(1, 4), rng.randint(1, 6), rng.randrange(10**6))
+    return random(seed, m, d), random(seed + 1, m), random(seed + 2, m) + 0.2, random(seed + 3, n, d) - 0.3
+
+
+def _with_slope(W, b, v, X, slope):
+    phi, _, XX, m = _gram_pieces(W, b, v, X)
+    D = slope(X @ W.mT + b) * v
+    return (phi @ phi.mT + D @ D.mT * (XX + 1)) / m
+
+
+def _v_once(W, b, v, X):
+    phi, dphi, XX, m = _gram_pieces(W, b, v, X)
+    return (phi @ phi.mT + (dphi * v) @ dphi.mT * (XX + 1)) / m
+
+
 TWO_LAYER_GRAM = Function(
     key="01/two_layer_gram",
     reference=_gram_by_autograd,
     cases=_gram_cases,
+    draw=_draw,
     praise="It agrees with the Jacobian by automatic differentiation, and no Jacobian was built.",
     rtol=1e-9,
     alternatives=(
@@ -111,6 +130,41 @@ TWO_LAYER_GRAM = Function(
             "phi instead of its slope",
             "The derivative by w_j goes through the activation: it needs phi'(z) = 1 - tanh(z)^2, not phi(z).",
             _phi_for_slope,
+        ),
+        Mistake(
+            "bias missing in z",
+            "The units are computed without their biases: z = W x + b.",
+            lambda W, b, v, X: _gram(W, 0 * b, v, X),
+        ),
+        Mistake(
+            "square missing in the slope",
+            "The slope is 1 - tanh(z)^2; this takes 1 - tanh(z).",
+            lambda W, b, v, X: _with_slope(W, b, v, X, lambda z: 1 - torch.tanh(z)),
+        ),
+        Mistake(
+            "square of z in the slope",
+            "The slope is 1 - tanh(z)^2; this takes 1 - z^2.",
+            lambda W, b, v, X: _with_slope(W, b, v, X, lambda z: 1 - z**2),
+        ),
+        Mistake(
+            "output weights once",
+            "The hidden layer's term has v_j once. Both derivatives carry it: v_j^2.",
+            _v_once,
+        ),
+        Mistake(
+            "identity for ones",
+            "The derivative by the bias adds 1 to every entry of X X^T. This adds the identity, to the diagonal alone.",
+            lambda W, b, v, X: _gram(W, b, v, X, one=torch.eye(len(X), dtype=X.dtype)),
+        ),
+        Mistake(
+            "1/m on the output layer alone",
+            "The 1/m belongs to both terms; here only that of the output layer has it.",
+            lambda W, b, v, X: _gram(W, b, v, X, second=len(v)),
+        ),
+        Mistake(
+            "1/m on the hidden layer alone",
+            "The 1/m belongs to both terms; here only that of the hidden layer has it.",
+            lambda W, b, v, X: _gram(W, b, v, X, first=len(v)),
         ),
     ),
 )

@@ -104,6 +104,14 @@ def _one_step_at_a_time(step, net, x, y, x_new):
     return agree
 
 
+def _on_new_inputs(step, net, x, y, x_new):
+    twin = net.units(_there_and_back(net.width))
+    for _ in range(8):
+        step(net, x_new, torch.zeros_like(x_new[:, 0]))
+        step(twin, x_new, torch.zeros_like(x_new[:, 0]))
+    return torch.allclose(net(x_new), twin(x_new))
+
+
 DUPLICATION_TEST = Behaviour(
     key="02/duplication_test",
     observe=observe,
@@ -121,6 +129,12 @@ DUPLICATION_TEST = Behaviour(
         lambda *args: bool(_test(lambda m: torch.randperm(2 * m, generator=torch.Generator().manual_seed(1)) % m)(*args)),
     ),
     mistakes=(
+        Mistake(
+            "other data",
+            "The networks are trained on other data than x and y. The new inputs have no labels: train on x, y, and compare at x_new.",
+            _on_new_inputs,
+            lambda visits: any(not visit.given for visit in visits),
+        ),
         Mistake(
             "no verdict",
             "Your function must return one True or False for each law. It returned something else, or nothing, or raised an error by assert.",

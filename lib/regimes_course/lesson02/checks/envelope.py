@@ -1,6 +1,7 @@
 """Exercise 2: the loss of the damped Gauss-Newton flow on a kernel that stands still, and its envelope."""
 
 from collections.abc import Callable
+from random import Random
 
 import torch
 from torch import Tensor
@@ -96,10 +97,30 @@ def _rates_averaged(t, K, r0, damping):
     return torch.stack([torch.exp(-2 * t * (c**2 @ rho) / (c @ c)), torch.exp(-2 * t), torch.exp(-2 * rho[0] * t)])
 
 
+def _draw(rng: Random) -> tuple:
+    n, seed = rng.randint(1, 6), rng.randrange(10**6)
+    eigenvalues = [10 ** rng.uniform(-2, 1) for _ in range(n)]
+    t = torch.tensor([rng.uniform(0, 3) for _ in range(rng.randint(1, 4))], dtype=F64)
+    return t, _kernel(seed, *eigenvalues), random(seed + 1, n) + 0.3, rng.choice([0.0, 10 ** rng.uniform(-2, 1)])
+
+
+def _lower(t, K, r0, damping):
+    rows = _envelope(t, K, r0, damping)
+    return torch.stack([rows[0], _envelope(t, K, r0, damping, end=-1)[2], rows[2]])
+
+
+def _square_of_the_sum(t, K, r0, damping):
+    lam, Q = torch.linalg.eigh(K)
+    c, rho = Q.mT @ r0, _rate(lam.clamp(min=0), damping)
+    rows = _envelope(t, K, r0, damping)
+    return torch.stack([((c * torch.exp(-rho * t[:, None])).sum(1) / c.sum()) ** 2, rows[1], rows[2]])
+
+
 DAMPED_ENVELOPE = Function(
     key="02/damped_envelope",
     reference=_by_matrix_exponential,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with the matrix exponential of the flow, also on a singular kernel.",
     alternatives=(_envelope, _by_symmetric_eigenvalues, _by_loops),
     mistakes=(
@@ -183,6 +204,21 @@ DAMPED_ENVELOPE = Function(
             "On a kernel whose smallest eigenvalue is zero, rounding can make it negative, and then the bound grows with time. Take negative "
             "eigenvalues for zero.",
             lambda *args: _envelope(*args, least=-torch.inf),
+        ),
+        Mistake(
+            "lower end from the largest eigenvalue",
+            "The lower end takes the largest eigenvalue. That is a bound too, but asked for is the end of the undamped flow, exp(-2 t).",
+            lambda *args: _lower(*args),
+        ),
+        Mistake(
+            "residual not rotated",
+            "The shares are the squared entries of r0 itself. They belong to the modes: c = Q^T r0.",
+            lambda *args: _envelope(*args, modes=lambda Q, r: r),
+        ),
+        Mistake(
+            "square of the sum",
+            "This squares a sum over the modes. They are perpendicular to each other: sum their squares.",
+            _square_of_the_sum,
         ),
     ),
 )

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from regimes.networks import TwoLayer
+from regimes_course.kit.comparing import number
 from regimes_course.lesson02.checks.laws import LAWS, Law, data
 
 __all__ = ["Visit", "missed", "observe", "otherwise", "refused"]
@@ -21,16 +22,18 @@ class Visit:
         law: the law it was given.
         said: what it returned.
         paths: for each network it trained, the outputs at new inputs at the start and after each step.
+        given: whether it trained on the data it was given.
     """
 
     law: Law
     said: Any
     paths: dict[TwoLayer, list[Tensor]]
+    given: bool = True
 
     @property
     def verdict(self) -> bool | None:
         """The answer as a bool, also from a NumPy or torch one; None for anything else."""
-        said = self.said.item() if isinstance(self.said, np.bool_ | Tensor) and self.said.ndim == 0 else self.said
+        said = number(self.said)
         return said if isinstance(said, bool) else None
 
     @property
@@ -56,10 +59,12 @@ def observe(answer: Callable) -> list[Visit]:
 
 
 def _visit(answer: Callable, law: Law) -> Visit:
-    problem, paths = data(), {}
+    problem, paths, others = data(), {}, []
 
     def step(net, x, y):
         paths.setdefault(net, [net(problem.x_test).detach()])
+        if not (torch.equal(x, problem.x) and torch.equal(y, problem.y)):
+            others.append(x)
         law.step(net, x, y)
         paths[net].append(net(problem.x_test).detach())
 
@@ -67,7 +72,7 @@ def _visit(answer: Callable, law: Law) -> Visit:
         said = answer(step, law.net(), problem.x, problem.y, problem.x_test)
     except AssertionError as error:  # a natural thing to write in a test, and no verdict
         said = error
-    return Visit(law, said, paths)
+    return Visit(law, said, paths, given=not others)
 
 
 def refused(visits: list[Visit]) -> list[Visit]:

@@ -1,6 +1,7 @@
 """Exercise 3: the phase of a point of the diagram."""
 
 from collections.abc import Callable
+from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
 
@@ -64,10 +65,18 @@ def _decimal(kappa, delta):
     return PLATEAU if s == 0 else PERFECT if s > 0 else BAD if s > -0.5 else NONE
 
 
+def _draw(rng: Random) -> tuple:
+    """Hundredths, so that some points lie on a line, up to rounding."""
+    kappa = rng.randint(0, 200) / 100
+    total = rng.choice([rng.randint(-300, 200) / 100, 0.0, -0.5])
+    return kappa, total - kappa
+
+
 CLASSIFY = Function(
     key="03/classify",
     reference=_from_steps,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with comparing the sizes of drift and noise, on the lines and a millionth beside them.",
     alternatives=(_label(), _decimal, _label(near=1e-9)),
     mistakes=(

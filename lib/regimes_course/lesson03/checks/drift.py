@@ -1,6 +1,7 @@
 """Exercise 2: the drift of the overlaps."""
 
 import math
+from random import Random
 
 import torch
 from torch import Tensor
@@ -97,10 +98,23 @@ def _students_alone(omega, c, p):
     return _moves(_J(omega, torch.cat([c[:p], torch.zeros_like(c[p:])]), p), p)
 
 
+def _draw(rng: Random) -> tuple:
+    p, k, seed = rng.randint(1, 4), rng.randint(1, 4), rng.randrange(10**6)
+    weights = torch.cat([-random(seed, p).abs() - 0.1, random(seed + 1, k).abs() + 0.1])
+    return _fields(seed, p, k), rng.choice([weights, _committees(p, k)]), p
+
+
+def _undivided(omega, c, p):
+    size, rows = 1 + omega.diagonal(), omega[:p]
+    D = 2 / math.pi * c / (size[:p, None] * size - rows**2).sqrt()
+    return _moves(D @ omega - (D * rows).sum(-1)[:, None] * rows, p)
+
+
 DRIFT = Function(
     key="03/drift",
     reference=_by_loops,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with explicit loops over all integrals, for other output weights and for more teacher units than students, too.",
     alternatives=(_with(), _einsum, _gradient),
     mistakes=(
@@ -188,6 +202,11 @@ DRIFT = Function(
             "wrong order",
             "The two matrices are right but the wrong way round: dQ first.",
             lambda omega, c, p: _moves(_J(omega, c, p), p)[::-1],
+        ),
+        Mistake(
+            "no denominator in the second term",
+            "The second term is not divided by 1 + Omega_jj. Tilting by u_j takes away Omega_jb Omega_ja / (1 + Omega_jj).",
+            _undivided,
         ),
     ),
 )

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 from regimes.online_sgd import overlap_chain, overlap_distance
 from regimes.population_risk import overlap_risk
 from regimes.theory.online_sgd import Path, integrate
-from regimes_course.kit.checking import Function, Mistake, Result
+from regimes_course.kit.checking import Complaint, Function, Mistake
+from regimes_course.kit.comparing import number, printed
 from regimes_course.kit.numbers import numbers
 from regimes_course.lesson03.experiments import start
 
@@ -23,21 +25,21 @@ __all__ = ["FLUCTUATIONS"]
 class Distances(Function):
     """A `Function` whose answer is a row of numbers and one number, in whatever form they come."""
 
-    def _judge(self, answer: Callable) -> Result:
-        @wraps(answer)
-        def plain(*args):
-            found = answer(*args)
-            if not (isinstance(found, tuple | list) and len(found) == 2 and len(np.shape(found[0])) == 1):
-                raise TypeError(f"it must return two things, one distance for each d, and the slope; it returned {found!r:.60}")
-            return [float(e) for e in found[0]], numbers(found[1])
-
-        return super()._judge(plain)
+    def form(self, value: Any) -> Any:
+        """A list of floats, and a float."""
+        row = [number(e) for e in value[0]] if isinstance(value, tuple | list) and len(value) == 2 and np.ndim(value[0]) else []
+        if not row or any(np.ndim(e) for e in row):
+            says = "your function must return two things, one distance for each d, and the slope"
+            raise Complaint(f"{says}; it returned {printed(value, repr, 60)}")
+        return row, numbers(value[1])
 
 
 def _cases() -> dict[str, tuple]:
     return {
         "four units, eta = 2, d = 20, 40, 80": (*start(4, 2, 5), 2.0, 0.05, [0.0, 1.0, 2.0, 3.0, 4.0], [20, 40, 80], 6),
         "three units, eta = 0.5, d = 16, 24, 60": (*start(3, 2, 6), 0.5, 0.2, [0.0, 0.5, 1.0, 1.5], [16, 24, 60], 5),
+        # Here every entry of Q and M is the largest in some run.
+        "two units, eta = 1, d = 20, 30, 40": (*start(2, 3, 7), 1.0, 0.1, [0.0, 1.0, 2.0], [20, 30, 40], 40),
     }
 
 
@@ -126,6 +128,23 @@ def _typical(Q, M):
 
 def _risks(Q, M, path):
     return np.abs(overlap_risk(torch.from_numpy(Q), torch.from_numpy(M)).numpy() - path.risk[:, None]).max(0).mean()
+
+
+def _diagonal(A):
+    return np.diagonal(A, axis1=-2, axis2=-1)[..., None]
+
+
+class _DiagonalPath:
+    def __init__(self, path: Path):
+        self.Q, self.M = _diagonal(path.Q), _diagonal(path.M)
+
+
+def _upwards(Q, M, path):
+    return np.maximum((Q - path.Q[:, None]).max((-1, -2)), (M - path.M[:, None]).max((-1, -2))).max(0).mean()
+
+
+def _sum_of_both(Q, M, path):
+    return (np.abs(Q - path.Q[:, None]).max((-1, -2)).max(0) + np.abs(M - path.M[:, None]).max((-1, -2)).max(0)).mean()
 
 
 FLUCTUATIONS = Distances(
@@ -231,6 +250,31 @@ FLUCTUATIONS = Distances(
             "another seed",
             "These are other runs than ours: pass seed=d to the chain, so that they can be compared.",
             _measure(seed=lambda d: 0),
+        ),
+        Mistake(
+            "Q only",
+            "This compares Q and leaves M out, which fluctuates as well.",
+            _measure(distance=lambda Q, M, path: np.abs(Q - path.Q[:, None]).max((-1, -2)).max(0).mean()),
+        ),
+        Mistake(
+            "diagonals only",
+            "This compares the diagonals alone. The distance is over all entries of Q and M.",
+            _measure(distance=lambda Q, M, path: _apart(*map(_diagonal, (Q, M)), _DiagonalPath(path)).max(0).mean()),
+        ),
+        Mistake(
+            "no absolute value",
+            "This takes the largest difference without its sign, run minus ODE. A run may be as far below: take absolute values.",
+            _measure(distance=_upwards),
+        ),
+        Mistake(
+            "sum of the two",
+            "This adds the largest distance of Q and that of M. It is the larger of the two.",
+            _measure(distance=_sum_of_both),
+        ),
+        Mistake(
+            "slope written in",
+            "The distances are right and the slope is exactly -1/2, which is what a fit gives only in the limit. Fit it.",
+            _measure(fit=lambda E, ds: -0.5),
         ),
     ),
 )

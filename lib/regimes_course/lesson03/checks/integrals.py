@@ -1,6 +1,7 @@
 """Exercise 1: two Gaussian integrals."""
 
 import math
+from random import Random
 
 import torch
 from numpy.polynomial.hermite_e import hermegauss
@@ -91,10 +92,25 @@ def _slopes(C):
     return 2 / math.pi / ((1 + a) * (1 + b) - ab**2).sqrt(), _i3(C)
 
 
+def _draw(rng: Random) -> tuple:
+    return (0.6 * _covariances(rng.randrange(10**6), rng.randint(1, 4)),)
+
+
+def _c33_untilted(C):
+    a, _, c, ab, ac, bc = _entries(C)
+    return _i2(C), 2 / math.pi * (bc - ab * ac / (1 + a)) / ((1 + a) * (1 + c)).sqrt()
+
+
+def _c23_untilted(C):
+    a, _, c, _, ac, bc = _entries(C)
+    return _i2(C), 2 / math.pi * bc / ((1 + a) * (1 + c) - ac**2).sqrt()
+
+
 I2_I3 = Function(
     key="03/i2_i3",
     reference=_quadrature,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with 30-node Gauss-Hermite quadrature, also where two of the fields are one.",
     alternatives=(_closed, _tilted, _one_by_one),
     mistakes=(
@@ -170,6 +186,21 @@ I2_I3 = Function(
             "wrong order",
             "The two values are right but the wrong way round: I2 first.",
             lambda C: _closed(C)[::-1],
+        ),
+        Mistake(
+            "C33 not tilted",
+            "In the second value C23 is tilted and C33 is not. Tilting by u1 changes both: the root has (1 + C11)(1 + C33) - C13^2.",
+            _c33_untilted,
+        ),
+        Mistake(
+            "C23 not tilted",
+            "In the second value C33 is tilted and C23 is not. Tilting by u1 takes C12 C13 / (1 + C11) away from C23.",
+            _c23_untilted,
+        ),
+        Mistake(
+            "arc sine missing",
+            "The first value lacks its arc sine: it is (2/pi) asin of the correlation.",
+            lambda C: (torch.sin(_i2(C) * math.pi / 2) * 2 / math.pi, _i3(C)),
         ),
     ),
 )

@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 
 from regimes.theory.online_sgd import integrate
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import printed
 from regimes_course.kit.numbers import numbers
 
 __all__ = ["PLATEAU"]
@@ -27,16 +28,16 @@ class Seen:
 
     Attributes:
         heights: one for each of `SETTINGS`.
-        beyond: what it returned where no plateau exists; ``None`` if it raised an error.
+        beyond: what it returned where no plateau exists; infinity if it raised an error, NaN if it returned no number.
     """
 
     heights: tuple[float, ...]
-    beyond: float | None
+    beyond: float
 
     @property
     def refuses(self) -> bool:
         """Whether it refused to give a height beyond the pole: an error or infinity."""
-        return self.beyond is None or self.beyond == math.inf
+        return self.beyond == math.inf
 
     @property
     def off(self) -> tuple[float, ...]:
@@ -55,19 +56,24 @@ def ends() -> tuple[float, ...]:
 
 def observe(answer: Callable) -> Seen:
     """Ask for the plateau of each setting, and of a step beyond the pole."""
-    heights = []
+    heights, errors = [], []
     for setting in SETTINGS:
-        height = numbers(answer(*setting))
+        try:
+            height = numbers(answer(*setting))
+        except Exception as error:  # judged as infinity, unless it raises everywhere
+            errors.append(error)
+            if len(errors) == len(SETTINGS) or isinstance(error, NotImplementedError):
+                raise errors[0] from None
+            height = math.inf
         if not isinstance(height, float):
-            raise TypeError(f"it must return a number; for gamma, p, label_noise = {setting} it returned {height!r:.60}")
+            says = f"your function must return a number; for gamma, p, label_noise = {setting} it returned"
+            raise Complaint(f"{says} {printed(height, repr, 60)}")
         heights.append(height)
     try:
         beyond = numbers(answer(*BEYOND))
-    except NotImplementedError:
-        raise
     except Exception:
-        beyond = None
-    return Seen(tuple(heights), beyond if isinstance(beyond, float) or beyond is None else math.nan)
+        return Seen(tuple(heights), math.inf)
+    return Seen(tuple(heights), beyond if isinstance(beyond, float) else math.nan)
 
 
 def right(seen: Seen) -> bool:
@@ -76,10 +82,12 @@ def right(seen: Seen) -> bool:
 
 
 def _gives(formula: Height) -> Callable[[Seen], bool]:
-    """Whether the heights are those of a formula."""
-    return lambda seen: all(
-        abs(h - formula(*setting)) <= 1e-6 * abs(formula(*setting)) for h, setting in zip(seen.heights, SETTINGS, strict=True)
-    )
+    """Whether the heights are those of a formula, or infinite where the formula is beyond its pole."""
+
+    def gives(height, wanted):
+        return abs(height - wanted) <= 1e-6 * abs(wanted) or (height == math.inf and wanted < 0)
+
+    return lambda seen: all(gives(h, formula(*setting)) for h, setting in zip(seen.heights, SETTINGS, strict=True))
 
 
 def _height(
@@ -138,7 +146,8 @@ PLATEAU = Behaviour(
         )
         + f"; wanted is 1, within {WITHIN:.0%}."
         if all(math.isfinite(ratio) for ratio in seen.off)
-        else "for a small step your function returns no finite number."
+        else "your function returns no finite number for gamma, p, label_noise = "
+        f"{next(s for s, ratio in zip(SETTINGS, seen.off, strict=True) if not math.isfinite(ratio))}, whose step is small enough."
     ),
     alternatives=(_height(), _balance, _from_ode),
     mistakes=(

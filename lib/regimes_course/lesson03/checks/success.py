@@ -151,14 +151,15 @@ SUCCESS_RATES = Behaviour(
         ),
         _mistake(
             "level too high",
-            "Every start counts as a success: the level is too high, or one good start is enough for it. The stuck runs have risks of 2e-4 and 4e-4, "
+            "Every start counts as a success, and not every one is: is the level too high, or one good start enough? The stuck runs have risks of 2e-4 and 4e-4, "
             "which is far from zero: ask each run for less than 1e-6.",
             found=lambda risks: (risks[-1] < 1e-3).double().mean(),
         ),
-        _mistake(
+        Mistake(
             "level out of reach",
             "No run counts as a success: no risk is below zero, and few are zero. Ask for less than 1e-6.",
-            found=lambda risks: (risks[-1] < 0).double().mean(),
+            _rates(found=lambda risks: (risks[-1] < 0).double().mean()),
+            lambda seen: all(rates == (0.0, 0.0) for rates in seen.rates),
         ),
         _mistake(
             "the stuck ones",

@@ -1,6 +1,7 @@
 """Exercise 4: from steps to the time of a phase."""
 
 from collections.abc import Callable
+from random import Random
 
 from regimes_course.kit.checking import Mistake
 from regimes_course.kit.numbers import Numbers
@@ -59,10 +60,18 @@ def _by_eta(steps, d, kappa, delta):
     return steps / d * max(eta, eta * eta)
 
 
+def _draw(rng: Random) -> tuple:
+    """Hundredths, so that some points lie on a line, up to rounding."""
+    kappa = rng.randint(0, 200) / 100
+    total = rng.choice([rng.randint(-300, 200) / 100, 0.0, -0.5])
+    return rng.randint(1, 4000), rng.randint(5, 500), kappa, total - kappa
+
+
 STEP_TO_TIME = Numbers(
     key="03/step_to_time",
     reference=_by_terms,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with adding up the larger of the two terms of each step, and it refuses where there is no ODE.",
     rtol=1e-6,
     alternatives=(_time(), _by_eta, lambda *args: 1.0 * _time()(*args)),

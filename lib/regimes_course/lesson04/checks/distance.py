@@ -1,6 +1,7 @@
 """Exercise 2: the distance to the min-norm solution, from what training leaves alone and where the last layer ends."""
 
 from collections.abc import Callable
+from random import Random
 
 import torch
 from torch import Tensor
@@ -29,8 +30,14 @@ def _cases() -> dict[str, tuple]:
         "n 4, d 9, m 16, q 2, after Gauss-Newton": _run(0, 2 * random(3, 4, 9), 16, 2, 0.5),
         "one output: n 3, d 11, m 20, q 1, after Gauss-Newton": _run(4, random(7, 3, 11), 20, 1, 0.3),
         "rank 2 from 5 samples: d 6, m 14, q 3, after Gauss-Newton": _run(8, random(11, 5, 2) @ random(12, 2, 6), 14, 3, 0.6),
+        "the first two samples the same, and one zero: n 5, d 7, m 6, q 2": (_repeated(), random(20, 7, 6), random(21, 2, 6)),
         "rank 3 from 8 samples: d 5, m 12, q 2, after Gauss-Newton": _run(13, random(16, 8, 3) @ random(17, 3, 5), 12, 2, 0.7),
     }
+
+
+def _repeated() -> Tensor:
+    X = random(19, 5, 7)
+    return torch.stack([X[0], X[0], 0 * X[0], X[1], X[2]])
 
 
 def _inside(X, U, V):
@@ -60,10 +67,22 @@ def _by_least_squares(X, U, V):
     return ((U - inside) @ V.T).square().sum().sqrt().numpy()
 
 
+def _draw(rng: Random) -> tuple:
+    """Inputs of any rank: random, some of them repeated, or zero."""
+    n, d, m, q, seed = rng.randint(1, 6), rng.randint(2, 8), rng.randint(1, 9), rng.randint(1, 3), rng.randrange(10**6)
+    X = random(seed, n, d)[[rng.randint(0, max(0, min(n, d - 1) - 1)) for _ in range(n)]]
+    return (
+        X * (1.0 if n == 1 else torch.arange(n)[:, None] != rng.randrange(2 * n)),
+        random(seed + 1, d, m),
+        random(seed + 2, q, m),
+    )
+
+
 DISTANCE_FROM_LAST_LAYER = Numbers(
     key="04/distance_from_last_layer",
     reference=_size(_outside),
     cases=_cases,
+    draw=_draw,
     praise="This is the distance to the min-norm solution, and the labels were never needed.",
     alternatives=(
         lambda X, U, V: torch.linalg.norm(U @ V.T - torch.linalg.pinv(X) @ X @ U @ V.T),

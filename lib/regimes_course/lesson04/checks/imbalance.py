@@ -1,6 +1,7 @@
 """Exercise 1: the level of imbalance and the two spreads."""
 
 from collections.abc import Callable
+from random import Random
 
 import torch
 from torch import Tensor
@@ -126,10 +127,24 @@ def _smaller(X, U, V):
     return numbers((min(up[1], down[1]), up[0] - up[1], down[0] - down[1]))
 
 
+def _draw(rng: Random) -> tuple:
+    n, d, m, q, seed = rng.randint(1, 6), rng.randint(1, 7), rng.randint(1, 12), rng.randint(1, 4), rng.randrange(10**6)
+    r = rng.randint(1, min(n, d))
+    X = random(seed, n, r) @ random(seed + 1, r, d)
+    return X, rng.uniform(0.2, 1) * random(seed + 2, d, m), rng.uniform(0.2, 1) * random(seed + 3, q, m)
+
+
+def _same_side(X, U, V):
+    lam = eigenvalues(imbalance(X, U, V))
+    (a, b), (_, d), c = positive(lam, rank(X)), positive(lam, len(V)), (-lam[-1]).clamp(min=0)
+    return numbers((b + d, a - b, c - d))
+
+
 IMBALANCE_LEVEL = Numbers(
     key="04/imbalance_level",
     reference=_of(),
     cases=_cases,
+    draw=_draw,
     praise="It agrees for wide networks, for narrow ones with a term missing, and for inputs that depend on each other.",
     alternatives=(_by_projector, _by_qr, _by_samples),
     mistakes=(
@@ -228,6 +243,21 @@ IMBALANCE_LEVEL = Numbers(
                     *(eigenvalues(A)[0].clamp(min=0) for A in (imbalance(X, U, V), -imbalance(X, U, V))),
                 )
             ),
+        ),
+        Mistake(
+            "one eigenvalue further",
+            "The indices are one too large: lambda_1 is the largest, at index 0, so that the r-th stands at index r - 1.",
+            _of(edges=lambda values, k: positive(values, k + 1)[[0, 1]] if k else positive(values, 1)),
+        ),
+        Mistake(
+            "absolute values",
+            "This takes absolute values of eigenvalues. A negative one counts as zero, as [.]_+ says.",
+            _of(edges=lambda values, k: pad(values, (0, k))[[0, k - 1]].abs()),
+        ),
+        Mistake(
+            "smallest of the positive side",
+            "For lambda_q(-Lambda) this takes the q-th largest eigenvalue of Lambda. Negative eigenvalues of Lambda are what V brings.",
+            _same_side,
         ),
     ),
 )

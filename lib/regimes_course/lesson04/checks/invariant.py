@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from regimes.metrics import row_space
-from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake, random
+from regimes_course.kit.comparing import printed
 from regimes_course.lesson04.checks import starts
 
 __all__ = ["INVARIANT_INIT", "trained"]
@@ -79,14 +80,15 @@ def _observe(answer: Callable, X: Tensor, m: int, q: int, seed: int) -> Seen:
     if U.dtype != torch.float64 or V.dtype != torch.float64:
         return Seen(shapes=True)
     if not all(torch.isfinite(a).all() for a in start):
-        raise ValueError("not all numbers in U and V are finite")
+        raise Complaint("not all numbers in your U and V are finite")
     again = _pair(answer(X.clone(), m, q, seed))
     return Seen(True, True, all(map(torch.equal, start, again)), torch.equal(given, X), *_sizes(X, U, V), *_end(X, U, V))
 
 
 def _pair(value) -> tuple[Tensor, Tensor]:
     if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(a, Tensor) for a in value):
-        raise TypeError(f"it must return two tensors, U and V; it returned {type(value).__name__} {value!r:.60}")
+        says = f"your function must return two tensors, U and V; it returned {type(value).__name__}"
+        raise Complaint(f"{says} {printed(value, repr, 60)}")
     return tuple(a.detach().clone() for a in value)
 
 

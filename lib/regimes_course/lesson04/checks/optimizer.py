@@ -8,7 +8,7 @@ import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
 from regimes_course.lesson04.boxes import BOXES
-from regimes_course.lesson04.checks.verdicts import Visit, all_say, change, imbalance, observe, split, wrong
+from regimes_course.lesson04.checks.verdicts import TILTING, Visit, all_say, change, imbalance, observe, split, wrong
 
 __all__ = ["WHICH_OPTIMIZER"]
 
@@ -97,7 +97,7 @@ def _by_numpy(X, coarse, fine, inside):
 
 
 def _praise(visits: list[Visit]) -> str:
-    return f"All {3 * len(visits)} verdicts on {len(visits)} optimizers are right. The discussion says which is which."
+    return f"All {3 * len(BOXES)} verdicts on {len(BOXES)} optimizers are right. The discussion says which is which."
 
 
 def _otherwise(visits: list[Visit]) -> str:
@@ -233,6 +233,12 @@ WHICH_OPTIMIZER = Behaviour(
             "One optimizer turns Lambda and keeps its size and its eigenvalues: that is not conserved. Compare the matrices, entry by entry.",
             _judge(drift=lambda A: (torch.linalg.eigvalsh(A) - torch.linalg.eigvalsh(A[0])).norm(dim=-1).max().item()),
             _only(CONSERVED, TURNING),
+        ),
+        Mistake(
+            "diagonal of Lambda",
+            "One optimizer changes Lambda off the diagonal alone, and you find it conserved. Lambda is a matrix: compare all its entries.",
+            _judge(drift=lambda A: change(A.diagonal(dim1=-2, dim2=-1)[:, None])),
+            _only(CONSERVED, TILTING.name),
         ),
         Mistake(
             "bound on one run",

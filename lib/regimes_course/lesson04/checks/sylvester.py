@@ -1,6 +1,7 @@
 """Exercise 5: the Gauss-Newton step of a two-layer linear network, by one Sylvester equation."""
 
 from collections.abc import Callable
+from random import Random
 
 import torch
 from scipy.linalg import solve_sylvester
@@ -128,10 +129,17 @@ def _roots(R, a, b):
     return R / (a.clamp(min=0).sqrt() + b.clamp(min=0).sqrt())
 
 
+def _draw(rng: Random) -> tuple:
+    r, q, seed = rng.randint(1, 5), rng.randint(1, 4), rng.randrange(10**6)
+    m = max(r, q) + rng.randint(1, 4)
+    return random(seed, r, m), rng.uniform(0.3, 2) * random(seed + 1, q, m), random(seed + 2, r, q) + 0.5
+
+
 GN_STEP = Function(
     key="04/gn_step",
     reference=_by_jacobian,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with the pseudo-inverse of the whole Jacobian, also where one of the two Gram matrices is singular.",
     rtol=1e-8,
     alternatives=(_step, _by_scipy, _by_kronecker, _by_svd),
@@ -215,6 +223,21 @@ GN_STEP = Function(
             "last layer only",
             "This moves V alone. Gauss-Newton takes the shortest change of all parameters: U1 moves as well.",
             lambda U1, V, target: (torch.zeros_like(U1), _block(1.0)(U1, V, target)[1]),
+        ),
+        Mistake(
+            "hidden layer only",
+            "This moves U1 alone. Gauss-Newton takes the shortest change of all parameters: V moves as well.",
+            lambda U1, V, target: (_block(1.0)(U1, V, target)[0], torch.zeros_like(V)),
+        ),
+        Mistake(
+            "half a step",
+            "Both steps are half as long as they should be: the a + b below the line shares the residual out already.",
+            lambda *args: _step(*args, divide=lambda R, a, b: R / (2 * (a + b))),
+        ),
+        Mistake(
+            "twice the step",
+            "Both steps are twice as long as they should be.",
+            lambda *args: _step(*args, divide=lambda R, a, b: 2 * R / (a + b)),
         ),
     ),
 )

@@ -5,13 +5,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from regimes.metrics import row_space
-from regimes_course.lesson04.boxes import BOXES, Box, data, recorded
+from regimes_course.kit.comparing import number
+from regimes_course.lesson04.boxes import BOXES, Box, data, gradients, recorded
 
-__all__ = ["Visit", "all_say", "change", "imbalance", "observe", "split", "wrong"]
+__all__ = ["TILTING", "Visit", "all_say", "change", "imbalance", "observe", "split", "wrong"]
+
+
+def _tilting(lr):
+    """Gradient descent that turns each ``u_j`` within the row space by an angle of its own: of ``Lambda`` the diagonal is kept."""
+    basis = row_space(data()[0]).inside
+
+    def step(U, V):
+        dU, dV = gradients(U, V)
+        U, angle = U + lr * dU, 2 * lr * torch.linspace(-1, 1, U.shape[1], dtype=U.dtype)
+        one, two = basis[:, 0] @ U, basis[:, 1] @ U
+        turned = (angle.cos() - 1) * torch.stack([one, two]) + angle.sin() * torch.stack([-two, one])
+        return U + basis[:, :2] @ turned, V + lr * dV
+
+    return step
+
+
+# Not among the boxes of the lesson: here an off-diagonal entry alone tells that Lambda is not conserved.
+TILTING = Box("hidden weights that turn one by one in the row space", _tilting, 0.02, 40, (True, False, False))
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class Visit:
 def observe(answer: Callable) -> list[Visit]:
     """Let ``answer(X, coarse, fine, inside)`` judge every box."""
     visits = []
-    for box in BOXES:
+    for box in (*BOXES, TILTING):
         X, runs = copy.deepcopy((data()[0], recorded(box)))
         said = answer(X, runs.coarse, runs.fine, runs.inside)
         visits.append(Visit(box, _verdicts(said), _drifts(box)))
@@ -37,7 +56,7 @@ def _verdicts(said: Any) -> tuple[bool, ...] | None:
     """Three bools, also from NumPy or torch ones."""
     if not isinstance(said, tuple | list) or len(said) != 3:
         return None
-    plain = tuple(s.item() if isinstance(s, np.bool_ | Tensor) and s.ndim == 0 else s for s in said)
+    plain = tuple(map(number, said))
     return plain if all(isinstance(s, bool) for s in plain) else None
 
 

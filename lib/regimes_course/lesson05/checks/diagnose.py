@@ -1,5 +1,7 @@
 """Exercise 2: what three test losses say about the hidden layer."""
 
+from random import Random
+
 from regimes_course.kit.checking import Function, Mistake
 
 __all__ = ["DIAGNOSE"]
@@ -26,6 +28,12 @@ def _cases() -> dict[str, tuple]:
         (0.08, 0.01, 0.4),  # visible: a gap of 8
         (40.0, 0.5, 30.0),  # hidden, on labels of another size
         (60.0, 30.0, 40.0),  # lazy, on labels of another size
+        (2.5, 0.25, 0.5),  # lazy: a gap of exactly 10
+        (2.5, 0.25, 1.0),  # visible: the same gap
+        (4.0, 0.25, 0.75),  # gap only: a gain of exactly 3
+        (1.0, 0.25, 0.75),  # lazy: the same gain
+        (2.6, 0.25, 0.84),  # hidden: 10.4 and 3.36
+        (2.4, 0.25, 0.65),  # lazy: 9.6 and 2.6
     ]
     return {f"test {test:g}, refit {refit:g}, rf {rf:g}": (test, refit, rf) for test, refit, rf in losses}
 
@@ -51,10 +59,17 @@ def _flat(test, refit, rf):
     return "lazy"
 
 
+def _draw(rng: Random) -> tuple:
+    """Gap and gain around their limits, on labels of any size."""
+    refit = 10 ** rng.uniform(-5, 2)
+    return refit * 10 * 1.2 ** rng.uniform(-1, 1) ** 3, refit, refit * 3 * 1.2 ** rng.uniform(-1, 1) ** 3
+
+
 DIAGNOSE = Function(
     key="05/diagnose",
     reference=_diagnose,
     cases=_cases,
+    draw=_draw,
     praise="The gap says whether something is hidden, the gain says whether anything was learned: it takes both.",
     alternatives=(_nested, _flat),
     mistakes=(
@@ -107,6 +122,26 @@ DIAGNOSE = Function(
             "labels swapped",
             "'Visible learning' and 'gap only' are swapped: a gain without a gap is visible learning, a gap without a gain is only a gap.",
             lambda test, refit, rf: LABELS[rf / refit > 3, test / refit > 10],
+        ),
+        Mistake(
+            "at least for above",
+            "A gap of exactly 10, or a gain of exactly 3, is not above it: compare with >.",
+            lambda test, refit, rf: LABELS[test >= 10 * refit, rf >= 3 * refit],
+        ),
+        Mistake(
+            "whole ratios",
+            "The ratios are made whole numbers: a gap of 10.4 is above 10, and // or round makes 10 of it.",
+            lambda test, refit, rf: LABELS[test // refit > 10, rf // refit > 3],
+        ),
+        Mistake(
+            "both upside down",
+            "Both ratios are upside down: the re-fit is below the line.",
+            lambda test, refit, rf: LABELS[refit / test > 10, refit / rf > 3],
+        ),
+        Mistake(
+            "gap for gain",
+            "Gap and gain are exchanged: the gap is test / refit, the gain rf / refit.",
+            lambda test, refit, rf: LABELS[rf / refit > 10, test / refit > 3],
         ),
     ),
 )

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import number, printed
 from regimes_course.lesson05.experiments import Run, attempt
 
 __all__ = ["BREAK_IT"]
@@ -37,13 +38,12 @@ def observe(answer: Callable) -> Seen:
 
 
 def _settings(value) -> dict[str, float]:
-    names = ["damping", "lr", "std"]
-    numbers = isinstance(value, dict) and all(isinstance(v, Real) for v in value.values())
-    if not numbers or sorted(value) != names:
-        raise TypeError(
-            f'it must return {{"std": ..., "lr": ..., "damping": ...}} with three numbers; it returned {value!r:.80}'
-        )
-    return {name: float(number) for name, number in value.items()}
+    names = {"std", "lr", "damping"}
+    plain = {name: number(v) for name, v in value.items()} if isinstance(value, dict) else {}
+    if set(plain) != names or not all(isinstance(v, Real) for v in plain.values()):
+        says = 'your function must return {"std": ..., "lr": ..., "damping": ...} with three numbers; it returned'
+        raise Complaint(f"{says} {printed(value, repr, 80)}")
+    return {name: float(v) for name, v in plain.items()}
 
 
 def in_range(seen: Seen) -> bool:

@@ -1,8 +1,11 @@
 """Exercise 1: fit the last layer again."""
 
+from random import Random
+
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 
 __all__ = ["REFIT_LAST_LAYER"]
 
@@ -15,6 +18,12 @@ def _cases() -> dict[str, tuple]:
         "Phi = [[2, 0, 0], [0, 1, 0]], y = [2, 1], cutoff 0.22": (*hand, 0.22),
         "the same with cutoff 0.3": (*hand, 0.3),
         "the same with cutoff 0.6": (*hand, 0.6),
+        "the same with cutoff 0.9": (*hand, 0.9),
+        "Phi = [[2, 0, 0, 0], [0, 1, 0, 0]], y = [2, 1], cutoff 1/4": (
+            torch.tensor([[2.0, 0, 0, 0], [0, 1, 0, 0]], dtype=torch.float64),
+            hand[1],
+            0.25,
+        ),
         "4 samples, 9 features": (random(0, 4, 9), 3 * random(1, 4), 1e-6),
         "9 samples, 4 features": (random(2, 9, 4) + 0.5, random(3, 9), 1e-6),
         "5 samples, 8 features that nearly depend on two": (nearly, random(7, 5) + 1, 0.03),
@@ -55,10 +64,23 @@ def _first_features(Phi, y, cutoff):
     return v
 
 
+def _draw(rng: Random) -> tuple:
+    n, m, seed = rng.randint(1, 6), rng.randint(1, 9), rng.randrange(10**6)
+    rows = [rng.randrange(n) for _ in range(n)] if rng.random() < 0.3 else list(range(n))
+    return random(seed, n, m)[rows] + 0.2, random(seed + 1, n) - 0.4, rng.choice([1e-6, 10 ** rng.uniform(-3, -0.5)])
+
+
+def _whatever_the_cut_off(trials: list[Trial]) -> bool:
+    """Whether the first cases, of the same features with different cut-offs, all get the same weights."""
+    first = [t.got.value for t in trials[:4]]
+    return all(isinstance(v, torch.Tensor) and same(v, first[0], 1e-9) for v in first)
+
+
 REFIT_LAST_LAYER = Function(
     key="05/refit_last_layer",
     reference=_fit,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with the singular value decomposition: more features than samples, fewer, dependent ones, and a repeated sample.",
     alternatives=(
         lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, _cut(cutoff)),
@@ -101,8 +123,14 @@ REFIT_LAST_LAYER = Function(
         ),
         Mistake(
             "cut-off ignored",
-            "This solves without the cut-off: directions in which the features hardly vary are fitted too, with enormous weights.",
+            "This does not use the argument cutoff: whatever it is, the same directions are fitted, also those in which the features hardly vary.",
             lambda Phi, y, cutoff: torch.linalg.pinv(Phi / Phi.shape[1]) @ y,
+            _whatever_the_cut_off,
+        ),
+        Mistake(
+            "at most for below",
+            "An eigenvalue of exactly cutoff times the largest is at most that, so it is dropped: keep what is above.",
+            lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _kept(lam, lam >= cutoff * lam[-1])),
         ),
         Mistake(
             "damped",

@@ -9,7 +9,7 @@ import torch
 
 from regimes.networks import TwoLayer
 from regimes.problems import Problem
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.lesson05.experiments import trained
 
 __all__ = ["RESCALE"]
@@ -51,6 +51,12 @@ def _observe(answer: Callable, k: int, eta: float, net: TwoLayer, problem: Probl
     new = answer(net, k, eta)
     if not isinstance(new, TwoLayer):
         return Seen(k, eta)
+    if new.W.dtype != net.W.dtype or new.v.dtype != net.v.dtype:
+        raise Complaint(f"your network is {new.W.dtype}, {new.v.dtype}; the one it is made from is {net.W.dtype}: keep that")
+    if new is not net and {new.W.data_ptr(), new.v.data_ptr()} & {net.W.data_ptr(), net.v.data_ptr()}:
+        raise Complaint(
+            "your network shares weights with the one it is made from: training one would move the other. Copy them"
+        )
     with torch.no_grad():
         f, g = before(problem.x_test), new(problem.x_test)
         factor = (f @ g / (f @ f)).item()

@@ -10,7 +10,7 @@ from torch import Tensor
 from regimes.directions import gradient
 from regimes.kernels import LazyScaling
 from regimes.networks import TwoLayer
-from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake, random
 
 __all__ = ["SCALED_LOSS"]
 
@@ -24,7 +24,7 @@ class Seen:
     Attributes:
         value: the loss; ``None`` if it was not a single number in a tensor.
         gradient: by the parameters of the network, joined; ``None`` if there was no way back to them.
-        kept: whether the network and its start are what they were.
+        kept: whether the network, its start, x and y are what they were.
     """
 
     value: Tensor | None
@@ -49,8 +49,14 @@ def observe(answer: Callable) -> list[Seen]:
 
 def _observe(answer, net, start, x, y, alpha) -> Seen:
     before = [p.detach().clone() for p in (*net.parameters(), *start.parameters())]
-    value = answer(net, start, x, y, alpha)
+    given = x.clone(), y.clone()
+    value = answer(net, start, *given, alpha)
     kept = all(torch.equal(p, q) for p, q in zip((*net.parameters(), *start.parameters()), before, strict=True))
+    kept = kept and torch.equal(given[0], x) and torch.equal(given[1], y)
+    if any(p.grad is not None for p in (*net.parameters(), *start.parameters())):
+        raise Complaint(
+            "your function calls backward() itself; a loss only looks: return it, and leave the gradients to the caller"
+        )
     if not isinstance(value, Tensor) or value.numel() != 1:
         return Seen(None, kept=kept)
     parts = None
@@ -147,7 +153,7 @@ SCALED_LOSS = Behaviour(
     mistakes=(
         Mistake(
             "changes a network",
-            "This changes the parameters of a network it is given. A loss only looks.",
+            "This changes what it is given, the parameters of a network, x or y. A loss only looks.",
             _moves_start,
             lambda seen: not all(s.kept for s in seen),
         ),
@@ -202,6 +208,16 @@ SCALED_LOSS = Behaviour(
             "sum over samples",
             "This sums over the samples. The loss is their mean.",
             lambda net, start, x, y, alpha: len(y) * _loss(_right, _per_square)(net, start, x, y, alpha),
+        ),
+        _mistake(
+            "labels added",
+            "The labels are added. The residual is the output minus the label.",
+            _loss(lambda f, f0, y, alpha: alpha * (f - f0) + y, _per_square),
+        ),
+        _mistake(
+            "every output against every label",
+            "Outputs of shape (n,) minus labels of shape (n, 1) are n x n numbers, each output against every label. Keep both at (n,).",
+            _loss(lambda f, f0, y, alpha: alpha * (f - f0) - y[:, None], _per_square),
         ),
     ),
 )

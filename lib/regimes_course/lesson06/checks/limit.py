@@ -1,11 +1,12 @@
 """Exercise 1: the kernel of infinite width, for ReLU."""
 
 import math
+from random import Random
 
 import numpy as np
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
 
 __all__ = ["RELU_LIMIT"]
 
@@ -21,8 +22,17 @@ def _cases() -> dict[str, tuple]:
         "X = [[2, 0], [0, 3], [1, 1]], Z = [[1, 0], [0, -2]]": hand,
         "4 and 5 inputs in three dimensions": (X, Z),
         "4 and 9 inputs, some of them parallel or opposite": (X, parallel),
+        "18 inputs against their opposites": (_opposite(), -_opposite()),
         "6 inputs against themselves, in seven dimensions": (random(2, 6, 7) + 0.4,) * 2,
     }
+
+
+def _opposite() -> torch.Tensor:
+    """Inputs whose cosine with their opposites is rounded below -1: some in each of three ways to compute it."""
+    X = random(3, 400, 3) * torch.linspace(0.3, 2, 400, dtype=torch.float64)[:, None]
+    unit, length = X / X.norm(dim=1, keepdim=True), X.norm(dim=1)
+    cosines = (X * X).sum(1) / (length * length), (unit * unit).sum(1), (X * X).sum(1) / length / length
+    return torch.cat([X[cosine > 1][:6] for cosine in cosines])
 
 
 def _by_integration(X, Z):
@@ -52,10 +62,34 @@ def _closed(
     return twice * (first * output + second * (S if inner else 1.0) * angle(theta) / (2 * math.pi))
 
 
-def _unit_unclamped(X, Z):
-    """Without the clamp, from unit vectors."""
-    cos = (X / X.norm(dim=1, keepdim=True)) @ (Z / Z.norm(dim=1, keepdim=True)).mT
-    return torch.where(cos.abs() > 1, torch.nan, _closed(X, Z))
+def _no_number(trials: list[Trial]) -> bool:
+    """Whether an answer is right but for NaN at parallel or opposite inputs."""
+
+    def right_elsewhere(trial):
+        got, want = trial.got.value, trial.want.value
+        if not isinstance(got, torch.Tensor) or (got.shape, got.dtype) != (want.shape, want.dtype):
+            return False
+        x, z = (A / A.norm(dim=1, keepdim=True) for A in trial.args)
+        no_number = got.isnan() & ((x @ z.mT).abs() > 1 - 1e-12)
+        return torch.allclose(torch.where(no_number, want, got), want, rtol=0, atol=1e-6 * want.abs().max().item())
+
+    return not all(t.right for t in trials) and all(t.right or right_elsewhere(t) for t in trials)
+
+
+def _nan_for_zero(X, Z, angle=0.0):
+    """Where arccos has no value an angle of zero is put in, for opposite inputs too."""
+    size = X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    cos = X @ Z.mT / size
+    theta = torch.arccos(cos).nan_to_num(angle)
+    return size * (torch.sin(theta) + 2 * (math.pi - theta) * cos) / (2 * math.pi)
+
+
+def _mixed(X, Z, first=lambda t: math.pi - t, second=lambda t: math.pi - t):
+    """The two parts with different angles."""
+    S, size = X @ Z.mT, X.norm(dim=1)[:, None] * Z.norm(dim=1)
+    cos = (S / size).clamp(-1, 1)
+    theta = torch.arccos(cos)
+    return (size * (torch.sin(theta) + first(theta) * cos) + S * second(theta)) / (2 * math.pi)
 
 
 def _by_atan(X, Z):
@@ -78,23 +112,42 @@ def _by_loops(X, Z):
     return torch.tensor(rows, dtype=torch.float64)
 
 
+def _draw(rng: Random) -> tuple:
+    n, d, seed = rng.randint(1, 4), rng.randint(2, 5), rng.randrange(10**6)
+    X = random(seed, n, d) + 0.2
+    return X, torch.cat([rng.uniform(-2, -0.1) * X, random(seed + 1, 2, d), rng.uniform(0.1, 2) * X])
+
+
+def _wrong_at_opposites(trials: list[Trial]) -> bool:
+    """Whether an answer is wrong only for opposite inputs, where it has the value of an angle of zero."""
+    wrong = [t for t in trials if not t.right]
+    for t in wrong:
+        got, want = t.got.value, t.want.value
+        if not isinstance(got, torch.Tensor) or (got.shape, got.dtype) != (want.shape, want.dtype):
+            return False
+        S = t.args[0] @ t.args[1].mT
+        if not torch.allclose(
+            torch.where(((got - S).abs() < 1e-6 * S.abs()) & (S < 0), want, got), want, rtol=0, atol=1e-6 * S.abs().max()
+        ):
+            return False
+    return bool(wrong)
+
+
 RELU_LIMIT = Function(
     key="06/relu_limit",
     reference=_by_integration,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with the expectation by numerical integration: inputs of any length, parallel and opposite ones.",
     rtol=1e-6,
     alternatives=(_closed, _by_atan, _by_loops),
     mistakes=(
         Mistake(
             "not clamped",
-            "There is a NaN: rounding makes the cosine of parallel inputs larger than one, and arccos has no value there. Clamp it to [-1, 1] first.",
+            "There is a NaN: rounding makes the cosine of parallel inputs larger than one, and that of opposite ones smaller than minus one. arccos has no "
+            "value there: clamp it to [-1, 1] first.",
             lambda X, Z: _closed(X, Z, clamp=False),
-        ),
-        Mistake(
-            "unit vectors not clamped",
-            "There is a NaN: rounding makes the inner product of parallel unit vectors larger than one, and arccos has no value there. Clamp it to [-1, 1] first.",
-            _unit_unclamped,
+            _no_number,
         ),
         Mistake(
             "output layer only",
@@ -142,6 +195,27 @@ RELU_LIMIT = Function(
             "slopes taken as independent",
             "This takes the two slopes as independent, a half each. They share the weights: both are one with probability (pi - theta) / 2 pi.",
             lambda X, Z: _closed(X, Z, second=0.0) + X @ Z.mT / 4,
+        ),
+        Mistake(
+            "zero for NaN",
+            "NaN is replaced by an angle of zero. For opposite inputs, whose cosine is rounded below -1, the angle is pi: clamp the cosine to [-1, 1].",
+            _nan_for_zero,
+            _wrong_at_opposites,
+        ),
+        Mistake(
+            "unit inputs",
+            "This is the kernel of the inputs divided by their lengths. It is multiplied by |x| |z|.",
+            lambda X, Z: _closed(X / X.norm(dim=1, keepdim=True), Z / Z.norm(dim=1, keepdim=True)),
+        ),
+        Mistake(
+            "angle for its complement once",
+            "In one of the two parts theta stands where pi - theta belongs.",
+            lambda X, Z: _mixed(X, Z, first=lambda t: t),
+        ),
+        Mistake(
+            "hidden layer twice",
+            "The hidden layer's part is twice what it should be: both slopes are one on a share (pi - theta) / 2 pi of the directions.",
+            lambda X, Z: _mixed(X, Z, second=lambda t: 2 * (math.pi - t)),
         ),
     ),
 )

@@ -1,5 +1,7 @@
 """Exercise 2: what a network says at new inputs, without training it."""
 
+from random import Random
+
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
@@ -48,10 +50,21 @@ def _by_entries(K, K_new, r0, f_new, t):
     return f_new - K_new @ torch.linalg.solve(K, (torch.eye(n, dtype=K.dtype) - torch.exp(-K * t / n)) @ r0)
 
 
+def _draw(rng: Random) -> tuple:
+    n, new, seed = rng.randint(1, 5), rng.randint(1, 5), rng.randrange(10**6)
+    A, B = random(seed, n, n + 4) + 0.3, random(seed + 1, new, n + 4)
+    return A @ A.mT / n, B @ A.mT / n, random(seed + 2, n) - 0.6, random(seed + 3, new) + 0.4, 10 ** rng.uniform(-2, 1.5)
+
+
+def _ones(K, K_new, r0, f_new, t):
+    return f_new - K_new @ torch.linalg.solve(K, (1 - torch.linalg.matrix_exp(-K * t / len(r0))) @ r0)
+
+
 PREDICT = Function(
     key="06/predict",
     reference=_by_flow,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with following the flow of residual and outputs together: a network predicted before it is trained.",
     alternatives=(_eigen, _by_solve, lambda *args: _by_flow(*args).clone()),
     mistakes=(
@@ -104,6 +117,31 @@ PREDICT = Function(
             "rate of the loss",
             "This decays at twice the rate, as the loss does. The residual decays as e^(-lambda t/n).",
             lambda *args: _eigen(*args, rate=2.0),
+        ),
+        Mistake(
+            "divided by n once more",
+            "This is divided by n once too often: the n of K/n and that of the time cancel in K^-1.",
+            lambda *args: _eigen(*args, sign=-1 / len(args[2])),
+        ),
+        Mistake(
+            "multiplied by n",
+            "This is n times too large: the n of K/n and that of the time cancel in K^-1.",
+            lambda *args: _eigen(*args, sign=-float(len(args[2]))),
+        ),
+        Mistake(
+            "one in every entry",
+            "This takes 1 - exp(-K t/n) with a one in every entry. One is the identity matrix: torch.eye.",
+            _ones,
+        ),
+        Mistake(
+            "growing",
+            "The residual grows here, as e^(+K t/n). It decays: the exponent is -K t/n.",
+            lambda *args: _eigen(*args, weight=lambda s, lam: -torch.expm1(s) / lam),
+        ),
+        Mistake(
+            "half the rate",
+            "This decays at half the rate. The half of the loss cancels the 2 of its derivative.",
+            lambda *args: _eigen(*args, rate=0.5),
         ),
     ),
 )

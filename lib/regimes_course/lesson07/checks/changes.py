@@ -1,5 +1,7 @@
 """Exercise 4: whose loss does a step lower?"""
 
+from random import Random
+
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
@@ -46,10 +48,29 @@ def _diagonals(L):
     return own.mean().item(), other.mean().item()
 
 
+def _draw(rng: Random) -> tuple:
+    return _case(rng.randrange(10**6), rng.randint(1, 8), rng.randint(0, 3), 10 ** rng.uniform(-3, 2))
+
+
+def _exchanged(L):
+    k = torch.arange(len(L) - 1)
+    return (
+        tuple((L.T[k + 1, k + b] / L.T[k, k + b] - 1).mean().item() for b in (0, 1))
+        if L.shape[0] == L.shape[1]
+        else _of_rows(L)
+    )
+
+
+def _of_rows(L):
+    k = torch.arange(len(L) - 1)
+    return (L[k, k + 1] / L[k, k] - 1).mean().item(), (L[k + 1, k + 1] / L[k + 1, k] - 1).mean().item()
+
+
 CHANGES = Function(
     key="07/changes",
     reference=_reference,
     cases=_cases,
+    draw=_draw,
     praise="Negative on the own batch says that the optimizer works; negative on the next one says that it learns.",
     alternatives=(_changes, _diagonals, lambda L: list(_reference(L))),
     mistakes=(
@@ -112,6 +133,16 @@ CHANGES = Function(
             "steps not averaged",
             "These are tensors with a number a step. Take the mean of each.",
             lambda L: _changes(L, mean=lambda c: c),
+        ),
+        Mistake(
+            "rows and columns exchanged",
+            "Rows and columns are exchanged: L[k, b] is the loss on batch b after k steps.",
+            lambda L: _exchanged(L),
+        ),
+        Mistake(
+            "first step only",
+            "These are the changes of the first step alone. Take the mean over all steps.",
+            lambda L: _changes(L[:2]),
         ),
     ),
 )

@@ -1,5 +1,7 @@
 """Exercise 5: how alike are two sets of features?"""
 
+from random import Random
+
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
@@ -46,12 +48,19 @@ def _by_svd(X, Y):
     return float(overlap / ((s**4).sum() * (t**4).sum()).sqrt())
 
 
+def _draw(rng: Random) -> tuple:
+    n, a, b, seed = rng.randint(3, 9), rng.randint(1, 6), rng.randint(1, 6), rng.randrange(10**6)
+    X = 0.7 + random(seed, n, a)
+    return X, 10 ** rng.uniform(-2, 2) * (X @ random(seed + 1, a, b) + random(seed + 2, n, b) + 0.5)
+
+
 CKA = Function(
     key="07/cka",
     reference=_reference,
     cases=_cases,
+    draw=_draw,
     praise="It does not see rotations, shifts and a common factor; it does see a direction that was stretched.",
-    alternatives=(_cka, _by_svd),
+    alternatives=(_cka, _by_svd, lambda X, Y: torch.tensor(_cka(X, Y), dtype=torch.float64)),
     mistakes=(
         Mistake(
             "not centred",
@@ -102,11 +111,6 @@ CKA = Function(
             "spectral norms",
             "This takes the largest singular values (matrix norms of order 2). The norms are Frobenius norms: roots of sums of squares.",
             lambda X, Y: _spectral(X - X.mean(0), Y - Y.mean(0)),
-        ),
-        Mistake(
-            "a tensor",
-            "The value is right, but it is a tensor. Return a plain number: .item().",
-            lambda X, Y: torch.tensor(_cka(X, Y), dtype=torch.float64),
         ),
     ),
 )

@@ -1,8 +1,11 @@
 """Exercise 3: the shortest step, through the kernel."""
 
+from random import Random
+
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 
 __all__ = ["SHORTEST"]
 
@@ -65,10 +68,45 @@ def _class_by_class(A, S, r):
     return _pull(A, S, v)
 
 
+def _draw(rng: Random) -> tuple:
+    n, q, layers = rng.randint(1, 4), rng.randint(1, 3), rng.randint(1, 3)
+    heights = [rng.randint(q + 1, q + 4) for _ in range(layers)]
+    return _case(rng.randrange(10**6), n, q, heights, [rng.randint(n + 1, n + 5) for _ in heights])
+
+
+def _each_alone(A, S, r):
+    return [_pull([a], [s], _solve(_kernel([a], [s]), r))[0] for a, s in zip(A, S, strict=True)]
+
+
+def _summed_first(A, S, r):
+    features = sum(a @ a.T for a in A)
+    K = features[:, None, :, None] * sum(torch.einsum("ich,jdh->icjd", s, s) for s in S)
+    return _pull(A, S, _solve(K, r))
+
+
+def _shortest_of(few_A, few_S, r, A, S):
+    """The shortest step of some layers alone, the last of them; the others rest."""
+    moving = _shortest(few_A, few_S, r)
+    return [torch.zeros(a.shape[1], s.shape[2], dtype=r.dtype) for a, s in zip(A, S, strict=True)][: -len(moving)] + moving
+
+
+def _fits(trials: list[Trial]) -> bool:
+    """Whether J delta = r in all cases."""
+    return all(_reaches(t.got.value, *t.args) for t in trials)
+
+
+def _reaches(delta, A, S, r) -> bool:
+    kinds = [((a.shape[1], s.shape[2]), r.dtype) for a, s in zip(A, S, strict=True)]
+    if not isinstance(delta, tuple | list) or [(getattr(d, "shape", None), getattr(d, "dtype", None)) for d in delta] != kinds:
+        return False
+    return same(sum(torch.einsum("ik,kh,ich->ic", a, d, s) for a, d, s in zip(A, delta, S, strict=True)), r, 1e-7)
+
+
 SHORTEST = Function(
     key="07/min_norm",
     reference=_dense,
     cases=_cases,
+    draw=_draw,
     praise="It is the shortest of all steps with J delta = r, and no Jacobian was written down.",
     alternatives=(_shortest, _repeated),
     mistakes=(
@@ -136,6 +174,22 @@ SHORTEST = Function(
             "transposed",
             "These have the shapes of the transposed weights: (h, k) instead of (k, h).",
             lambda A, S, r: [d.T for d in _shortest(A, S, r)],
+        ),
+        Mistake(
+            "each layer the whole job",
+            "Each layer solves for all of r with its own kernel, so that together they do it several times. Sum the kernels of the layers, and solve once.",
+            _each_alone,
+        ),
+        Mistake(
+            "summed before the product",
+            "The kernels are summed over the layers before they are multiplied. A layer's kernel is a product of its own two; then sum.",
+            _summed_first,
+        ),
+        Mistake(
+            "not the shortest",
+            "J delta is r, so this is a step that does it, and it is not the shortest one. That is J^T v with K v = r.",
+            lambda A, S, r: _shortest_of(A[-1:], S[-1:], r, A, S),
+            _fits,
         ),
     ),
 )

@@ -1,10 +1,13 @@
 """Exercise 2: an exact Gauss-Newton step by one walk backwards."""
 
+from random import Random
+
 import torch
 from torch import Tensor
 from torch.func import jacrev
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson07.experiments import half
 
 __all__ = ["EXACT_STEP"]
@@ -52,7 +55,23 @@ def _pinv(A, R):
 
 
 def _walk(
-    z, E, V, W, *, inverse=_pinv, cross=True, share=True, sign=1.0, pull=True, tops=False, swap=False, stale=False, own=True
+    z,
+    E,
+    V,
+    W,
+    *,
+    inverse=_pinv,
+    cross=True,
+    share=True,
+    sign=1.0,
+    pull=True,
+    tops=False,
+    swap=False,
+    stale=False,
+    own=True,
+    minus=True,
+    exchanged=False,
+    order=1,
 ):
     """The walk, and what can be done wrong about it."""
     (x1, x2), (e1, e2) = z.chunk(2, -1), E.chunk(2, -1)
@@ -66,13 +85,15 @@ def _walk(
             x2 = x2 - G.output
             x1 = x1 - F.output
         delta[b, 0] = inverse(F.A, e1)
-        r = e2 - G.jvp(F.A @ delta[b, 0]) if cross else e2
+        moved = G.jvp(F.A @ delta[b, 0])
+        r = (e2 - moved if minus else e2 + moved) if cross else e2
         delta[b, 1] = inverse(G.A if own else F.A, r)
         if pull:
             before = e2
             e2 = e2 - G.jvp(e1)
             e1 = e1 - F.jvp(before if stale else e2)
-    return sign * delta / (len(W) if share else 1)
+    delta = delta.flip(1) if exchanged else delta
+    return sign * delta.flip(0) / len(W) if order < 0 else sign * delta / (len(W) if share else 1)
 
 
 def _by_gram(A, R):
@@ -96,10 +117,22 @@ def _cut(A, R):
     return torch.linalg.pinv(A, rtol=0.15) @ R
 
 
+def _draw(rng: Random) -> tuple:
+    n = rng.randint(1, 4)
+    return _case(rng.randrange(10**6), rng.randint(1, 3), n, rng.randint(2, 3), 3 * n + rng.randint(2, 5))
+
+
+def _reversed_blocks(trials: list[Trial]) -> bool:
+    """Whether the blocks are right but the other way round; with a single block that is right."""
+    wrong = [t for t in trials if not t.right]
+    return bool(wrong) and all(isinstance(t.got.value, Tensor) and same(t.got.value.flip(0), t.want.value, 1e-7) for t in wrong)
+
+
 EXACT_STEP = Function(
     key="07/exact_step",
     reference=_dense,
     cases=_cases,
+    draw=_draw,
     praise="J delta = E for every number of blocks, by dense Jacobians too: you may believe its curves.",
     alternatives=(_walk, lambda *a: _walk(*a, inverse=_by_gram), _pulled_first),
     mistakes=(
@@ -164,6 +197,22 @@ EXACT_STEP = Function(
             lambda *a: _walk(
                 *a, inverse=lambda A, R: A.T @ torch.linalg.solve(A @ A.T + 1e-3 * torch.eye(len(A), dtype=A.dtype), R)
             ),
+        ),
+        Mistake(
+            "cross term added",
+            "The cross term is added. What delta_F alone does to x2 is there already: subtract it from e2.",
+            lambda *a: _walk(*a, minus=False),
+        ),
+        Mistake(
+            "half layers exchanged",
+            "The two steps of each block are exchanged: index 0 is that of F, which changes x1, index 1 that of G.",
+            lambda *a: _walk(*a, exchanged=True),
+        ),
+        Mistake(
+            "blocks in reverse",
+            "The steps are right and the blocks in reverse order: the walk goes from the last to the first, the answer from the first to the last.",
+            lambda *a: _walk(*a, order=-1),
+            _reversed_blocks,
         ),
     ),
 )

@@ -1,5 +1,7 @@
 """Exercise 3: a step of the loss of degree four in two numbers that close."""
 
+from random import Random
+
 import torch
 from torch import Tensor
 
@@ -52,10 +54,17 @@ def _by_factors(p, q, eta):
     return (plus - minus) / 4, (plus + minus) / 2
 
 
+def _draw(rng: Random) -> tuple:
+    p = [rng.uniform(-1.8, 1.8) for _ in range(rng.randint(1, 4))]
+    q = [2 * abs(value) + rng.uniform(0.5, 12) for value in p]
+    return torch.tensor(p, dtype=torch.float64), torch.tensor(q, dtype=torch.float64), rng.uniform(0.01, 0.5)
+
+
 CLOSED_STEP = Function(
     key="08/closed_step",
     reference=_by_stepping,
     cases=_cases,
+    draw=_draw,
     praise="It is what gradient descent in x and y does, at every place, in both valleys, exactly.",
     rtol=1e-10,
     alternatives=(_step, _through_points, _by_factors),
@@ -119,6 +128,16 @@ CLOSED_STEP = Function(
             "sharpness for q",
             "The second number is twice what it should be: q = x^2 + y^2, while the sharpness of the valley is 2 q.",
             lambda p, q, eta: (lambda step: (step[0], 2 * step[1]))(_step(p, q, eta)),
+        ),
+        Mistake(
+            "g twice as large",
+            "The factor g is twice as large: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
+            lambda p, q, eta: _step(p, q, eta, g=lambda p: 2 * p * (p * p - 1)),
+        ),
+        Mistake(
+            "g half as large",
+            "The factor g is half as large: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
+            lambda p, q, eta: _step(p, q, eta, g=lambda p: p * (p * p - 1) / 2),
         ),
     ),
 )

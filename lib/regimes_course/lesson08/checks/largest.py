@@ -1,5 +1,6 @@
 """Exercise 2: the largest eigenvalue from products with a vector."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor
 
 from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.kit.comparing import number
 from regimes_course.lesson08.experiments import network_hessian
 
 __all__ = ["SHARPNESS"]
@@ -26,7 +28,7 @@ class Seen:
         value: what it returned, NaN if that is no number.
         products: how many it asked for.
         spectrum: eigenvalues, smallest first.
-        kind: the type of what it returned.
+        kind: the type of what it returned, or of the one element in it.
     """
 
     name: str
@@ -85,11 +87,8 @@ def _ask(answer: Callable, name: str, product: Callable, spectrum: Tensor) -> Se
             raise ValueError(f"hvp takes a vector of shape ({len(spectrum)},); got {tuple(v.shape)}")
         return product(v.detach().to(spectrum.dtype)).clone()
 
-    value = answer(hvp, len(spectrum))
-    single = (
-        isinstance(value, int | float) or (hasattr(value, "numel") and value.numel() == 1) or getattr(value, "shape", 1) == ()
-    )
-    return Seen(name, float(value) if single else float("nan"), count, spectrum, type(value).__name__)
+    value = number(answer(hvp, len(spectrum)))
+    return Seen(name, float(value) if isinstance(value, int | float) else math.nan, count, spectrum, type(value).__name__)
 
 
 def solved(seen: list[Seen]) -> bool:
@@ -171,7 +170,14 @@ SHARPNESS = Behaviour(
             "no number",
             "It must return one number, the eigenvalue; this is something else.",
             lambda hvp, dim: _power(hvp, _start(dim), 60)[0],
-            lambda seen: any(s.value != s.value for s in seen),
+            lambda seen: any(s.kind not in ("float", "int") for s in seen),
+        ),
+        Mistake(
+            "one product",
+            "This asks for one or two products only. What they give, the Rayleigh quotient of a start v or the length of Hv, is an average over the "
+            "eigenvalues and not the largest: iterate.",
+            lambda hvp, dim: _power(hvp, _start(dim) / _start(dim).norm(), 0)[1],
+            lambda seen: all(s.products <= 2 for s in seen),
         ),
         Mistake(
             "largest magnitude",
@@ -212,12 +218,6 @@ SHARPNESS = Behaviour(
             "shift by less if you iterate.",
             lambda hvp, dim: _dense(hvp, dim) if dim < 20 else _power(hvp, _start(dim), 200)[1],
             lambda seen: all(s.right for s in seen) and not seen[-1].cheap,
-        ),
-        Mistake(
-            "one product",
-            "This is the Rayleigh quotient of the vector it starts from. It is an average of the eigenvalues, and only a lower bound of the largest.",
-            lambda hvp, dim: _power(hvp, _start(dim) / _start(dim).norm(), 0)[1],
-            lambda seen: all(s.products <= 2 for s in seen),
         ),
         Mistake(
             "average",

@@ -1,6 +1,7 @@
 """Exercise 1: the logistic loss and its slope, at any argument."""
 
 from decimal import Decimal, localcontext
+from random import Random
 
 import torch
 from torch import Tensor
@@ -30,6 +31,10 @@ def _cases() -> dict[str, tuple]:
         "q = 38 and 40": [38.0, 40.0],
         "q = 700": [700.0],
         "q = -40 and -700": [-40.0, -700.0],
+        "q = -20.5": [-20.5],
+        "q = -22, -25 and -30": [-22.0, -25.0, -30.0],
+        "q = -15 and -19": [-15.0, -19.0],
+        "q = 20.5 and 22": [20.5, 22.0],
         "q = -1000": [-1000.0],
         "q = 800": [800.0],
     }
@@ -57,10 +62,15 @@ def _by_sign(q):
     return loss, -torch.where(q > 0, small, torch.ones_like(q)) / (1 + small)
 
 
+def _draw(rng: Random) -> tuple:
+    return (torch.tensor([rng.choice([-1, 1]) * 10 ** rng.uniform(-2, 2.8)], dtype=torch.float64),)
+
+
 LOGISTIC = Function(
     key="08/logistic_loss_and_weight",
     reference=_exactly,
     cases=_cases,
+    draw=_draw,
     praise="Loss and slope agree with 500-digit arithmetic from q = -1000 to 800.",
     rtol=1e-12,
     alternatives=(
@@ -130,6 +140,26 @@ LOGISTIC = Function(
             "loss alone",
             "This returns the loss alone. Return two tensors: the loss, and its derivative by q.",
             lambda q: -F.logsigmoid(q),
+        ),
+        Mistake(
+            "threshold of softplus",
+            "Between q = -20 and -40 the loss lacks its last part: F.softplus is linear beyond its threshold of 20, where e^-20 is left out. Use logsigmoid, or -q plus log1p(e^q).",
+            _pair(lambda q: F.softplus(-q)),
+        ),
+        Mistake(
+            "sign of the loss",
+            "The loss has the wrong sign: it is -log sigma(q), which is positive.",
+            _pair(lambda q: F.logsigmoid(q)),
+        ),
+        Mistake(
+            "exchanged",
+            "The two are exchanged: the loss comes first, then its derivative.",
+            lambda q: _pair()(q)[::-1],
+        ),
+        Mistake(
+            "slope of infinities",
+            "The loss is right, the slope is NaN: e^1000 / (1 + e^1000) divides infinity by infinity. Use sigma(-q).",
+            _pair(slope=lambda q: -torch.exp(-q) / (1 + torch.exp(-q))),
         ),
     ),
 )

@@ -13,7 +13,8 @@ from regimes.directions import time_scale
 from regimes.hessians import hessian
 from regimes.jacobians import jacobian
 from regimes.metrics import sharpness
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import number, printed
 from regimes_course.lesson08.experiments import networks
 
 __all__ = ["LARGEST_SGD_STEP"]
@@ -25,7 +26,7 @@ class Seen:
 
     Attributes:
         name: of the network.
-        value: the step it returned, NaN if that is no number.
+        value: the step it returned.
         truth: two over the largest eigenvalue of the Hessian of torch's ``MSELoss``.
         c: the network's time scale.
         n: number of samples.
@@ -64,11 +65,12 @@ def observe(answer: Callable) -> list[Seen]:
 
 def _ask(answer: Callable, name: str, net: nn.Module, x: Tensor, y: Tensor) -> Seen:
     given = copy.deepcopy(net)
-    value = answer(given, x.clone(), y.clone())
-    single = isinstance(value, int | float) or (isinstance(value, Tensor) and value.numel() == 1)
+    value = number(answer(given, x.clone(), y.clone()))
+    if not isinstance(value, int | float):
+        raise Complaint(f"your function must return a number; for {name} it returned {printed(value, repr, 60)}")
     return Seen(
         name=name,
-        value=float(value) if single else float("nan"),
+        value=float(value),
         truth=2 / torch.linalg.eigvalsh(_hessian_of_mse(net, x, y))[-1].item(),
         c=time_scale(net),
         n=len(x),

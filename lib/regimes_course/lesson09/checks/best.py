@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from numbers import Real
 
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import number, printed
 from regimes_course.lesson09.checks.largest import largest
 from regimes_course.lesson09.experiments import walk
 
@@ -48,9 +49,9 @@ def observe(answer: Callable) -> list[Try]:
     """Run with the step chosen for each budget; none if a step is no positive number."""
     tries = []
     for steps in BUDGETS:
-        eta = answer(steps)
+        eta = number(answer(steps))
         if not isinstance(eta, Real):
-            raise TypeError(f"it must return a number; for T = {steps} it returned {eta!r:.60}")
+            raise Complaint(f"your function must return a number; for T = {steps} it returned {printed(eta, repr, 60)}")
         if not (math.isfinite(eta) and eta > 0):
             return []
         tries.append(Try(steps, float(eta), walk(GAMMA, float(eta), steps)[-1].item()))

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import printed
 
 __all__ = ["CLASSIFY"]
 
@@ -21,11 +22,16 @@ SMOOTH = ("softplus", "GELU", "SiLU", "tanh", "leaky softplus")
 def observe(answer: Callable) -> dict[str, str]:
     """For each activation the letters in alphabetical order."""
     value = answer()
-    if not isinstance(value, dict) or sorted(value) != sorted(RIGHT):
-        raise TypeError(f"it must return a dictionary with the keys {', '.join(RIGHT)}; it returned {value!r:.80}")
+    if not isinstance(value, dict):
+        raise Complaint(f"your function must return a dictionary; it returned a {type(value).__name__}")
+    if set(value) != set(RIGHT):
+        missing, extra = ([printed(k, repr, 30) for k in a if k not in b] for a, b in ((RIGHT, value), (value, RIGHT)))
+        found = [f"{', '.join(keys)} {what}" for keys, what in ((missing, "missing"), (extra, "not among them")) if keys]
+        raise Complaint(f"your dictionary must have the keys {', '.join(RIGHT)}: {'; '.join(found)}")
     for name, letters in value.items():
         if not isinstance(letters, str) or set(letters) - set("abc"):
-            raise ValueError(f"each value is made of the letters a, b, c, or is empty; for {name} it is {letters!r:.40}")
+            says = f"each value is made of the letters a, b, c, or is empty; for {name} it is"
+            raise Complaint(f"{says} {printed(letters, repr, 40)}")
     return {name: "".join(sorted(set(value[name]))) for name in RIGHT}
 
 

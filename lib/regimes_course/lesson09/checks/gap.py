@@ -1,6 +1,7 @@
 """Exercise 1: how far an activation is from homogeneous."""
 
 import math
+from random import Random
 
 import torch
 from torch.nn import functional as F
@@ -85,10 +86,16 @@ def _literal(phi, dphi, z):
     return largest
 
 
+def _draw(rng: Random) -> tuple:
+    pairs = [case[:2] for case in list(_cases().values())[1:]]
+    return *rng.choice(pairs), _grid(rng.uniform(-9, -0.1), rng.uniform(0.1, 9), rng.randint(1, 60))
+
+
 NEAR_HOMOGENEITY_GAP = Function(
     key="09/near_homogeneity_gap",
     reference=_literal,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with going through the grid point by point: softplus 0.693, GELU 0.294, half of SiLU's 0.439, ReLU zero.",
     alternatives=(
         lambda phi, dphi, z: (phi(z) - z * dphi(z)).abs().max(),
@@ -145,6 +152,11 @@ NEAR_HOMOGENEITY_GAP = Function(
             "relative",
             "This divides by the size of phi. The theory bounds the gap itself, which stays finite while phi grows.",
             lambda phi, dphi, z: ((phi(z) - z * dphi(z)).abs() / phi(z).abs().clamp(min=1e-12)).max(),
+        ),
+        Mistake(
+            "z times phi",
+            "This subtracts z times phi itself. Euler's identity has z times the slope, phi'.",
+            lambda phi, dphi, z: (phi(z) - z * phi(z)).abs().max(),
         ),
     ),
 )

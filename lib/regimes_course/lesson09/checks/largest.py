@@ -7,7 +7,8 @@ from numbers import Real
 import numpy as np
 from scipy.optimize import brentq
 
-from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.kit.comparing import number, printed
 from regimes_course.lesson09.experiments import walk
 
 __all__ = ["LARGEST_MONOTONE_ETA"]
@@ -23,9 +24,10 @@ def observe(answer: Callable) -> Seen:
     """The step for each margin."""
     seen = {}
     for gamma in GAMMAS:
-        eta = answer(gamma)
+        eta = number(answer(gamma))
         if not isinstance(eta, Real) or not math.isfinite(eta):
-            raise TypeError(f"it must return a finite number; for gamma = {gamma:g} it returned {eta!r:.60}")
+            says = f"your function must return a finite number; for gamma = {gamma:g} it returned"
+            raise Complaint(f"{says} {printed(eta, repr, 60)}")
         seen[gamma] = float(eta)
     return seen
 
@@ -80,6 +82,10 @@ def _near(number: Callable[[float], float], within: float = 0.02) -> Callable[[S
     return lambda seen: all(abs(eta - number(gamma)) <= within * abs(number(gamma)) for gamma, eta in seen.items())
 
 
+def _same(seen: Seen) -> bool:
+    return max(seen.values()) - min(seen.values()) < 1e-6
+
+
 def solved(seen: Seen) -> bool:
     """Whether each is within 0.1 of what the bisection finds."""
     return all(abs(eta - largest(gamma)) <= WITHIN for gamma, eta in seen.items())
@@ -129,10 +135,17 @@ LARGEST_MONOTONE_ETA = Behaviour(
             _near(_first_step, 5e-3),
         ),
         Mistake(
-            "end against start",
-            "This compares the last risk with the first. A run may rise on the way and end far below its start: compare neighbours.",
+            "no rise found",
+            "This ends at the upper end of its interval for every margin: its test never says that a run rises. A run may rise on the way and end far below "
+            "its start: compare each risk with the one before it, and all of them.",
             lambda gamma: bisect(lambda eta: bool(walk(gamma, eta, STEPS)[-1] > walk(gamma, eta, STEPS)[0])),
-            lambda seen: all(eta > 40 for eta in seen.values()),
+            lambda seen: _same(seen) and min(seen.values()) > 39,
+        ),
+        Mistake(
+            "a rise everywhere",
+            "This ends at the lower end of its interval for every margin: its test says of all runs that they rise. With a step of 8 none does.",
+            lambda gamma: bisect(lambda eta: not _rises(walk(gamma, eta, STEPS)), 8.0, 14.0),
+            lambda seen: _same(seen) and 7.9 < max(seen.values()) < 8.1,
         ),
         Mistake(
             "gamma squared T",
@@ -150,7 +163,7 @@ LARGEST_MONOTONE_ETA = Behaviour(
             "the same for every margin",
             "This returns the same step for every margin. The limit grows with the margin, from 14.3 at 0.025.",
             lambda gamma: largest(0.05),
-            lambda seen: len(set(seen.values())) == 1,
+            _same,
         ),
         Mistake(
             "a step too far",

@@ -1,6 +1,7 @@
 """Exercise 3: when does the oscillation end."""
 
 from functools import cache
+from random import Random
 
 import torch
 
@@ -16,6 +17,10 @@ def _cases() -> dict[str, tuple]:
     small = 1e-14 * torch.tensor([5.0, 7.0, 4.0, 6.0, 3.0, 2.0], dtype=torch.float64)
     return {
         "losses 8, 5, 6, 4, 3, 2, 1, 0.4, 0.3 and eta = 2": (bump, 2.0),
+        "losses 4, 2, 0.5, 0.5, 0.7, 0.6, 0.4 and eta = 2": (torch.tensor([4, 2, 0.5, 0.5, 0.7, 0.6, 0.4]).double(), 2.0),
+        "losses 3, 0.2, 5, 4, 0.1 and eta = 1": (torch.tensor([3, 0.2, 5, 4, 0.1]).double(), 1.0),
+        "losses 0.1, 0.3, 0.2 and eta = 2": (torch.tensor([0.1, 0.3, 0.2]).double(), 2.0),
+        "losses that stand still, 4, 4, 4, and eta = 1": (torch.full((3,), 4.0).double(), 1.0),
         "a run that only falls": (walk(0.05, 8.0, 600), 8.0),
         "two points with a margin of 0.05, eta = 32": (walk(0.05, 32.0, 600), 32.0),
         "the same, stopped before it is below 1/eta": (walk(0.05, 32.0, 200), 32.0),
@@ -60,10 +65,33 @@ def _after(L, eta):
     return last, last + 1
 
 
+def _draw(rng: Random) -> tuple:
+    """Few levels, so that the risk stands still, rises twice, or is 1/eta exactly."""
+    levels = [rng.choice([0.125, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0]) for _ in range(rng.randint(2, 12))]
+    return torch.tensor(levels, dtype=torch.float64), rng.choice([0.5, 1.0, 2.0, 4.0])
+
+
+def _strictly_below(L, eta):
+    below = torch.nonzero(L < 1 / eta)[:, 0]
+    return _switch(L, eta)[0], below[0].item() if len(below) else -1
+
+
+def _for_good(L, eta):
+    above = torch.nonzero(L > 1 / eta)[:, 0]
+    first = above[-1].item() + 1 if len(above) else 0
+    return _switch(L, eta)[0], first if first < len(L) else -1
+
+
+def _above_the_start(L, eta):
+    above = torch.nonzero(L > L[0] * (1 + 1e-10))[:, 0]
+    return above[-1].item() if len(above) else 0, _switch(L, eta)[1]
+
+
 PHASE_SWITCH = Function(
     key="09/phase_switch",
     reference=_literal,
     cases=_cases,
+    draw=_draw,
     praise="It agrees with going through the run step by step: (63, 401) at a margin of 0.05, and 60 where rounding suggests nearly 20,000.",
     alternatives=(_switch, _argmax, lambda L, eta: _switch(L, eta, relative=1e-9)),
     mistakes=(
@@ -132,6 +160,41 @@ PHASE_SWITCH = Function(
             "the threshold is not looked for",
             "The second number is the step after the last rise. Look for the first L <= 1/eta, which may come hundreds of steps later.",
             _after,
+        ),
+        Mistake(
+            "below for at most",
+            "Where the risk is 1/eta exactly it counts: the first L <= 1/eta, not L < 1/eta.",
+            _strictly_below,
+        ),
+        Mistake(
+            "last crossing",
+            "The second number is the step from which on the risk stays at or below 1/eta. Wanted is the first such step, also if the risk rises above it again.",
+            _for_good,
+        ),
+        Mistake(
+            "the peak",
+            "The first number is the step of the largest risk. Wanted is the last step that raised it.",
+            lambda L, eta: (int(L.argmax()), _switch(L, eta)[1]),
+        ),
+        Mistake(
+            "above the start",
+            "The first number is the last step at which the risk is above its start. Wanted is the last that raised it, compared with the step before.",
+            _above_the_start,
+        ),
+        Mistake(
+            "end for never",
+            "Where the risk never comes below 1/eta the second number is -1, not the end of the run.",
+            lambda L, eta: _switch(L, eta, never=len(L) - 1),
+        ),
+        Mistake(
+            "length for never",
+            "Where the risk never comes below 1/eta the second number is -1, not the length of the run.",
+            lambda L, eta: _switch(L, eta, never=len(L)),
+        ),
+        Mistake(
+            "counted from one",
+            "The steps are counted from one. Step 0 is the start.",
+            lambda L, eta: tuple(n + 1 if n > 0 or (i and n == 0) else n for i, n in enumerate(_switch(L, eta))),
         ),
     ),
 )

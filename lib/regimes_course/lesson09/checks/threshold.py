@@ -1,6 +1,7 @@
 """Exercise 6: the risk from which on every step lowers it."""
 
 import math
+from random import Random
 
 from scipy.optimize import brentq
 from scipy.special import lambertw
@@ -38,10 +39,15 @@ def _newton(eta, lip, beta):
     return c / (eta * (lip**2 + beta))
 
 
+def _draw(rng: Random) -> tuple:
+    return 10 ** rng.uniform(-1, 3), rng.uniform(0.4, 3), rng.choice([0.0, rng.uniform(0, 2)])
+
+
 STABLE_THRESHOLD = Function(
     key="09/stable_threshold",
     reference=_by_bisection,
     cases=_cases,
+    draw=_draw,
     rtol=1e-5,
     praise="It agrees with solving c e^c = 2 by bisection: 0.853/eta for logistic regression, 0.758/eta for leaky softplus.",
     alternatives=(

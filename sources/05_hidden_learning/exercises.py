@@ -2,25 +2,26 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 05: hidden learning"
-#     minutes: 55
+#     minutes: 65
 #     needs: ["05"]
 #     papers: [arbel2023]
 #     objectives:
-#       - fit the last layer again, with a cut-off you can state
 #       - tell hidden learning from a gap with nothing behind it
-#       - derive by how much training has shrunk the outputs, and take it out
 #       - break Gauss-Newton so that it converges to a bad interpolant
+#       - say when a hidden layer was done
+#       - fit the last layer again, with a cut-off you can state
+#       - derive by how much training has shrunk the outputs, and take it out
 # ---
 
 # %% [markdown]
 # # Exercises 05: hidden learning
 #
-# Four exercises on [lesson 05](../lessons/05_hidden_learning.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Five exercises on [lesson 05](../lessons/05_hidden_learning.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
 #
-# Arrays are `torch.float64` tensors; exercises 2 and 4 take or return plain numbers. Return new tensors and new networks; leave the
+# Arrays are `torch.float64` tensors; exercises 1 and 2 take or return plain numbers. Return new tensors and new networks; leave the
 # arguments as they are.
 
 # %%
@@ -39,57 +40,8 @@ from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson05.experiments import attempt, trained
 
-# %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
-# ## Exercise 1: fit the last layer again
-#
-# ★★ · 15 minutes · implement
-#
-# Freeze the hidden layer of a network in training and fit its output weights anew: the test loss then says what the *features* are worth,
-# whatever the outputs look like. Given the features $\Phi_{ij} = \phi(w_j\cdot x_i + b_j)$, return the shortest $v$ that solves
-# $\frac1m \Phi v = y$ in the least-squares sense.
-#
-# Features of small hidden weights nearly depend on each other, and fitting along directions in which they hardly vary takes enormous
-# weights. So drop every eigenvalue of $\frac1m\Phi\Phi^\top$ that is at most `cutoff` times the largest, and fit in the directions that remain.
-
-
-# %% exercise="refit_last_layer"
-def refit_last_layer(Phi, y, cutoff):
-    """The shortest output weights that fit y, on the directions that are kept.
-
-    Phi: (n, m) features, without the 1/m.   y: (n,) labels.   cutoff: a number, 0 < cutoff < 1.
-    Returns: (m,).
-    """
-    ### BEGIN SOLUTION
-    lam, Q = torch.linalg.eigh(Phi @ Phi.T / Phi.shape[1])
-    keep = lam > cutoff * lam[-1]
-    Q = Q[:, keep]
-    return Phi.T @ (Q @ (Q.T @ y / lam[keep]))
-    ### END SOLUTION
-
-
-# %% [markdown] hints="refit_last_layer"
-# <details><summary>Hint 1</summary>
-# The shortest solution is a combination of the rows of Φ: v = Φᵀ a. What does a have to solve, and which matrix is in front of it?</details>
-#
-# <details><summary>Hint 2</summary>
-# With K = ΦΦᵀ/m and its eigenvectors, K = Q diag(λ) Qᵀ, you need a = Q diag(1/λ) Qᵀ y, with zero in place of 1/λ where λ is dropped. If you
-# would rather use singular values of Φ: their squares are the eigenvalues of ΦΦᵀ.</details>
-#
-# <details><summary>Hint 3</summary>
-# By hand: Φ = [[2, 0, 0], [0, 1, 0]], y = [2, 1] gives eigenvalues 4/3 and 1/3 and v = [3, 3, 0]. With a cut-off of 0.3 the second one is
-# dropped, and v = [3, 0, 0].</details>
-
-# %% check="refit_last_layer"
-check("05/refit_last_layer", refit_last_layer)
-
-# %% [markdown] discussion="refit_last_layer" tags=["solution"]
-# **Discussion.** `torch.linalg.pinv(Phi / m, rtol=cutoff**0.5) @ y` is the same in one line: the square root, because `pinv` compares singular
-# values. State the cut-off whenever you report a re-fit. The library's `regimes.metrics.refit` uses 1e-6; with 1e-10 random features from
-# small hidden weights predict worse, and everything looks good beside them. With the labels of a repeated sample in conflict
-# no $v$ fits; least squares takes their mean.
-
 # %% [markdown] exercise="diagnose" stars=1 minutes=10 concept="gap and gain"
-# ## Exercise 2: read a measurement
+# ## Exercise 1: read a measurement
 #
 # ★ · 10 minutes · read a measurement
 #
@@ -149,74 +101,10 @@ check("05/diagnose", diagnose)
 # features: the gain is 1. Yet the gap is well above 10, because at $t = 0.5$ the outputs have reached only a part of the labels. A gap alone
 # proves nothing about features. The third run has learned the most, and a gap no longer shows it.
 
-# %% [markdown] exercise="rescale" stars=2 minutes=15 concept="shrinkage"
-# ## Exercise 3: take the shrinkage out
+# %% [markdown] exercise="break_it" stars=1 minutes=10 concept="a bad interpolant"
+# ## Exercise 2: break it
 #
-# ★★ · 15 minutes · derive, then implement
-#
-# Without damping a Gauss-Newton step of size $\eta$ turns the residual $r = f - y$ on the training data into $(1-\eta)\,r$, to first order in
-# $\eta$. Start from $f = 0$. What is $f$ on the training data after $k$ steps? The figure has two networks in mid-training.
-
-# %%
-fig, axes = panels(2, sharey=True)
-slopes = []
-for ax, k in zip(axes, (10, 50), strict=True):
-    net, data = trained(seed=4, k=k, eta=0.02)
-    f = net(data.x).detach()
-    slopes.append((f @ data.y / (data.y @ data.y)).item())
-    ax.plot(data.y, f, "o", markersize=4, label="outputs")
-    predicted(ax, data.y.aminmax(), data.y.aminmax(), "outputs = labels")
-    ax.set(xlabel="label y", ylabel="output f(x)", title=f"after {k} steps of 0.02")
-    legend(ax)
-show(
-    fig,
-    f"After 10 steps the training outputs are {slopes[0]:.3f} times the labels, "
-    f"after 50 steps {slopes[1]:.3f} times.",
-)
-
-# %% [markdown]
-# Write a function that takes such a network and returns a new one, with the same hidden weights, whose outputs have this one number taken
-# out. The first step from $v = 0$ is exact, so for $k = 1$ the new network interpolates. Parameters are changed in place,
-# in a block under `torch.no_grad()`, by methods that end in an underscore, such as `v.mul_(2)` or `v.copy_(other)`.
-
-
-# %% exercise="rescale"
-def rescale(net, k, eta):
-    """A network with the shrinkage of k undamped steps from zero taken out.
-
-    net: a TwoLayer, to be left as it is.   k: a whole number >= 1.   eta: 0 < eta < 1.
-    Returns: a new TwoLayer.
-    """
-    ### BEGIN SOLUTION
-    new = copy.deepcopy(net)
-    with torch.no_grad():
-        new.v.div_(1 - (1 - eta) ** k)
-    return new
-    ### END SOLUTION
-
-
-# %% [markdown] hints="rescale"
-# <details><summary>Hint 1</summary>
-# r₀ = −y. Write down r_k, then f_k = y + r_k.</details>
-#
-# <details><summary>Hint 2</summary>
-# f_k is y times one number between 0 and 1. To try: the number is 0.19 for two steps of 0.1.</details>
-#
-# <details><summary>Hint 3</summary>
-# Which parameters are the outputs proportional to? Copy the network first: copy.deepcopy(net).</details>
-
-# %% check="rescale"
-check("05/rescale", rescale)
-
-# %% [markdown] discussion="rescale" tags=["solution"]
-# **Discussion.** $r_k = (1-\eta)^k r_0$ with $r_0 = -y$, so $f_k = (1 - (1-\eta)^k)\,y$: the labels times one number, which tends to $1 - e^{-t}$
-# for small steps. The number needs neither test data nor a fit. So most of the gap is no mystery: half way through the training the outputs are half as
-# large as they should be. The lesson measures what a re-fit still gains over this network.
-
-# %% [markdown] exercise="break_it" stars=3 minutes=15 concept="a bad interpolant"
-# ## Exercise 4: break it
-#
-# ★★★ · 15 minutes · break it
+# ★ · 10 minutes · break it
 #
 # Training that ends at a loss of zero need not have been healthy. Find hidden weights at the start (`std`), a step (`lr`) and a `damping` with
 # which Gauss-Newton
@@ -292,3 +180,182 @@ print(f"the hidden weights moved by {moved:.0f} times their length")
 
 # %% [markdown] tags=["solution"]
 # The hidden weights went very far, and their features are worth no more than those of the start: movement is not learning, and neither is a gap.
+
+# %% [markdown] exercise="learned_at" stars=2 minutes=15 concept="when features are done"
+# ## Exercise 3: when was the hidden layer done?
+#
+# ★★ · 15 minutes · implement
+#
+# Three runs, and at every step two test losses: the network's own, and that of its re-fit.
+
+# %%
+data = teacher_student(50, 3, teacher_width=2, seed=0)
+x_test, y_test, curves = data.x_test, data.y_test, {}
+fig, axes = panels(3, size=(2.6, 3.0), sharey=True)
+for ax, std in zip(axes, (0.1, 1.0, 10.0), strict=True):
+    net = TwoLayer(3, 100, std=std, seed=50)
+    measure = {
+        "own": lambda net: loss_on(net, x_test, y_test),
+        "refit": lambda net: loss_on(refit(net, data.x, data.y), x_test, y_test),
+    }
+    rule = GaussNewton(net, 0.05, damping=5e-3)
+    run = train(net, data.x, data.y, rule, 120, measure=measure)
+    curves[std] = run.measured["refit"], run.relative
+    curve(ax, run.step, run.measured["own"], "test loss")
+    curve(ax, run.step, run.measured["refit"], "re-fitted", look="damped Gauss-Newton")
+    ax.set(title=f"std {std:g}", xlabel="step k", yscale="log")
+legend(axes[0], loc="upper right", fontsize=8)
+ends = ", ".join(
+    f"{losses[-1]:.1g} from std {std:g}" for std, (losses, _) in curves.items()
+)
+show(fig, f"After 120 steps the re-fitted test losses are {ends}.")
+
+# %% [markdown]
+# Which part of a run has gone into the hidden layer, and which into the last? Return the first step from which on the re-fitted loss *stays* at most
+# `factor` times its last value. Losses may be lower on the way than at the end.
+
+
+# %% exercise="learned_at"
+def learned_at(refits, factor):
+    """The first step from which on the re-fitted loss stays at most factor times its last value.
+
+    refits: (steps,) re-fitted test losses, step by step from step 0.   factor: a number, at least 1.
+    Returns: a whole number, from 0 to steps - 1.
+    """
+    ### BEGIN SOLUTION
+    above = (refits > factor * refits[-1]).nonzero()
+    return int(above[-1]) + 1 if len(above) else 0
+    ### END SOLUTION
+
+
+# %% [markdown] hints="learned_at"
+# <details><summary>Hint 1</summary>
+# It is easier to find the last step at which the loss is still too high. What if there is none?</details>
+#
+# <details><summary>Hint 2</summary>
+# By hand: [1, 0.05, 0.8, 0.06, 0.04] with the factor 2 gives 3. The dip at step 1 does not last.</details>
+
+# %% check="learned_at"
+check("05/learned_at", learned_at)
+
+# %% [markdown] discussion="learned_at" tags=["solution"]
+# **Discussion.** The lazy run was done before it began. From std 0.1 the hidden layer is done early, while much of the training loss is left: all later steps only make the last layer louder.
+# Whoever stops a run by its test loss pays for the second part; whoever stops it by its re-fit need not. (In practice the re-fit is judged on held-out data.)
+
+# %% tags=["solution"]
+for std, (losses, left) in curves.items():
+    k = learned_at(losses, 2.0)
+    print(f"std {std:<4} done at step {k:3}, with {left[k]:.0%} of the training loss left")
+
+# %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
+# ## Exercise 4: fit the last layer again
+#
+# ★★ · 15 minutes · implement
+#
+# Freeze the hidden layer of a network in training and fit its output weights anew: the test loss then says what the *features* are worth,
+# whatever the outputs look like. Given the features $\Phi_{ij} = \phi(w_j\cdot x_i + b_j)$, return the shortest $v$ that solves
+# $\frac1m \Phi v = y$ in the least-squares sense.
+#
+# Features of small hidden weights nearly depend on each other, and fitting along directions in which they hardly vary takes enormous
+# weights. So drop every eigenvalue of $\frac1m\Phi\Phi^\top$ that is at most `cutoff` times the largest, and fit in the directions that remain.
+
+
+# %% exercise="refit_last_layer"
+def refit_last_layer(Phi, y, cutoff):
+    """The shortest output weights that fit y, on the directions that are kept.
+
+    Phi: (n, m) features, without the 1/m.   y: (n,) labels.   cutoff: a number, 0 < cutoff < 1.
+    Returns: (m,).
+    """
+    ### BEGIN SOLUTION
+    lam, Q = torch.linalg.eigh(Phi @ Phi.T / Phi.shape[1])
+    keep = lam > cutoff * lam[-1]
+    Q = Q[:, keep]
+    return Phi.T @ (Q @ (Q.T @ y / lam[keep]))
+    ### END SOLUTION
+
+
+# %% [markdown] hints="refit_last_layer"
+# <details><summary>Hint 1</summary>
+# The shortest solution is a combination of the rows of Φ: v = Φᵀ a. What does a have to solve, and which matrix is in front of it?</details>
+#
+# <details><summary>Hint 2</summary>
+# With K = ΦΦᵀ/m and its eigenvectors, K = Q diag(λ) Qᵀ, you need a = Q diag(1/λ) Qᵀ y, with zero in place of 1/λ where λ is dropped. If you
+# would rather use singular values of Φ: their squares are the eigenvalues of ΦΦᵀ.</details>
+#
+# <details><summary>Hint 3</summary>
+# By hand: Φ = [[2, 0, 0], [0, 1, 0]], y = [2, 1] gives eigenvalues 4/3 and 1/3 and v = [3, 3, 0]. With a cut-off of 0.3 the second one is
+# dropped, and v = [3, 0, 0].</details>
+
+# %% check="refit_last_layer"
+check("05/refit_last_layer", refit_last_layer)
+
+# %% [markdown] discussion="refit_last_layer" tags=["solution"]
+# **Discussion.** `torch.linalg.pinv(Phi / m, rtol=cutoff**0.5) @ y` is the same in one line: the square root, because `pinv` compares singular
+# values. State the cut-off whenever you report a re-fit. The library's `regimes.metrics.refit` uses 1e-6; with 1e-10 random features from
+# small hidden weights predict worse, and everything looks good beside them. With the labels of a repeated sample in conflict
+# no $v$ fits; least squares takes their mean.
+
+# %% [markdown] exercise="rescale" stars=3 minutes=15 concept="shrinkage"
+# ## Exercise 5: take the shrinkage out
+#
+# ★★★ · 15 minutes · derive, then implement
+#
+# Without damping a Gauss-Newton step of size $\eta$ turns the residual $r = f - y$ on the training data into $(1-\eta)\,r$, to first order in
+# $\eta$. Start from $f = 0$. What is $f$ on the training data after $k$ steps? The figure has two networks in mid-training.
+
+# %%
+fig, axes = panels(2, sharey=True)
+slopes = []
+for ax, k in zip(axes, (10, 50), strict=True):
+    net, data = trained(seed=4, k=k, eta=0.02)
+    f = net(data.x).detach()
+    slopes.append((f @ data.y / (data.y @ data.y)).item())
+    ax.plot(data.y, f, "o", markersize=4, label="outputs")
+    predicted(ax, data.y.aminmax(), data.y.aminmax(), "outputs = labels")
+    ax.set(xlabel="label y", ylabel="output f(x)", title=f"after {k} steps of 0.02")
+    legend(ax)
+show(
+    fig,
+    f"After 10 steps the training outputs are {slopes[0]:.3f} times the labels, "
+    f"after 50 steps {slopes[1]:.3f} times.",
+)
+
+# %% [markdown]
+# Write a function that takes such a network and returns a new one, with the same hidden weights, whose outputs have this one number taken
+# out. The first step from $v = 0$ is exact, so for $k = 1$ the new network interpolates. Parameters are changed in place,
+# in a block under `torch.no_grad()`, by methods that end in an underscore, such as `v.mul_(2)` or `v.copy_(other)`.
+
+
+# %% exercise="rescale"
+def rescale(net, k, eta):
+    """A network with the shrinkage of k undamped steps from zero taken out.
+
+    net: a TwoLayer, to be left as it is.   k: a whole number >= 1.   eta: 0 < eta < 1.
+    Returns: a new TwoLayer.
+    """
+    ### BEGIN SOLUTION
+    new = copy.deepcopy(net)
+    with torch.no_grad():
+        new.v.div_(1 - (1 - eta) ** k)
+    return new
+    ### END SOLUTION
+
+
+# %% [markdown] hints="rescale"
+# <details><summary>Hint 1</summary>
+# r₀ = −y. Write down r_k, then f_k = y + r_k.</details>
+#
+# <details><summary>Hint 2</summary>
+# f_k is y times one number between 0 and 1. To try: the number is 0.19 for two steps of 0.1.</details>
+#
+# <details><summary>Hint 3</summary>
+# Which parameters are the outputs proportional to? Copy the network first: copy.deepcopy(net).</details>
+
+# %% check="rescale"
+check("05/rescale", rescale)
+
+# %% [markdown] discussion="rescale" tags=["solution"]
+# **Discussion.** $r_k = (1-\eta)^k r_0$ with $r_0 = -y$, so $f_k = (1 - (1-\eta)^k)\,y$: the labels times one number, which tends to $1 - e^{-t}$
+# for small steps. The number needs neither test data nor a fit. So most of the gap is no mystery: half way through the training the outputs are half as
+# large as they should be. The lesson measures what a re-fit still gains over this network.

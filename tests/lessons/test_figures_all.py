@@ -29,6 +29,7 @@ from tests.lessons.lesson00 import test_figures_lesson00
 from tests.lessons.lesson01 import test_figures_lesson01
 from tests.lessons.lesson02 import test_figures_lesson02
 from tests.lessons.lesson03 import test_figures_lesson03
+from tests.lessons.lesson05 import test_figures_lesson05
 from tests.lessons.lesson06 import test_figures_lesson06
 from tests.lessons.lesson07 import test_figures_lesson07
 from tests.lessons.lesson08 import test_figures_lesson08
@@ -41,7 +42,7 @@ DATA = {
     "02": test_figures_lesson02.FIGURES,
     "03": test_figures_lesson03.FIGURES,
     "04": test_figures_lessons.OF_04,
-    "05": test_figures_lessons.OF_05,
+    "05": test_figures_lesson05.FIGURES,
     "06": test_figures_lesson06.FIGURES,
     "07": test_figures_lesson07.FIGURES,
     "08": test_figures_lesson08.FIGURES,
@@ -51,11 +52,12 @@ WITH_SENTENCES = (
     test_figures_lesson00,
     test_figures_lesson02,
     test_figures_lessons,
+    test_figures_lesson05,
     test_figures_lesson06,
     test_figures_lesson09,
 )
 NAMES = [f"{lesson}/{name}" for lesson, figures in DATA.items() for name in figures]
-WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits"}
+WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits", "05/left_over", "05/two_starts", "05/noise"}
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
 WITHOUT_LEGEND = {
@@ -66,6 +68,9 @@ WITHOUT_LEGEND = {
     "01/newtons_plane",
     "02/narrow",
     "02/starts",
+    "05/hero",
+    "05/two_starts",
+    "05/noise",
     "07/exactness",
 }  # the sentence, the names at the axis or a legend of the figure say what is what
 

@@ -1,7 +1,8 @@
-"""What the exercises of lesson 05 train."""
+"""What the first picture of lesson 05 and its exercises train."""
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,7 +14,58 @@ from regimes.optimizers import GaussNewton
 from regimes.problems import Problem, teacher_student
 from regimes.training import Diverged, train
 
-__all__ = ["Run", "attempt", "trained"]
+__all__ = ["LOOK", "Moment", "Run", "Watched", "attempt", "trained", "watched"]
+
+LOOK = 0.5  # the time at which we look into the hidden layer
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A network at one time: its hidden weights ``(m, 4)``; what it, and its re-fit, say on the test inputs."""
+
+    step: int
+    time: float
+    W: Tensor
+    f: Tensor
+    refit: Tensor
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run: times ``(l,)``, test losses of the network and of its re-fit ``(l,)``, three moments, and the right answers."""
+
+    eta: float
+    time: Tensor
+    test: Tensor
+    refit: Tensor
+    moments: tuple[Moment, ...]
+    teacher: Tensor
+    y_test: Tensor
+
+
+@cache
+def watched() -> Watched:
+    """Gauss-Newton from hidden weights of 0.1 and ``v = 0`` to t = 6, with d = 3, n = 50, m = 100, seed 0."""
+    eta, steps = 0.02, 300
+    data, net = teacher_student(50, 3, teacher_width=2, seed=0), TwoLayer(3, 100, std=0.1, seed=50)
+    measure = {
+        "W": lambda net: net.W.detach().clone(),
+        "f": lambda net: net(data.x_test),
+        "refit": lambda net: refit(net, data.x, data.y)(data.x_test),
+    }
+    trace = train(net, data.x, data.y, GaussNewton(net, eta, damping=5e-3), steps, every=5, measure=measure)
+    W, f, again = (trace.measured[name].detach() for name in measure)
+    test, fitted = ((out - data.y_test).square().mean(-1) / 2 for out in (f, again))
+    moments = [(k, k // 5) for k in (0, round(LOOK / eta), steps)]
+    return Watched(
+        eta,
+        eta * trace.step,
+        test,
+        fitted,
+        tuple(Moment(k, eta * k, W[i], f[i], again[i]) for k, i in moments),
+        data.teacher.W.detach()[:, :2],
+        data.y_test,
+    )
 
 
 def trained(seed: int, k: int, eta: float) -> tuple[TwoLayer, Problem]:

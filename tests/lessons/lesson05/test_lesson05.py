@@ -98,6 +98,11 @@ def by_parameter(net, k, eta):
     return new
 
 
+def last_above(refits, factor):
+    above = (refits > factor * refits[-1]).nonzero()
+    return int(above.max()) + 1 if len(above) else 0
+
+
 def settings(std, lr, damping):
     return lambda: {"std": std, "lr": lr, "damping": damping}
 
@@ -138,6 +143,16 @@ WRONG = {
         ("gap and gain", None, lambda test, refit, rf: (test / refit, rf / refit)),
         ("refit and rf exchanged", None, lambda test, refit, rf: label()(test, rf, refit)),
         ("always hidden", None, lambda *losses: "hidden learning"),
+    ],
+    "learned_at": [
+        ("counted from one", None, lambda refits, factor: last_above(refits, factor) + 1),
+        ("strictly from the end", None, lambda refits, factor: len(refits) - 1),
+        ("the start", None, lambda refits, factor: 0),
+        ("factor divided", None, lambda refits, factor: last_above(refits, 1 / factor)),
+        ("the next to last", None, lambda refits, factor: last_above(refits[:-1], factor)),
+        ("the mean", None, lambda refits, factor: int((refits > factor * refits.mean()).sum())),
+        ("how many are too high", None, lambda refits, factor: int((refits > factor * refits[-1]).sum())),
+        ("a share of the run", None, lambda refits, factor: last_above(refits, factor) / len(refits)),
     ],
     "rescale": [
         ("a constant", None, divided(lambda k, eta: 0.5)),
@@ -192,6 +207,12 @@ RIGHT = {
         "table": lambda test, refit, rf: [["lazy", "visible learning"], ["gap only", "hidden learning"]][test > 10 * refit][
             rf > 3 * refit
         ],
+    },
+    "learned_at": {
+        "every step asked": lambda refits, factor: next(
+            k for k in range(len(refits)) if (refits[k:] <= factor * refits[-1]).all()
+        ),
+        "NumPy's": lambda refits, factor: max([0, *(np.flatnonzero(refits.numpy() > factor * refits.numpy()[-1]) + 1)]),
     },
     "rescale": {"by state": by_state, "a new parameter": by_parameter},
     "break_it": {

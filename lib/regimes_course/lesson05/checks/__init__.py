@@ -2,9 +2,10 @@
 
 from regimes_course.lesson05.checks.diagnose import DIAGNOSE
 from regimes_course.lesson05.checks.explode import BREAK_IT
+from regimes_course.lesson05.checks.learned import LEARNED_AT
 from regimes_course.lesson05.checks.refit import REFIT_LAST_LAYER
 from regimes_course.lesson05.checks.rescale import RESCALE
 
 __all__ = ["EXERCISES"]
 
-EXERCISES = (REFIT_LAST_LAYER, DIAGNOSE, RESCALE, BREAK_IT)
+EXERCISES = (DIAGNOSE, BREAK_IT, LEARNED_AT, REFIT_LAST_LAYER, RESCALE)

@@ -1,4 +1,4 @@
-"""Exercise 2: what three test losses say about the hidden layer."""
+"""Exercise 1: what three test losses say about the hidden layer."""
 
 from random import Random
 

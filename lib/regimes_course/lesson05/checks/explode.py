@@ -1,4 +1,4 @@
-"""Exercise 4: break Gauss-Newton, so that training looks successful in the end."""
+"""Exercise 2: break Gauss-Newton, so that training looks successful in the end."""
 
 import math
 from collections.abc import Callable

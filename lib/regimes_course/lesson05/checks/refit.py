@@ -1,4 +1,4 @@
-"""Exercise 1: fit the last layer again."""
+"""Exercise 4: fit the last layer again."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Exercise 3: take the shrinkage out of a network in mid-training."""
+"""Exercise 5: take the shrinkage out of a network in mid-training."""
 
 import copy
 import math

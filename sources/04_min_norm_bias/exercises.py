@@ -2,13 +2,13 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 04: min-norm bias"
-#     minutes: 120
+#     minutes: 130
 #     needs: ["04"]
 #     papers: [min2021]
 #     objectives:
-#       - read a guaranteed rate of convergence off the imbalance of a network
 #       - predict how far from the min-norm solution training ends, from what it leaves alone
-#       - choose a start from which training ends exactly at the min-norm solution
+#       - choose a start from which training is fast and ends near, or exactly at the min-norm solution
+#       - read a guaranteed rate of convergence off the imbalance of a network
 #       - solve the scalar network for any start, and take a Gauss-Newton step without a Jacobian
 #       - tell optimizers apart by what they preserve
 # ---
@@ -16,13 +16,14 @@
 # %% [markdown]
 # # Exercises 04: min-norm bias
 #
-# Six exercises on [lesson 04](../lessons/04_min_norm_bias.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Seven exercises on [lesson 04](../lessons/04_min_norm_bias.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
 #
 # Arrays are `torch.float64` tensors: inputs $X$ $(n, d)$ of rank $r$, labels $Y$ $(n, q)$, parameters $U$ $(d, m)$ and $V$ $(q, m)$ of the network
-# $f(x) = VU^\top x$. Where a number is asked for, a Python number and a tensor without axes are equally right. Leave the arguments as they are.
+# $f(x) = VU^\top x$. With orthonormal bases $\Phi_1$ ($r$ columns) of the row space of $X$ and $\Phi_2$ of what is perpendicular to it,
+# $U = \Phi_1 U_1 + \Phi_2 U_2$: the part that the samples see, and the rest. Where a number is asked for, a Python number and a tensor without axes are equally right. Leave the arguments as they are.
 
 # %%
 import torch
@@ -30,63 +31,8 @@ import torch
 from regimes_course.exercises import check
 from regimes_course.lesson04.boxes import BOXES, data, recorded
 
-# %% [markdown] exercise="imbalance_level" stars=1 minutes=15 concept="imbalance as speed"
-# ## Exercise 1: read the speed off the start
-#
-# ★ · 15 minutes · implement
-#
-# Split $U = \Phi_1 U_1 + \Phi_2 U_2$ along orthonormal bases of the row space of $X$ ($\Phi_1$, $r$ columns) and of what is perpendicular to it ($\Phi_2$).
-# Gradient flow conserves the imbalance $\Lambda = U_1^\top U_1 - V^\top V$, and the eigenvalues of $\Lambda$ bound its rate from below. Write
-# $\lambda_k(A)$ for the $k$-th *largest* eigenvalue of a symmetric $A$, and $[a]_+ = \max(a, 0)$. Return three numbers, the level and the two spreads:
-#
-# $$[\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+, \qquad
-# [\lambda_1(\Lambda)]_+ - [\lambda_r(\Lambda)]_+, \qquad
-# [\lambda_1(-\Lambda)]_+ - [\lambda_q(-\Lambda)]_+ .$$
-#
-# $\Lambda$ has $m$ eigenvalues. In a narrow network there may be no $r$-th or no $q$-th: such a term is zero. The rows of $X$ may depend on each other,
-# so that $r$ may be smaller than $n$.
-
-
-# %% exercise="imbalance_level"
-def imbalance_level(X, U, V):
-    """The level of imbalance, and how far the eigenvalues on either side of zero are spread.
-
-    X: (n, d) inputs of any rank.   U: (d, m).   V: (q, m).
-    Returns: three numbers (level, spread_plus, spread_minus).
-    """
-    ### BEGIN SOLUTION
-    r, q = int(torch.linalg.matrix_rank(X)), len(V)
-    U1 = torch.linalg.svd(X, full_matrices=False).Vh[:r] @ U
-    lam = torch.linalg.eigvalsh(U1.T @ U1 - V.T @ V)  # the smallest first
-    plus = torch.cat([lam.flip(0).clamp(min=0), lam.new_zeros(r)])
-    minus = torch.cat([(-lam).clamp(min=0), lam.new_zeros(q)])
-    return plus[r - 1] + minus[q - 1], plus[0] - plus[r - 1], minus[0] - minus[q - 1]
-    ### END SOLUTION
-
-
-# %% [markdown] hints="imbalance_level"
-# <details><summary>Hint 1</summary>
-# Which part of U can the data see? Any orthonormal basis of the row space will do, and so will the projector on it, X⁺X.</details>
-#
-# <details><summary>Hint 2</summary>
-# torch.linalg.eigvalsh puts the smallest eigenvalue first. The largest eigenvalues of −Λ are the smallest of Λ, with the sign changed. Think of both
-# lists as going on with zeros.</details>
-#
-# <details><summary>Hint 3</summary>
-# By hand: X = [[2, 0, 0], [0, 3, 0]], U = [[3, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 1, 1, 1, 1]], V = [[0, 0, 2, 0, 0], [0, 0, 0, 4, 0]]. The eigenvalues of Λ
-# are 9, 1, 0, −4, −16, and the answer is (5, 8, 12).</details>
-
-# %% check="imbalance_level"
-check("04/imbalance_level", imbalance_level)
-
-# %% [markdown] discussion="imbalance_level" tags=["solution"]
-# **Discussion.** With the loss $\frac12\lVert Y - XUV^\top\rVert_F^2$ the level alone guarantees
-# $L(t) - L^* \le e^{-2 s_r^2 c t}\,(L(0) - L^*)$, where $c$ is the level and $s_r$ the smallest singular value of $X$ that is not zero. The whole $U$ in place
-# of $U_1$ gives a conserved matrix too, so a test of conservation does not find that mistake. But the "guarantee" it leads to is too good, and training
-# breaks it. For wide networks nobody forms the $m\times m$ matrix: at most $r + q$ of its eigenvalues differ from zero, and a QR decomposition finds them.
-
 # %% [markdown] exercise="distance_from_last_layer" stars=1 minutes=10 concept="what training leaves alone"
-# ## Exercise 2: how far from the min-norm solution?
+# ## Exercise 1: how far from the min-norm solution?
 #
 # ★ · 10 minutes · derive, then implement
 #
@@ -127,6 +73,48 @@ check("04/distance_from_last_layer", distance_from_last_layer)
 # **Discussion.** $U V^\top = \hat\Theta + \Phi_2\,U_2(0)\,V(\infty)^\top$, and $\Phi_2$ has orthonormal columns, so the distance is $\lVert U_2(0)\,V(\infty)^\top\rVert_F$. All that training
 # contributes is $V(\infty)$. Halve $U_2$ at the start and the distance is exactly half as large: nothing else notices, because $U_1$ and $V$ train without ever
 # seeing $U_2$. Adam rescales each entry of the gradient by itself and leaves the row space: for it the formula fails.
+
+# %% [markdown] exercise="start_sizes" stars=1 minutes=10 concept="imbalance is speed, the product is distance"
+# ## Exercise 2: be fast and end near
+#
+# ★ · 10 minutes · derive, then implement
+#
+# The data are $r$ perpendicular samples of length one in $d$ dimensions, with one output, and a width $m$ far above $r$. You may choose the standard deviations $\sigma_U$, $\sigma_V$ of
+# the two layers' entries. Choose them so that
+#
+# 1. the last layer alone gives the loss the rate `rate`,
+# 2. training ends `distance` away from the min-norm solution, as a root mean square.
+#
+# The last layer is to be so large that training hardly changes its length: take for $\lVert V\rVert^2$ its mean at the start.
+
+
+# %% exercise="start_sizes"
+def start_sizes(m, r, d, rate, distance):
+    """Standard deviations of the entries of U and V from which training has this rate and ends this far away.
+
+    m: hidden units.   r: samples.   d: inputs.   rate, distance: positive numbers.
+    Returns: two numbers (size_U, size_V).
+    """
+    ### BEGIN SOLUTION
+    size_V = (rate / (2 * m)) ** 0.5
+    length = m**0.5 * size_V
+    return distance / ((d - r) ** 0.5 * length), size_V
+    ### END SOLUTION
+
+
+# %% [markdown] hints="start_sizes"
+# <details><summary>Hint 1</summary>
+# Section 3 of the lesson has the rate as a sum; you need one of its two terms. Section 2 has the distance.</details>
+#
+# <details><summary>Hint 2</summary>
+# By hand: with m = 100, r = 20, d = 50, a rate of 32 and a distance of 0.55 the last layer has the size 0.4, the one of the lesson. Then V has the length 4.</details>
+
+# %% check="start_sizes"
+check("04/start_sizes", start_sizes)
+
+# %% [markdown] discussion="start_sizes" tags=["solution"]
+# **Discussion.** $\sigma_V = \sqrt{\text{rate}/2m}$ and $\sigma_U = \text{distance}\,\sqrt{2/((d - r)\,\text{rate})}$, whatever the width. Speed and nearness are no longer at odds: make the last layer large and the
+# first one small in proportion. The price is not on this bill: V hardly turns, and the hidden weights hardly move.
 
 # %% [markdown] exercise="invariant_init" stars=2 minutes=20 concept="the invariant set"
 # ## Exercise 3: start so that it ends at the min-norm solution
@@ -182,59 +170,59 @@ check("04/invariant_init", invariant_init)
 # all time. One product alone is not kept: $V U_2^\top$ grows out of $U_1 U_2^\top$. So a network whose output is zero at the start, even on inputs of any kind, need not
 # end at the min-norm solution.
 
-# %% [markdown] exercise="scalar_flow" stars=3 minutes=30 concept="hyperbolas"
-# ## Exercise 4: solve the scalar network, from any start
+# %% [markdown] exercise="imbalance_level" stars=2 minutes=15 concept="imbalance as speed"
+# ## Exercise 4: read the speed off the start
 #
-# ★★★ · 30 minutes · derive, then implement
+# ★★ · 15 minutes · implement
 #
-# The smallest network, $u v$ for a label $y$, under the gradient flow of $\frac12 (y - uv)^2$:
+# Gradient flow conserves the imbalance $\Lambda = U_1^\top U_1 - V^\top V$, and the eigenvalues of $\Lambda$ bound its rate from below. Write
+# $\lambda_k(A)$ for the $k$-th *largest* eigenvalue of a symmetric $A$, and $[a]_+ = \max(a, 0)$. Return three numbers, the level and the two spreads:
 #
-# $$\dot u = (y - uv)\,v, \qquad \dot v = (y - uv)\,u .$$
+# $$[\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+, \qquad
+# [\lambda_1(\Lambda)]_+ - [\lambda_r(\Lambda)]_+, \qquad
+# [\lambda_1(-\Lambda)]_+ - [\lambda_q(-\Lambda)]_+ .$$
 #
-# From a balanced start, $u_0 = v_0$, the product follows a sigmoid. Find $u(t)$ and $v(t)$ from *any* start: they stay on a hyperbola
-# $u^2 - v^2 = u_0^2 - v_0^2$, so one unknown function of time is all that is left. Your formula has to serve on both branches, for
-# $y < 0$, from $v_0 = -u_0$, where for $y > 0$ the flow ends at the saddle, and at $t = 400$, where growing exponentials overflow.
+# $\Lambda$ has $m$ eigenvalues. In a narrow network there may be no $r$-th or no $q$-th: such a term is zero. The rows of $X$ may depend on each other,
+# so that $r$ may be smaller than $n$.
 
 
-# %% exercise="scalar_flow"
-def scalar_flow(u0, v0, y, t):
-    """Where the flow of (y - u v)^2 / 2 is at the times t.
+# %% exercise="imbalance_level"
+def imbalance_level(X, U, V):
+    """The level of imbalance, and how far the eigenvalues on either side of zero are spread.
 
-    u0, v0: two numbers, not both zero.   y: a number, not zero.   t: (k,) times >= 0.
-    Returns: u and v, each (k,), to seven digits of the largest number in the two.
+    X: (n, d) inputs of any rank.   U: (d, m).   V: (q, m).
+    Returns: three numbers (level, spread_plus, spread_minus).
     """
     ### BEGIN SOLUTION
-    s0, d0 = u0 + v0, u0 - v0
-    P, M = s0**2 / 4, d0**2 / 4
-    c = (y**2 + 4 * P * M) ** 0.5
-    E = torch.exp(-2 * c * t)
-    above = c + y + 2 * M + (c - y - 2 * M) * E
-    below = c - y + 2 * P + (c + y - 2 * P) * E
-    s, d = s0 * torch.sqrt(above / below), d0 * torch.sqrt(below / above)
-    return (s + d) / 2, (s - d) / 2
+    r, q = int(torch.linalg.matrix_rank(X)), len(V)
+    U1 = torch.linalg.svd(X, full_matrices=False).Vh[:r] @ U
+    lam = torch.linalg.eigvalsh(U1.T @ U1 - V.T @ V)  # the smallest first
+    plus = torch.cat([lam.flip(0).clamp(min=0), lam.new_zeros(r)])
+    minus = torch.cat([(-lam).clamp(min=0), lam.new_zeros(q)])
+    return plus[r - 1] + minus[q - 1], plus[0] - plus[r - 1], minus[0] - minus[q - 1]
     ### END SOLUTION
 
 
-# %% [markdown] hints="scalar_flow"
+# %% [markdown] hints="imbalance_level"
 # <details><summary>Hint 1</summary>
-# Take s = u + v and d = u − v. How do they move? Both are their start times an exponential, of the same integral and with opposite signs.</details>
+# Which part of U can the data see? Any orthonormal basis of the row space will do, and so will the projector on it, X⁺X.</details>
 #
 # <details><summary>Hint 2</summary>
-# With P = s₀²/4, M = d₀²/4 and w = (s/s₀)² the product is uv = P w − M/w, so that dw/dt = 2 (M + y w − P w²): a Riccati equation. Write w = a/b, with
-# da/dt = y a + 2M b and db/dt = 2P a − y b from a = b = 1. Nothing has to be divided by P.</details>
+# torch.linalg.eigvalsh puts the smallest eigenvalue first. The largest eigenvalues of −Λ are the smallest of Λ, with the sign changed. Think of both
+# lists as going on with zeros.</details>
 #
 # <details><summary>Hint 3</summary>
-# The matrix [[y, 2M], [2P, −y]] has the square c² I with c² = y² + 4PM, so its exponential is cosh(ct) I + sinh(ct)/c times itself. Divide a and b by
-# e^(ct). To try: u₀ = v₀ = 1/2 and y = 1 give uv = 1/(1 + 3 e^(−2t)).</details>
+# By hand: X = [[2, 0, 0], [0, 3, 0]], U = [[3, 0, 0, 0, 0], [0, 1, 0, 0, 0], [1, 1, 1, 1, 1]], V = [[0, 0, 2, 0, 0], [0, 0, 0, 4, 0]]. The eigenvalues of Λ
+# are 9, 1, 0, −4, −16, and the answer is (5, 8, 12).</details>
 
-# %% check="scalar_flow"
-check("04/scalar_flow", scalar_flow)
+# %% check="imbalance_level"
+check("04/imbalance_level", imbalance_level)
 
-# %% [markdown] discussion="scalar_flow" tags=["solution"]
-# **Discussion.** $\theta = \int (y - uv)\,dt$ is the rapidity of a Lorentz boost: $s = s_0 e^{\theta}$ and $d = d_0 e^{-\theta}$, that is
-# $u = u_0\cosh\theta + v_0\sinh\theta$ and $v = v_0\cosh\theta + u_0\sinh\theta$. Hence $sd$ is conserved, and neither $s$ nor $d$ ever changes its sign: which of the two
-# branches of $uv = y$ is reached, the start decides. With $s_0 = 0$ and $y > 0$ there is nothing to grow, $d$ decays, and the flow ends at the saddle
-# $u = v = 0$. The exponent $2c = \sqrt{4y^2 + (u_0^2 - v_0^2)^2}$ is the late rate of the error, and twice that is the rate of the loss: imbalance is speed.
+# %% [markdown] discussion="imbalance_level" tags=["solution"]
+# **Discussion.** With the loss $\frac12\lVert Y - XUV^\top\rVert_F^2$ the level alone guarantees
+# $L(t) - L^* \le e^{-2 s_r^2 c t}\,(L(0) - L^*)$, where $c$ is the level and $s_r$ the smallest singular value of $X$ that is not zero. The whole $U$ in place
+# of $U_1$ gives a conserved matrix too, so a test of conservation does not find that mistake. But the "guarantee" it leads to is too good, and training
+# breaks it. For wide networks nobody forms the $m\times m$ matrix: at most $r + q$ of its eigenvalues differ from zero, and a QR decomposition finds them.
 
 # %% [markdown] exercise="gn_step" stars=2 minutes=25 concept="Gauss-Newton without a Jacobian"
 # ## Exercise 5: a Gauss-Newton step from two small eigendecompositions
@@ -394,3 +382,56 @@ print("   frozen kept conserved")
 for number, box in enumerate(BOXES):
     frozen, kept, conserved = ("yes" if verdict else "no" for verdict in box.keeps)
     print(f"{number:2} {frozen:6} {kept:4} {conserved:9} {box.name}")
+# %% [markdown] exercise="scalar_flow" stars=3 minutes=30 concept="hyperbolas"
+# ## Exercise 7: solve the scalar network, from any start
+#
+# ★★★ · 30 minutes · derive, then implement
+#
+# The smallest network, $u v$ for a label $y$, under the gradient flow of $\frac12 (y - uv)^2$:
+#
+# $$\dot u = (y - uv)\,v, \qquad \dot v = (y - uv)\,u .$$
+#
+# From a balanced start, $u_0 = v_0$, the product follows a sigmoid. Find $u(t)$ and $v(t)$ from *any* start: they stay on a hyperbola
+# $u^2 - v^2 = u_0^2 - v_0^2$, so one unknown function of time is all that is left. Your formula has to serve on both branches, for
+# $y < 0$, from $v_0 = -u_0$, where for $y > 0$ the flow ends at the saddle, and at $t = 400$, where growing exponentials overflow.
+
+
+# %% exercise="scalar_flow"
+def scalar_flow(u0, v0, y, t):
+    """Where the flow of (y - u v)^2 / 2 is at the times t.
+
+    u0, v0: two numbers, not both zero.   y: a number, not zero.   t: (k,) times >= 0.
+    Returns: u and v, each (k,), to seven digits of the largest number in the two.
+    """
+    ### BEGIN SOLUTION
+    s0, d0 = u0 + v0, u0 - v0
+    P, M = s0**2 / 4, d0**2 / 4
+    c = (y**2 + 4 * P * M) ** 0.5
+    E = torch.exp(-2 * c * t)
+    above = c + y + 2 * M + (c - y - 2 * M) * E
+    below = c - y + 2 * P + (c + y - 2 * P) * E
+    s, d = s0 * torch.sqrt(above / below), d0 * torch.sqrt(below / above)
+    return (s + d) / 2, (s - d) / 2
+    ### END SOLUTION
+
+
+# %% [markdown] hints="scalar_flow"
+# <details><summary>Hint 1</summary>
+# Take s = u + v and d = u − v. How do they move? Both are their start times an exponential, of the same integral and with opposite signs.</details>
+#
+# <details><summary>Hint 2</summary>
+# With P = s₀²/4, M = d₀²/4 and w = (s/s₀)² the product is uv = P w − M/w, so that dw/dt = 2 (M + y w − P w²): a Riccati equation. Write w = a/b, with
+# da/dt = y a + 2M b and db/dt = 2P a − y b from a = b = 1. Nothing has to be divided by P.</details>
+#
+# <details><summary>Hint 3</summary>
+# The matrix [[y, 2M], [2P, −y]] has the square c² I with c² = y² + 4PM, so its exponential is cosh(ct) I + sinh(ct)/c times itself. Divide a and b by
+# e^(ct). To try: u₀ = v₀ = 1/2 and y = 1 give uv = 1/(1 + 3 e^(−2t)).</details>
+
+# %% check="scalar_flow"
+check("04/scalar_flow", scalar_flow)
+
+# %% [markdown] discussion="scalar_flow" tags=["solution"]
+# **Discussion.** $\theta = \int (y - uv)\,dt$ is the rapidity of a Lorentz boost: $s = s_0 e^{\theta}$ and $d = d_0 e^{-\theta}$, that is
+# $u = u_0\cosh\theta + v_0\sinh\theta$ and $v = v_0\cosh\theta + u_0\sinh\theta$. Hence $sd$ is conserved, and neither $s$ nor $d$ ever changes its sign: which of the two
+# branches of $uv = y$ is reached, the start decides. With $s_0 = 0$ and $y > 0$ there is nothing to grow, $d$ decays, and the flow ends at the saddle
+# $u = v = 0$. The exponent $2c = \sqrt{4y^2 + (u_0^2 - v_0^2)^2}$ is the late rate of the error, and twice that is the rate of the loss: imbalance is speed.

@@ -2,407 +2,261 @@
 # jupyter:
 #   regimes:
 #     title: Min-norm bias
-#     minutes: 60
+#     minutes: 45
 #     needs: ["01"]
 #     papers: [min2021]
 #     objectives:
-#       - say which of all the fits gradient descent chooses, and why
-#       - compute the imbalance of a two-layer linear network, and bound its rate of convergence by it
-#       - find starts from which the network ends at the min-norm solution, and starts from which it does not
-#       - predict the distance to the min-norm solution from width and size of the start
-#       - tell what an optimizer preserves, and what Gauss-Newton's full steps give up
+#       - say which of all the fits training ends at, and what of the start decides it
+#       - make the distance from the shortest fit small by the size of the start, or exactly zero
+#       - choose the sizes of two layers so that training is fast and ends near
+#       - say when Gauss-Newton steps keep the choice, and when they spoil it
 # ---
 
 # %% [markdown]
-# # Min-norm bias
+# # Which of all the fits does training choose?
 #
-# **After this hour you will be able to**
-#
-# - say which of all the fits gradient descent chooses, and why,
-# - compute the imbalance of a two-layer linear network, and bound its rate of convergence by it,
-# - find starts from which the network ends at the min-norm solution, and starts from which it does not,
-# - predict the distance to the min-norm solution from width and size of the start,
-# - tell what an optimizer preserves, and what Gauss-Newton's full steps give up.
-#
-# **Needs** lesson [01](01_gradient_descent_and_gauss_newton.ipynb), the singular value decomposition. **Paper:** Min, Tarmoun, Vidal, Mallada 2021 (*On the explicit role of initialization on
-# the convergence and implicit bias of overparametrized linear networks*; v2 is the arXiv text of 2022). Its letters $D, h, m$ are our $d, m, q$.
-#
-# **Recap.** Answer before you unfold.
-#
-# <details><summary>1. A matrix X has independent rows, and more columns than rows. How many solutions has Xθ = y, and which is the shortest?</summary>
-# Infinitely many; the shortest is X⁺y, which lies in the row space of X.</details>
-#
-# <details><summary>2. Which functions f(x) = V Uᵀ x can a two-layer linear network not represent, if it is wide enough?</summary>
-# It represents every linear map. What two layers change is how it gets there.</details>
-#
-# <details><summary>3. From v = 0, what does one full undamped Gauss-Newton step do (lesson 01)?</summary>
-# It fits the random features, and stops.</details>
+# You train the same network 150 times, and every run fits the data perfectly. On a direction that the data never showed, one answers +2 and another −2. What
+# decided that, and can you choose?
 
-# %%
-import numpy as np
-import torch
-from IPython.display import display
-
-from regimes import linear_network as linear
-from regimes.directions import gradient
-from regimes.flows import Lorentz, RungeKutta4
-from regimes.metrics import loss_rate, row_space
-from regimes.networks import TwoLayerLinear
-from regimes.optimizers import GradientDescent
-from regimes.problems import linear_regression
-from regimes.theory import linear_flows, min_norm
-from regimes.training import train
-from regimes_course.kit import Ledger, guess, seeds, show, span
-from regimes_course.lesson04 import experiments as zoo
+# %% tags=["hero"]
+from regimes_course.kit import evidence, guess, show
 from regimes_course.lesson04 import figures as draw
-from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
 
-# %%
-ledger = Ledger("04")
+show(*draw.hero())
 
 # %% [markdown]
+# Each point is a linear function of two inputs; all points on the green line fit the one sample. A cloud of 150 two-layer networks starts, and falls onto the
+# line, in three panels by *gradient flow*: gradient descent with tiny steps. The smaller their weights at the start, the nearer they end to the *shortest* fit (the star). Full Gauss-Newton steps from the same small start end four
+# times as far away. Who cares? What a model says where it has seen no data is exactly this choice.
+#
+# <details><summary>What you will be able to do, and what this rests on</summary>
+#
+# - say which of all the fits training ends at, and what of the start decides it;
+# - make the distance from the shortest fit small by the size of the start, or exactly zero;
+# - choose the sizes of two layers so that training is fast and ends near;
+# - say when Gauss-Newton steps keep the choice, and when they spoil it.
+#
+# Needs lesson [01](01_gradient_descent_and_gauss_newton.ipynb). 45 minutes. Paper: Min, Tarmoun, Vidal, Mallada 2021 (*On the explicit role of initialization on
+# the convergence and implicit bias of overparametrized linear networks*), in both of its versions. What is said of Gauss-Newton and of Adam is derived or measured here.</details>
+#
 # ## 1. One layer: the part that never moves
 #
-# Data: $n = 20$ samples $X$ with $d = 50$ inputs, labels $Y = X\Theta^* + $ noise. Infinitely many $\theta$ fit them. A gradient step on
-# $\frac12\lVert X\theta - Y\rVert^2$ adds a combination of the *rows* of $X$. So
+# Take 20 samples with 50 inputs each, the rows of X, and a linear function $x\cdot\Theta$. A step of gradient descent on
+# $\frac12\lVert X\Theta - Y\rVert^2$ adds $X^\top(\dots)$ to Θ: a combination of samples. The thirty directions that no sample has are never touched. So
 #
-# **Claim.** The component of $\theta$ outside the row space of $X$ stays at its start for ever; gradient descent ends at the solution nearest to
-# its start, and from zero at the *min-norm solution* $\hat\Theta = X^+ Y$.
+# $$\Theta_{\text{end}} = \hat\Theta + \text{(the part of the start that no sample sees)},$$
 #
-# **Predict.** A random start of length 5 in 50 dimensions. How far from $\hat\Theta$ does gradient descent end?
+# where $\hat\Theta$ is the shortest of all fits, also called the *min-norm solution*. Our samples are perpendicular and of length one, so that all directions are learned
+# equally fast; then $\hat\Theta = X^\top Y$.
+#
+# **Predict.** A random start of length 5; thirty of fifty directions are unseen. How far from $\hat\Theta$ does training end? A number.
 
 # %%
 my_guess = ...
 
+# %% tags=["idea"] vary="5 * theta -> 2 * theta"
+import numpy as np
+
+rng = np.random.default_rng(0)
+X = np.linalg.qr(rng.standard_normal((50, 20))).Q.T  # perpendicular rows of length 1
+Y = rng.standard_normal((20, 1))
+Y = Y / np.linalg.norm(Y)
+shortest = X.T @ Y
+theta = rng.standard_normal((50, 1))
+theta = 5 * theta / np.linalg.norm(theta)
+unseen = theta - X.T @ (X @ theta)
+for _ in range(100):
+    theta = theta - 0.3 * X.T @ (X @ theta - Y)
 
 # %%
-def regression(seed):
-    data = linear_regression(20, 50, seed=seed)
-    rows, generator = row_space(data.x), torch.Generator().manual_seed(seed + 1000)
-    start = torch.randn(50, 1, generator=generator, dtype=torch.float64)
-    start = theta = 5 * start / start.norm()
-    for _ in range(3000):
-        theta = theta - data.x.T @ (data.x @ theta - data.y) / rows.s[0] ** 2
-    unseen, end = rows.outside.T @ start, (theta - rows.min_norm(data.y)).norm()
-    return (rows.outside.T @ theta - unseen).norm(), (end - unseen.norm()).abs(), end
-
-
-moved, apart, distance = torch.tensor([regression(s) for s in seeds(3).tolist()]).T
-_ = ledger.claim("regression-frozen", moved)
-_ = ledger.claim("regression-distance", apart)
-guess(my_guess, f"{span(distance)} away; 5 √(30/50) = {5 * 0.6**0.5:.2g} on average")
-
-# %% [markdown]
-# With more data than parameters nothing would be left to choose. Here thirty directions are invisible to the data, and the start decides about
-# them. Now we write the same linear function with two layers.
-#
-# ## 2. Two layers, one number each: hyperbolas
-#
-# The smallest network is $f = uv$ with the loss $L = \frac12 (y - uv)^2$. Along the gradient flow $\dot u = e v$, $\dot v = e u$ with $e = y - uv$,
-# so the *imbalance* $u^2 - v^2$ does not change: the network slides along a hyperbola.
-#
-# **Claim.** The whole path has a closed form, from any start (derived here; `theory.linear_flows.scalar_flow`). A step of gradient descent does
-# change the imbalance, by the factor $1 - \eta^2 e^2$ exactly: as long as $\eta\lvert e\rvert < \sqrt2$ it makes $\lvert u^2 - v^2\rvert$ smaller. We test both, and print how long the flow
-# takes to $uv = y/2$ (half way) from $u = 0.5$ and a $v$ a little off $-u$, with $y = 1$.
-
-# %%
-one, generator = torch.ones(1, 1, dtype=torch.float64), torch.Generator().manual_seed(0)
-u, v = 3 * torch.rand(2, 10, 1, 1, generator=generator, dtype=one.dtype) - 1.5
-net = TwoLayerLinear.stack([(u, v)])
-train(net, one, one, RungeKutta4(net, gradient, 0.01), 400, every=400)
-exact = torch.stack(linear_flows.scalar_flow(u, v, 1.0, 4.0))
-_ = ledger.claim("scalar-exact", (torch.stack([net.U, net.V]) - exact).abs())
-
-net = TwoLayerLinear.stack([(u, v)])
-train(net, one, one, GradientDescent(net, 0.3), 1)
-wanted = (u**2 - v**2) * (1 - 0.3**2 * (1 - u * v) ** 2)
-_ = ledger.claim("scalar-step", (net.U**2 - net.V**2 - wanted).abs())
-for gap in (1e-1, 1e-3, 1e-6):
-    print(f"{gap:g} off: half way at t = {linear_flows.half_time(0.5, gap - 0.5, 1):.3g}")
-
-# %%
-show(*hyperbolas.filmstrip("One weight in each layer.", (8, 3.2)))
-
-# %% [markdown]
-# On the line $v = -u$ the flow runs into a saddle at zero and never arrives; beside it, every factor of ten costs the same additional
-# time, $\ln 10 / y$. Run the next cell. Find
-#
-# 1. with $y = 1$, the start with the largest late rate among those with $|u|, |v| \le 1$,
-# 2. a start that never arrives with $y = -1$,
-# 3. a step of gradient descent that visibly changes the hyperbola: to which side?
-
-# %% tags=["widget"] id="hyperbolas"
-hyperbolas.show()
-
-# %% [markdown]
-# ## 3. Imbalance is speed
-#
-# Now $f(x) = V U^\top x$ with $U$ ($d\times m$), $V$ ($q\times m$) and $L = \frac12\lVert Y - XUV^\top\rVert^2$, a *sum* (the paper's convention, also for time). Split
-# $U = \Phi_1 U_1 + \Phi_2 U_2$ into the part in the row space of $X$ and the rest. The gradient never sees $U_2$, and
-# $$\Lambda = U_1^\top U_1 - V^\top V$$
-# is conserved by the flow. With the rank $r$ of $X$, let $\ell = [\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+$ (eigenvalues $\lambda_k(\cdot)$ counted from the largest; the paper's $c$).
-#
-# **Claim** (Min et al. 2021, Theorem 1). $L(t) - L^* \le e^{-2 s_{\min}^2 \ell\, t}\,(L(0) - L^*)$, with the smallest singular value $s_{\min}$ of $X$ that is not zero. The
-# second version adds the size of the product $U_1V^\top$ and covers balanced starts, $\Lambda = 0$, too: at each state (v2, Proposition 1), and from the
-# start for all time (v2, Theorem 3).
-#
-# **Predict.** The product of the two layers' standard deviations is fixed. Which start is fastest: first layer large, both equal, or last layer large?
-
-# %%
-my_guess = ...
-
-# %%
-white = linear_regression(20, 50, whitened=True, seed=1)
-rows = row_space(white.x)
-sizes = torch.tensor([0.025, 0.05, 0.1, 0.14, 0.2, 0.4], dtype=torch.float64)
-random = TwoLayerLinear(
-    50, 1, 100, runs=(6,), std=sizes, output_std=0.01 / sizes, seed=torch.full((6,), 11)
+distance, length = np.linalg.norm(theta - shortest), np.linalg.norm(unseen)
+told = (
+    f"{distance:.3g}; the unseen part has length {length:.3g}; 5 √(30/50) = {15**0.5:.3g}"
 )
-orthogonal = linear.orthogonal_init(rows, 1, 100)
-balanced = linear.balanced_init(rows, 0.9 * rows.target(white.y), 100)
-net = TwoLayerLinear.stack([(random.U, random.V), orthogonal, balanced])
-
-eigenvalues, product = linear.what_the_data_see(net, rows)
-levels = min_norm.imbalance_levels(eigenvalues, r=20, q=1)
-margin = min_norm.start_rate(levels, product, rows.target(white.y), rows.s)
-bounds = {"from imbalance": min_norm.imbalance_rate(levels, 1.0), "with margin": margin}
-trace = train(net, white.x, white.y, RungeKutta4(net, gradient, 0.01 * 20), 300)
-rate = draw.slowest(trace, 0.01)
-show(*draw.rates(sizes, rate, bounds))
-
-# %%
-_ = ledger.claim("rate-start", rate / margin)
-
-
-def over_bound(net, data):  # rate of the loss at this state, over its bound
-    rows = row_space(data.x)
-    eigenvalues, product = linear.what_the_data_see(net, rows)
-    levels = min_norm.imbalance_levels(eigenvalues, *product.shape[-2:])
-    lowest = min_norm.margin_rate(levels, product, rows.s[-1] ** 2)
-    return len(data.x) * loss_rate(net, data.x, data.y) / lowest
-
-
-many, pair = linear_regression(20, 50, outputs=3, seed=2), linear_regression(1, 2, seed=0)
-net = TwoLayerLinear(50, 3, 40, runs=(200,), std=0.3, seed=seeds(200))
-_ = ledger.claim("rate-bound", over_bound(net, many))
-net = TwoLayerLinear(2, 1, 5, runs=(200,), seed=seeds(200))
-_ = ledger.claim("rate-equality", over_bound(net, pair), 1)
-guess(my_guess, f"last layer large: rates {', '.join(f'{r:.2g}' for r in rate[:6])}")
+why = {
+    0: "the loss is zero, but the answer is not unique",
+    5: "twenty directions are learned",
+}
+guess(my_guess, told, number=distance, why=why)
 
 # %% [markdown]
-# (The factor 20 is $n$: the library's time is that of the *mean* loss.) No bound is violated in these runs. With one sample and one output Proposition 1 is
-# an *equality* at any width (derived here; tested at $m = 5$). Equal sizes are slow: imbalance is what gives speed. The minimum is not at equal sizes,
-# though, because $U_1$ has many rows and $V$ one.
+# With one layer every path in the first picture would be perpendicular to the line, and a cloud of starts would keep its width. With two layers small clouds fan out. Why?
 #
-# A trap: $U^\top U - V^\top V$ with *all* of $U$ is conserved too, but the rates that seem to follow from it are not true (the check of exercise 1 breaks
-# such a bound). For measuring a drift both serve, because $U_2$ is constant.
+# ## 2. Two layers: what decides
 #
-# ## 4. What a step conserves
+# Now $\Theta = UV^\top$ with U (50 × m) and V (1 × m), m = 100. Write $U_2$ for the part of U in the unseen directions. The gradient of U is $X^\top(\dots)V$,
+# combinations of samples again, so $U_2$ *never moves*. But it is multiplied by V, which does:
 #
-# **Claim.** A step of gradient descent changes $\Lambda$ by exactly $\eta^2 (\dot U_1^\top \dot U_1 - \dot V^\top \dot V)$, so the drift up to a fixed time is of order
-# $\eta$; a Runge-Kutta step of fourth order leaves a drift of order $\eta^4$. With $Z = [V; U_1]$ the flow is $\dot Z = AZ$ with
-# $A = \left[\begin{smallmatrix}0 & F^\top\\ F & 0\end{smallmatrix}\right]$, $F = \Phi_1^\top X^\top(Y - XUV^\top)$. Such an $A$ generates Lorentz boosts, the linear maps of $Z$ that leave
-# $U_1^\top U_1 - V^\top V$ as it is; so does its Cayley map $(I - \frac{\eta}{2}A)^{-1}(I + \frac{\eta}{2}A)$, which we take as a step.
+# $$\Theta_{\text{end}} = \hat\Theta + U_2(0)\, V(\text{end})^\top .$$
+#
+# **One product decides: what never moves, times the last layer as it became.** What happens to V does not depend on $U_2$. So with entries of standard deviation s (their *size*) the
+# distance is, as a root mean square (r.m.s.) over the $U_2$ one may draw, $\sqrt{30}\, s\, \lVert V(\text{end})\rVert$.
+#
+# **Predict.** Start with V = 0: the network is the zero function, whatever U is. Does it end at the shortest fit? `"yes"` or `"no"`.
 
 # %%
-methods = {"gradient descent": GradientDescent, "Lorentz": Lorentz}
-methods["Runge-Kutta 4"] = lambda net, dt: RungeKutta4(net, gradient, dt)
-dts = [0.04, 0.02, 0.01, 0.005]
+my_answer = ...
 
+# %% tags=["idea"] vary="(0.3, 0.1, 0.05) -> (0.2, 0.1, 0.07)"
+rng = np.random.default_rng(1)
+for s in (0.3, 0.1, 0.05):
+    U, V = s * rng.standard_normal((50, 100)), s * rng.standard_normal((1, 100))
+    U2 = U - X.T @ (X @ U)  # the part of U that no sample sees
+    for _ in range(3000):
+        R = X @ U @ V.T - Y
+        U, V = U - 0.03 * X.T @ R @ V, V - 0.03 * R.T @ X @ U
+    end, product = np.linalg.norm(U @ V.T - shortest), np.linalg.norm(U2 @ V.T)
+    law = (30 * s**2 * (V**2).sum()) ** 0.5
+    print(f"s = {s}: {end:.6f} away, the product {product:.6f}; r.m.s. {law:.2g}")
 
-def imbalance(net):  # with all of U: its part outside the rows does not move
-    return (net.U.mT @ net.U - net.V.mT @ net.V).detach()
-
-
-def drift(method, dt):
-    net = TwoLayerLinear(50, 3, 40, runs=(3,), std=0.3, seed=seeds(3))
-    before = imbalance(net)
-    train(net, many.x, many.y, methods[method](net, 20 * dt), round(4 / dt), every=1000)
-    return torch.linalg.matrix_norm(imbalance(net) - before)
-
-
-drifts = {name: torch.stack([drift(name, dt) for dt in dts]) for name in methods}
-show(*draw.drift(dts, drifts))
-for name, method in (("drift-descent", "gradient descent"), ("drift-rk4", "Runge-Kutta 4")):
-    _ = ledger.claim(name, np.polyfit(np.log(dts), drifts[method].log(), 1)[0])
-_ = ledger.claim("drift-lorentz", drifts["Lorentz"])
+# %%
+show(*draw.conditions())
+why = {"yes": "the start is zero as a function, but it is not zero as weights"}
+guess(my_answer, "no: V grows along U₁, and U₁ is not orthogonal to U₂", why=why)
 
 # %% [markdown]
-# Conservation is not accuracy: the error of the Lorentz step in $U$ and $V$ is of first order (not shown). And gradient descent's error has a sign in the
-# scalar case, where it damps imbalance as long as $\eta\lvert e\rvert < \sqrt2$. Lesson 08 meets it again at the edge of stability.
+# The first two numbers of each line agree to the last digit: that is the point. The picture, again with two inputs, starts from *large* weights. From V = 0 a fan opens, from one
+# point. If V alone is orthogonal to $U_2$, the paths bend away. Only if the seen part $U_1$ is orthogonal to $U_2$ as well, every run ends at the star, however large its weights. The two
+# conditions, $U_1U_2^\top = 0$ and $VU_2^\top = 0$, are the *invariant set* of the paper: inside it they hold for ever, also under finite steps.
 #
-# ## 5. Which fit? The invariant set
+# So there are two ways to end near: orthogonal weights, or small ones.
 #
-# At the end $UV^\top = \hat\Theta + \Phi_2 U_2 V(\infty)^\top$, with $U_2$ still at its start. So the distance to the min-norm solution is
-# $\lVert U_2(0)\, V(\infty)^\top\rVert$.
+# ## 3. The price: small is slow, and imbalance is speed
 #
-# **Claim** (Min et al. 2021, Proposition 1). The set $\{V U_2^\top = 0,\; U_1 U_2^\top = 0\}$ is invariant, also under finite
-# steps of gradient descent; if training from inside it ends at a fit, that fit is $\hat\Theta$.
+# The smallest network is $f = uv$, its label 1. With the error $e = 1 - uv$ the gradient flow is $\dot u = ev$, $\dot v = eu$. So the
+# *imbalance* $u^2 - v^2$ never changes: a path is a piece of a hyperbola. And the loss $e^2/2$ falls at the rate
 #
-# **Predict.** Start with $V = 0$: the network's output is zero everywhere. Does it end at the min-norm solution?
+# $$2\,(u^2 + v^2) \;\ge\; 2\,\lvert u^2 - v^2\rvert .$$
+#
+# **The hyperbola is a promise of speed.** Near the saddle at zero there is none.
 
 # %%
-my_guess = ...
-
-# %%
-starts = [linear.six_inits(rows, 1, 100, 0.3, seed) for seed in seeds(3).tolist()]
-net = TwoLayerLinear.stack(start for run in starts for start in run.values())
-U2 = rows.split(net.U.detach())[1]
-train(net, white.x, white.y, GradientDescent(net, 20 * 0.03), 3000, every=3000)
-miss, said = net.predictor - rows.min_norm(white.y), U2 @ net.V.detach().mT
-distance, said = (torch.linalg.matrix_norm(t).reshape(3, 6) for t in (miss, said))
-for name, d in zip(starts[0], distance.T, strict=True):
-    print(f"{name}: ends {span(d) if d.max() > 1e-10 else 'less than 1e-10'} from min-norm")
-_ = ledger.claim("inside", distance[:, :3])
-_ = ledger.claim("outside", distance[:, 3:])
-_ = ledger.claim("distance-identity", (distance - said).abs())
-guess(my_guess, f"no, it ends {span(distance[:, 4])} away: an output of zero is not enough")
+show(*draw.hyperbolas())
 
 # %% [markdown]
-# The first condition alone is not enough, and $V = 0$ is a special case of it. From $V = 0$ the flow leaves at once: $V$ starts to grow along $U_1$, which is not orthogonal to $U_2$. In the next figure and widget, with
-# two inputs and one sample, $u$, $v$, $u_2$ are the only rows of $U_1$, $V$, $U_2$, and $\Theta$ moves in a plane. Find
+# The start with $u = v$ is the small one: nearly all its time passes before anything is seen.
 #
-# 1. an angle at which only $u_2\cdot u = 0$: does the network end at min-norm?
-# 2. angles with $u_2 \ne 0$ from which it does,
-# 3. what full steps of Gauss-Newton do from a length of 0.05 with $u_2$ at 150°.
+# In the wide network the kernel of lesson 01 is $K = U_1U_1^\top + \lVert V\rVert^2 I$, and twice its smallest eigenvalue is the slowest rate of the loss. **V, one row, counts with its length; $U_1$, twenty rows,
+# with its weakest direction.** At a random start of sizes $\sigma_U$, $\sigma_V$:
+#
+# $$\text{rate} \approx 2m\,\sigma_V^2 + 2m\,\sigma_U^2\,\big(1 - \sqrt{20/m}\big)^2 .$$
+#
+# **Predict.** m = 100. The product $\sigma_U\sigma_V$ is fixed at 0.01. Which start is fastest: `"first"` layer large (0.4 and 0.025), `"equal"`, or `"last"` layer large
+# (0.025 and 0.4)?
 
 # %%
-show(*interpolant.filmstrip("Which interpolator?", (8, 3.4)))
+my_start = ...
 
-# %% tags=["widget"] id="interpolant"
-interpolant.show()
+# %% tags=["idea"] vary="(0.1, 0.1) -> (0.2, 0.05)"
+rates, ends = [], []
+for size_U, size_V in ((0.4, 0.025), (0.1, 0.1), (0.025, 0.4)):
+    rng, loss = np.random.default_rng(3), []
+    U, V = size_U * rng.standard_normal((50, 100)), size_V * rng.standard_normal((1, 100))
+    for _ in range(1000):
+        R = X @ U @ V.T - Y
+        loss.append((R**2).sum())
+        U, V = U - 0.01 * X.T @ R @ V, V - 0.01 * R.T @ X @ U
+    k = [np.argmax(np.array(loss) < share * loss[0]) for share in (1e-3, 1e-6)]
+    rates.append(np.log(1e3) / (0.01 * (k[1] - k[0])))
+    ends.append(np.linalg.norm(U @ V.T - shortest))
+    print(f"sizes {size_U}, {size_V}: a millionth of the loss left after {k[1]} steps")
+
+# %%
+starts, weakest = ((0.4, 0.025), (0.1, 0.1), (0.025, 0.4)), (1 - 0.2**0.5) ** 2
+law = [200 * v**2 + 200 * u**2 * weakest for u, v in starts]
+told = ", ".join(f"{a:.2g} (formula {b:.2g})" for a, b in zip(rates, law, strict=True))
+told = f"last. Rates: {told}. Distances: {', '.join(f'{end:.2g}' for end in ends)}"
+why = {"first": "it has more weights; but the weakest direction counts"}
+guess(my_start, told, why=why | {"equal": "this is the slowest: no imbalance"})
 
 # %% [markdown]
-# ## 6. Width and size of the start
+# Change the seed: the numbers scatter, the order stays. Where V grows on the way, the rate is above the formula. The distances differ little: for them the *product* of
+# the sizes counts. **Smallness brings you near, at a cost in speed. Imbalance is speed, at no cost in distance.** (A price is paid elsewhere: with a large last layer the hidden weights hardly move, and lesson 05 asks for features.)
 #
-# Take all entries of $U$ and $V$ normal with standard deviation $m^{-\alpha}$. $U_2$ is independent of everything that happens to $V$, so
-# $$\mathbb E\,[\text{distance}^2 \mid V(\infty)] = (d - r)\, m^{-2\alpha}\, \lVert V(\infty)\rVert^2$$
-# exactly (derived here). For wide networks and equal singular values of $X$ the flow ends at
-# $\lVert V(\infty)\rVert^2 = \sum_{j=1}^q \sqrt{\gamma^2 + \sigma_j^2}$ with $\gamma = m^{1-2\alpha}$ and the singular values $\sigma_j$ of $\hat\Theta$, zeros included.
+# ## 4. Does Gauss-Newton keep the choice?
 #
-# **Claim** (Min et al. 2021, Theorem 2). For $1/4 < \alpha \le 1/2$ the distance is, with high probability, at most of order $m^{-(2\alpha - 1/2)}$.
+# It is fast from any start. Back to one sample, with label 1: now u (the part of U that the sample sees) and v are vectors of m numbers, and the output is $u\cdot v$. The
+# shortest step that fits to first order is
 #
-# **Predict.** Which exponent does our law give at $\alpha = 1$? Is it the theorem's formula continued?
+# $$u \leftarrow u + Fv, \qquad v \leftarrow v + Fu, \qquad F = \frac{1 - u\cdot v}{\lVert u\rVert^2 + \lVert v\rVert^2} .$$
 #
-# In the next cells only $V(\infty)$ is simulated; a dot is the root mean square distance over all $U_2$, by the formula above (the dial below draws $U_2$ too).
+# Gradient flow moves in the same direction, at another speed. So tiny Gauss-Newton steps follow its path, and $U_2$ stays frozen too. From a small start the flow ends with
+# $\lVert v\rVert^2 \approx 1$. A full step from $\lVert u\rVert^2 \approx \lVert v\rVert^2 \approx \gamma$, with $u\cdot v \approx 0$, has $F \approx 1/2\gamma$, and $\lVert v\rVert^2$ becomes $\gamma + F^2\gamma$.
+#
+# **Predict.** γ = 1/64. How many times farther than the flow does Gauss-Newton with full steps end? A number.
 
 # %%
-my_guess = ...
+my_factor = ...
 
-# %%
-data = linear_regression(20, 60, outputs=3, whitened=True, seed=0)
-rows = row_space(data.x)
-sigma = torch.linalg.svdvals(rows.min_norm(data.y))
-wide, alphas = [2**k for k in (7, 9, 11, 13, 15)], [0.15, 0.3, 0.4, 0.5, 0.75, 1.0]
-
-
-def ends(alpha, m, newton=None):  # by the Gram matrix of [V; U1] alone, so at any width
-    norm = linear.final_norm(rows, data.y, m, alpha, newton=newton, seed=int(seeds(1)))
-    return min_norm.conditional_law(m, alpha, norm, outside=40)
-
-
-flow = {a: torch.stack([ends(a, m) for m in wide]) for a in alphas}
-laws = {a: min_norm.distance_law(torch.tensor(wide), a, sigma, outside=40) for a in alphas}
-show(*draw.widths(wide, flow, laws))
-
-# %%
-slope = [np.polyfit(np.log(wide), flow[a].log().mean(1), 1)[0] for a in alphas]
-off = np.array(slope) - [min_norm.exponent(a)[1] for a in alphas]
-_ = ledger.claim("width-theorem", off[1:4], 0)
-_ = ledger.claim("width-law", off[[0, 4, 5]], 0)
-guess(my_guess, f"{slope[-1]:.2f}; the theorem's formula outside its range would say -1.5")
+# %% tags=["idea"] vary="1.0, np -> 0.1, np"
+eta, rng = 1.0, np.random.default_rng(0)
+u, v = rng.standard_normal((2, 64)) / 64  # γ = 1/64
+for k in range(round(6 / eta) + 1):
+    if k * eta in (0, 1, 2, 6):
+        print(f"step {k}: output {u @ v:.3g}, |v|² = {v @ v:.3g}")
+    F = eta * (1 - u @ v) / (u @ u + v @ v)
+    u, v = u + F * v, v + F * u
+times = draw.times_farther()
+told = f"{times:.2g} times: V is four times as long, |v|² = 16 instead of 1"
+guess(my_factor, told, number=times)
+show(*draw.lengths())
 
 # %% [markdown]
-# A matrix of 23 × 23 numbers stands for a network of any width: gradient descent sees $Z = [V; U_1]$ only through $ZZ^\top$. Inside the theorem's
-# range our law has its exponent; for $\alpha > 1/2$ it says $m^{-\alpha}$. Below $\alpha = 1/4$ wider networks end *farther* from the min-norm solution: small
-# changes of the weights are not enough. At the sizes of the paper's Figure 1 ($d = 400$, $n = 100$, $\alpha = 1/2$), which shows about 0.78 at $m = 500$ and 0.19 at
-# $m = 9500$:
+# The first step misses the label on either side. The next steps call the output back; *the length of V they do not*, and so the product that decides is
+# four times too large. Steps of 0.1 end where the flow ends, here. A step is small only compared with the start: with a thousand units, steps of 0.1 are too large.
+#
+# ## It breaks when the step leaves the seen directions
+#
+# Everything rests on steps that are combinations of samples. Adam divides each coordinate by its own size. Start with $U_2 = 0$, so that nothing unseen is there:
 
 # %%
-large, ratios = linear_regression(100, 400, seed=0), []
-rows400 = row_space(large.x)
-for m in (500, 2000, 9500):
-    norm = linear.final_norm(rows400, large.y, m, 0.5, draws=5, seed=int(seeds(1)))
-    end = min_norm.conditional_law(m, 0.5, norm, outside=300)
-    law = min_norm.distance_law(m, 0.5, rows400.min_norm(large.y).norm()[None], 300)
-    ratios.append(end / law)
-    print(f"m = {m}: distance {span(end)}, law for equal singular values {law:.2g}")
-_ = ledger.claim("figure1", torch.stack(ratios), 1)
+show(*draw.adam())
 
 # %% [markdown]
-# ## 7. Does Gauss-Newton keep the bias?
+# Adam's ends are no cloud around the star, but a clump *beside* it, on the side where both entries are equal: coordinate-wise steps of equal size go there. (Measured here at one angle of
+# the sample; no law is claimed.)
 #
-# The undamped Gauss-Newton step is $\dot U_1 = FV$, $\dot V = F^\top U_1$ with another $F$, the solution of a Sylvester equation
-# $U_1U_1^\top F + F VV^\top = \Phi_1^\top\hat\Theta - U_1V^\top$. So its *flow* freezes $U_2$, conserves $\Lambda$ and keeps the invariant set, and it ends about as far from
-# $\hat\Theta$ as gradient flow does. Its error falls as $e^{-t}$ whatever the imbalance: imbalance is speed for gradient descent only. Full steps are another
-# matter (derived here): from a wide random start the first ends near $\lVert V\rVert^2 = q\gamma + \lVert\hat\Theta\rVert^2/(4\gamma)$, an overshoot where $\gamma$ is small.
+# ## Play
 #
-# **Predict.** $\alpha = 1$, $m = 1024$: how many times farther from min-norm than the flow does Gauss-Newton end with full steps?
+# The first picture with sliders: size m to the power −α, width, kind of start, method.
+#
+# 1. Up to which α do full Gauss-Newton steps end no farther than the flow (m = 64)?
+# 2. Which is the largest Gauss-Newton step that ends within 10 % of the flow at α = 1, m = 64?
+# 3. At α = 1/4, does a wider network end nearer?
+#
+# <details><summary>What we found</summary>1. Up to 0.6, where they end as far. They end farther if γ is below 1/(2√2): then γ + 1/4γ exceeds √(γ² + 1). 2. 0.1; at 0.3 it is 1.4 times
+# as far. 3. No: about 1 at every width. At α = 1/2 the distance falls as m to the power −1/2, at α = 1 as 1/m.</details>
+
+# %% tags=["widget"] id="widget"
+from regimes_course.lesson04.widgets import line_of_fits
+
+line_of_fits.show()
+
+# %% [markdown]
+# ## The answer in three sentences
+#
+# What decides is $U_2(0)\,V(\text{end})^\top$: weights that the data never touch, times the last layer as it becomes. Make it small by starting small, which is slow unless the layers are
+# unbalanced, or start inside the set where it stays zero; an output of zero is not enough. Full Gauss-Newton steps from a small start make V too long in one stroke and spoil the choice; small steps
+# keep it.
+#
+# ## How sure are we?
 
 # %%
-my_guess = ...
-
-# %%
-full = torch.stack([ends(1.0, m, newton=1.0) for m in wide])
-law = min_norm.full_step_law(torch.tensor(wide), 1.0, sigma.norm(), q=3, outside=40)
-ratio = ends(1.0, 1024, newton=1.0) / ends(1.0, 1024)
-_ = ledger.claim("newton-law", full.square().mean(1).sqrt() / law, 1)
-_ = ledger.claim("newton-full", ratio)
-_ = ledger.claim("newton-slope", np.polyfit(np.log(wide), full.log(), 1)[0], -1 / 2)
-_ = ledger.claim("newton-flow", ends(1.0, 1024, newton=0.02) / ends(1.0, 1024), 1)
-guess(my_guess, f"{span(ratio)} times")
+which = "distance-identity outside width-theorem rate-start newton-full newton-flow"
+evidence("04", *which.split())
 
 # %% [markdown]
-# This is the solvable twin of lesson 05: with Gauss-Newton a small start helps only in small steps. The dial has the size of the start, the
-# method and the width. Find
+# A *sanity bound* is a number that we chose to test against. The laws over widths, the theorems on the rate, and a table of eight optimizers stand in
+# [deeper](deeper/04_min_norm_bias.ipynb), with one disagreement: at the sizes of the paper's Figure 1 our narrowest networks end a few percent farther than it shows.
 #
-# 1. the largest α at which full steps end no farther than the flow, at any width,
-# 2. the widths up to which steps of 0.1 end within 10 % of the flow, at α = 1: a step is small only compared with the start,
-# 3. the smallest α at which the theorem says anything at a width of the slider.
-
-# %% tags=["widget"] id="width-dial"
-width_dial.show()
-
-# %% [markdown]
-# Which other optimizers keep what? Each runs from a start without condition and from one inside the set, with $U_2 = 0$; one start each.
-
-# %%
-kept = {name: zoo.compute(name, seed=int(seeds(1))) for name in zoo.ZOO}
-display(draw.table(kept))
-rowwise = [name for name in kept if name not in ("Adam", "weight decay 0.01")]
-_ = ledger.claim("zoo-frozen", [kept[name]["moved"] for name in rowwise])
-_ = ledger.claim("zoo-inside", [kept[name]["inside"] for name in rowwise])
-_ = ledger.claim("zoo-adam", kept["Adam"]["inside"])
-
-# %% [markdown]
-# Three separate properties. $U_2$ stays frozen under every rule that steps in the row space. The invariant set is kept by every rule of the
-# form $\dot U_1 = F_1 V$, $\dot V = F_2 U_1$. To conserve $\Lambda$, $F_2 = F_1^\top$ and small steps are needed: layer-wise Gauss-Newton misses the first,
-# momentum 0.9 with this step the second. Adam divides each
-# coordinate by its own size, which mixes rows of $X$ with everything else, and loses the bias. Weight decay shrinks $U_2$:
-# in time it forgets the start, and it never fits exactly. With $U_2 = 0$ the table cannot tell a kept set from a frozen $U_2$; exercise 6 can.
+# ## Exercises
 #
-# ## What we measured against what was predicted
-
-# %%
-display(ledger)
-
-# %% [markdown]
-# ## Limits
+# `python3 course.py start 04` puts seven exercises into your folder `work`. Then lesson [05](05_hidden_learning.ipynb): a fit is a choice of features too. Can they be good while the loss is poor?
 #
-# - Two layers, linear, squared loss, flow or small steps. With a nonlinearity the hidden weights still move only in the row space of $X$, but
-#   the predictor is no longer a matrix: there is no $\hat\Theta$ to end at, and $U_1$ and $V$ no longer obey closed equations.
-# - The theorem's constants are loose: its bound on the distance is tens of times too large, and it is valid only from large widths on (the dial shows
-#   from where; near $\alpha = 1/4$ the first such width explodes).
-# - Slips in the sources that we met: a legend in the first version's figures names other sizes than its text (only the text's give the printed
-#   numbers), and a proof bounds the first error by the inverse of the singular values where the definition has the values themselves. Exponents
-#   are not affected; our `random_init_bound` has the corrected constants.
-#
-# ## Exercises and what to read next
-#
-# `python3 course.py start 04` puts six exercises into your folder `work`: the imbalance, the distance from the last layer alone, a start inside
-# the set, the scalar flow, Gauss-Newton by a Sylvester equation, and optimizers in black boxes. Lesson 05 is the nonlinear twin of section 7.
+# <details><summary>What to read next</summary>
 #
 # - H. Min, S. Tarmoun, R. Vidal, E. Mallada: *On the explicit role of initialization on the convergence and implicit bias of overparametrized linear
 #   networks*, ICML 2021, arXiv 2105.06351; the second version has another title.
 # - A. Saxe, J. McClelland, S. Ganguli: *Exact solutions to the nonlinear dynamics of learning in deep linear neural networks*, ICLR 2014, arXiv 1312.6120.
 # - D. Kunin and others: *Neural mechanics: symmetry and broken conservation laws in deep learning dynamics*, ICLR 2021, arXiv 2012.04728.
+# - D. Kunin and others: *Get rich quick: exact solutions reveal how unbalanced initializations promote rapid feature learning*, 2024, arXiv 2406.06158: what imbalance does to features, after the paper.</details>

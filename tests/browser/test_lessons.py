@@ -16,7 +16,7 @@ from regimes_course.lesson00.widgets import four_regimes
 from regimes_course.lesson01.widgets import two_outputs
 from regimes_course.lesson02.widgets import particles
 from regimes_course.lesson03.widgets import phase_diagram
-from regimes_course.lesson04.widgets import hyperbolas, interpolant, width_dial
+from regimes_course.lesson04.widgets import hyperbolas, line_of_fits, width_dial
 from regimes_course.lesson05.widgets import flow
 from regimes_course.lesson06.widgets import lazy_dial
 from regimes_course.lesson07.widgets import exact_steps
@@ -37,8 +37,10 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         phase_diagram: [("delta", "ArrowLeft"), ("kappa", "ArrowRight"), ("d", "ArrowRight"), ("end", "ArrowLeft")],
     },
     "lessons/04_min_norm_bias.ipynb": {
+        line_of_fits: [("alpha", "ArrowRight"), ("width", "ArrowRight"), ("kind", "ArrowRight"), ("method", "ArrowLeft")],
+    },
+    "lessons/deeper/04_min_norm_bias.ipynb": {
         hyperbolas: [("u0", "ArrowRight"), ("eta", "ArrowRight")],
-        interpolant: [("turn", "ArrowRight"), ("method", "ArrowRight")],
         width_dial: [("alpha", "ArrowLeft"), ("method", "ArrowLeft")],
     },
     "lessons/05_hidden_learning.ipynb": {

@@ -24,11 +24,11 @@ from regimes_course.lesson07 import figures as lesson07
 from regimes_course.lesson08 import figures as lesson08
 from regimes_course.lesson09 import figures as lesson09
 from tests.kit.test_plotting import is_black, is_level, is_marks, is_measured, is_predicted, labels
-from tests.lessons import test_figures_lessons
 from tests.lessons.lesson00 import test_figures_lesson00
 from tests.lessons.lesson01 import test_figures_lesson01
 from tests.lessons.lesson02 import test_figures_lesson02
 from tests.lessons.lesson03 import test_figures_lesson03
+from tests.lessons.lesson04 import test_figures_lesson04
 from tests.lessons.lesson05 import test_figures_lesson05
 from tests.lessons.lesson06 import test_figures_lesson06
 from tests.lessons.lesson07 import test_figures_lesson07
@@ -41,7 +41,7 @@ DATA = {
     "01": test_figures_lesson01.FIGURES,
     "02": test_figures_lesson02.FIGURES,
     "03": test_figures_lesson03.FIGURES,
-    "04": test_figures_lessons.OF_04,
+    "04": test_figures_lesson04.FIGURES,
     "05": test_figures_lesson05.FIGURES,
     "06": test_figures_lesson06.FIGURES,
     "07": test_figures_lesson07.FIGURES,
@@ -51,7 +51,7 @@ DATA = {
 WITH_SENTENCES = (
     test_figures_lesson00,
     test_figures_lesson02,
-    test_figures_lessons,
+    test_figures_lesson04,
     test_figures_lesson05,
     test_figures_lesson06,
     test_figures_lesson09,
@@ -68,6 +68,8 @@ WITHOUT_LEGEND = {
     "01/newtons_plane",
     "02/narrow",
     "02/starts",
+    "04/conditions",
+    "04/adam",
     "05/hero",
     "05/two_starts",
     "05/noise",

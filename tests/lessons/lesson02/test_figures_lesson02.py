@@ -11,7 +11,7 @@ from regimes.sweeps import Sweep
 from regimes_course.lesson02 import figures as lesson02
 from regimes_course.lesson02.experiments import STEPS, history, problem
 from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
-from tests.lessons.test_figures_lessons import SEEDS, T, drawn, legends, named, runs, shows, table
+from tests.lessons.figure_data import SEEDS, T, drawn, legends, named, runs, shows, table
 
 WIDTHS, NEAR, NEARER = [16, 32, 64], runs(0.5, 0.4, 0.2), runs(0.3, 0.05, 0.02)
 KAPPA, CONDITION = table([1.0], [10.0], [100.0], [1000.0]), 10 ** table([3, 4], [5, 6], [7, 8], [9, 10.0])

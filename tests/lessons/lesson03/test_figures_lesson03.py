@@ -12,7 +12,7 @@ from regimes.theory.sgd_phases import fluctuation_exponent, noise_plateau, unspe
 from regimes.training import Trace
 from regimes_course.lesson03 import figures as lesson03
 from tests.kit.test_plotting import is_black, labels
-from tests.lessons.test_figures_lessons import shows
+from tests.lessons.figure_data import shows
 
 DOUBLE = torch.float64
 TIME = torch.tensor([0.0, 1.0, 30.0, 400.0], dtype=DOUBLE)

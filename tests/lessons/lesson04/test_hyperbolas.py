@@ -135,7 +135,7 @@ def test_a_late_rate_is_measured_only_where_the_loss_is_small():
 
 def test_the_readout_has_the_numbers_and_every_move_is_told(grid):
     for move in grid:
-        assert move.told.startswith(f"u(0) = {move.u0:g}, v(0) = {move.v0:g}, y = {move.y:g}: d = u² − v² = ")
+        assert move.told.startswith(f"u(0) = {move.u0:g}, v(0) = {move.v0:g}, y = {move.y:g}: u² − v² = ")
 
 
 def test_walks_that_arrive_lie_inside_the_picture(grid):

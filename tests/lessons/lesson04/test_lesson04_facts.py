@@ -1,4 +1,4 @@
-"""Whether what exercises 1 to 3 of lesson 04 say is true: the rate, the distance, where a start ends, the hints."""
+"""Whether what exercises 1 to 4 of lesson 04 say is true: the rate, the distance, where a start ends, the hints."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from regimes_course.lesson04.checks import invariant, starts
 from regimes_course.lesson04.checks.distance import DISTANCE_FROM_LAST_LAYER
 from regimes_course.lesson04.checks.imbalance import IMBALANCE_LEVEL, levels, rank
 from regimes_course.lesson04.checks.invariant import trained
+from regimes_course.lesson04.checks.sizes import START_SIZES
 
 LEVELS, DISTANCE = IMBALANCE_LEVEL.reference, DISTANCE_FROM_LAST_LAYER.reference
 
@@ -42,6 +43,20 @@ def test_the_level_is_a_rate_that_is_kept_and_that_of_the_whole_u_is_not():
         whole.append(rate_over_bound(*states, levels(U.T @ U - V.T @ V, rank(X), 2)[0]))
     assert min(right) >= 1 - 1e-12
     assert sum(ratio < 1 for ratio in whole) > 150
+
+
+@pytest.mark.parametrize("label", list(START_SIZES.cases()))
+def test_chosen_sizes_are_as_fast_and_as_near_as_asked(label):
+    """Twenty starts: the slowest rate at the start is that of the last layer at least, and training ends as far away."""
+    m, r, d, rate, distance = START_SIZES.cases()[label]
+    (first, last), rates, ends = START_SIZES.reference(m, r, d, rate, distance), [], []
+    for seed in range(20):
+        X, U, V = torch.linalg.qr(random(0, d, r)).Q.T, first * random(seed + 1, d, m), last * random(seed + 100, 1, m)
+        rates.append(2 * V.square().sum().item())
+        Y = random(200, r, 1) / r**0.5 * rate / 20  # labels small enough for V to stay as long as it is
+        ends.append(DISTANCE(X, U, trained(X, Y, U, V)[1]))
+    assert np.mean(rates) == pytest.approx(rate, rel=0.1)
+    assert np.mean(np.square(ends)) ** 0.5 == pytest.approx(distance, rel=0.15)
 
 
 def steps(kind, X, Y, U, V):

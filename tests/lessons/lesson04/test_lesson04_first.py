@@ -1,4 +1,4 @@
-"""Slips and solutions that exercises 1 to 3 of lesson 04 do not list: rejected and accepted all the same."""
+"""Slips and solutions that exercises 1 to 4 of lesson 04 do not list: rejected and accepted all the same."""
 
 import numpy as np
 import torch
@@ -11,8 +11,9 @@ from regimes_course.kit.numbers import numbers
 from regimes_course.lesson04.checks import imbalance, starts
 from regimes_course.lesson04.checks.distance import DISTANCE_FROM_LAST_LAYER
 from regimes_course.lesson04.checks.imbalance import IMBALANCE_LEVEL, levels, rank
+from regimes_course.lesson04.checks.sizes import START_SIZES
 
-LEVELS, DISTANCE = IMBALANCE_LEVEL.reference, DISTANCE_FROM_LAST_LAYER.reference
+LEVELS, DISTANCE, START = (e.reference for e in (IMBALANCE_LEVEL, DISTANCE_FROM_LAST_LAYER, START_SIZES))
 
 
 def from_matrix(matrix, q=len):
@@ -138,6 +139,15 @@ WRONG = {
         ("five", None, lambda X, U, V: 5.0),
         ("transposed", None, lambda X, U, V: torch.linalg.norm(outside(X) @ U @ V.T)),
     ],
+    "start_sizes": [
+        ("half the rate", None, lambda m, r, d, rate, distance: START(m, r, d, rate / 2, distance)),
+        ("with the first layer's share", None, lambda m, r, d, rate, distance: START(m, r, d, rate - 2, distance)),
+        ("widths as samples", None, lambda m, r, d, rate, distance: START(r, r, d, rate, distance)),
+        ("the square of the distance", None, lambda m, r, d, rate, distance: START(m, r, d, rate, distance**2)),
+        ("the exponent", None, lambda m, r, d, rate, distance: (m**-0.5, m**-0.5)),
+        ("the numbers of the hint", None, lambda *args: (0.55 / 30**0.5 / 4, 0.4)),
+        ("a product", None, lambda *args: START(*args)[0] * START(*args)[1]),
+    ],
     "invariant_init": [
         ("zeros", "nothing outside", lambda X, m, q, seed: (X.new_zeros(X.shape[1], m), X.new_zeros(q, m))),
         ("small everywhere", "nothing outside", scaled(1e-3, 1e-3, 1e-3, starts.random_pair)),
@@ -183,6 +193,13 @@ RIGHT = {
         "SciPy": lambda X, U, V: np.linalg.norm(null_space(X.numpy(), rcond=1e-10).T @ U.numpy() @ V.numpy().T),
         "by trace": lambda X, U, V: torch.trace(V @ U.T @ outside(X) @ outside(X).T @ U @ V.T) ** 0.5,
         "a Python number": lambda X, U, V: torch.linalg.norm((outside(X) @ (outside(X).T @ U)) @ V.T).item(),
+    },
+    "start_sizes": {
+        "NumPy": lambda m, r, d, rate, distance: (
+            np.sqrt(2 * distance**2 / (rate * (d - r))).item(),
+            np.sqrt(rate / m / 2).item(),
+        ),
+        "tensors": lambda *args: tuple(torch.tensor(s, dtype=torch.float64) for s in START(*args)),
     },
     "invariant_init": {
         "units without jobs": mixed,

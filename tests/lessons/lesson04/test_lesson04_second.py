@@ -1,4 +1,4 @@
-"""Slips and solutions that exercises 4 to 6 of lesson 04 do not list: rejected and accepted all the same."""
+"""Slips and solutions that exercises 5 to 7 of lesson 04 do not list: rejected and accepted all the same."""
 
 import math
 

@@ -10,7 +10,7 @@ from regimes.training import Trace
 from regimes_course.lesson05 import figures as lesson05
 from regimes_course.lesson05.experiments import watched
 from tests.kit.test_plotting import is_level, is_measured, is_predicted, labels, trace
-from tests.lessons.test_figures_lessons import SEEDS, drawn, legends, named, runs, shows, table
+from tests.lessons.figure_data import SEEDS, drawn, legends, named, runs, shows, table
 
 STD = table(0.01, 0.1, 1.0, 10.0)
 TESTS = {

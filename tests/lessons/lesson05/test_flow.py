@@ -126,7 +126,10 @@ def test_the_readout_has_the_numbers_and_never_a_nan(grid):
     for move in grid:
         run = move.result
         assert f"training loss {run.loss[-1]:.3g}, peak {_short(run.peak)} × the start; " in move.told, move.settings
-        assert f"test loss {run.test[-1]:.3g}." in move.told and f"After {len(run.loss) - 1} steps of {move.eta:g} (t =" in move.told
+        assert (
+            f"test loss {run.test[-1]:.3g}." in move.told
+            and f"After {len(run.loss) - 1} steps of {move.eta:g} (t =" in move.told
+        )
         assert (f"G = {_short(run.gap)}" in move.told and f"F = {_short(run.gain)}" in move.told) if run.look else True
 
 

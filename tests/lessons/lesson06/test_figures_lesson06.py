@@ -8,7 +8,7 @@ import torch
 
 from regimes_course.lesson06 import figures as lesson06
 from tests.kit.test_plotting import is_measured, is_predicted, labels
-from tests.lessons.test_figures_lessons import drawn, runs, shows
+from tests.lessons.figure_data import drawn, runs, shows
 
 M = [64, 128, 256, 512]
 WIDE = torch.tensor(M, dtype=torch.float64)

@@ -7,7 +7,7 @@ from regimes.theory.edge_of_stability import quadratic_factor
 from regimes.training import Trace
 from regimes_course.lesson08 import figures as lesson08
 from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
-from tests.lessons.test_figures_lessons import drawn, runs, shows, table
+from tests.lessons.figure_data import drawn, runs, shows, table
 
 K = torch.arange(101)
 

@@ -8,7 +8,7 @@ import torch
 
 from regimes_course.lesson09 import figures as lesson09
 from tests.kit.test_plotting import is_black, labels
-from tests.lessons.test_figures_lessons import shows, table
+from tests.lessons.figure_data import shows, table
 
 DOUBLE = torch.float64
 C = table([10.0, 0.1], [5.0, 0.2], [2.0, 0.05])

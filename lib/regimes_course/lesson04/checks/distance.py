@@ -1,4 +1,4 @@
-"""Exercise 2: the distance to the min-norm solution, from what training leaves alone and where the last layer ends."""
+"""Exercise 1: the distance to the min-norm solution, from what training leaves alone and where the last layer ends."""
 
 from collections.abc import Callable
 from random import Random

@@ -1,4 +1,4 @@
-"""Exercise 1: the level of imbalance and the two spreads."""
+"""Exercise 4: the level of imbalance and the two spreads."""
 
 from collections.abc import Callable
 from random import Random

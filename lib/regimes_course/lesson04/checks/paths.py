@@ -1,4 +1,4 @@
-"""What a learner's formula made of the scalar flow: the cases of exercise 4, their paths, and what can be seen in an answer."""
+"""What a learner's formula made of the scalar flow: the cases of exercise 7, their paths, and what can be seen in an answer."""
 
 import functools
 from collections.abc import Callable

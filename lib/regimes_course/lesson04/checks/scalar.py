@@ -1,4 +1,4 @@
-"""Exercise 4: the exact path of the scalar network u v -> y under gradient flow."""
+"""Exercise 7: the exact path of the scalar network u v -> y under gradient flow."""
 
 import math
 from collections.abc import Callable

@@ -161,7 +161,7 @@ def _plane(ax: Axes):
     ax.set(xlabel="u", ylabel="v", aspect="equal")
     ax.grid(False)
     others = ax.add_collection(LineCollection([], color=GREY, alpha=0.25, linewidth=0.8))
-    own = ax.add_collection(LineCollection([], color=GREY, linewidth=1.3, label="$u^2-v^2=d(0)$"))
+    own = ax.add_collection(LineCollection([], color=GREY, linewidth=1.3, label="hyperbola of the start"))
     solutions = ax.add_collection(LineCollection([], color=GREEN, linewidth=3, alpha=0.6, label="solutions, $uv=y$"))
     walks = _walks(ax, "", linewidth=0.8)
     (flow,) = ax.plot([], [], "--", color="black", linewidth=1.6, label="flow, predicted")
@@ -231,7 +231,7 @@ def _level(d: float, reach: float) -> list[np.ndarray]:
 
 def sentence(paths: Paths) -> str:
     """What the picture shows, with its numbers."""
-    start = f"u(0) = {paths.u0:g}, v(0) = {paths.v0:g}, y = {paths.y:g}: d = u² − v² = {short(paths.d)} at the start."
+    start = f"u(0) = {paths.u0:g}, v(0) = {paths.v0:g}, y = {paths.y:g}: u² − v² = {short(paths.d)} at the start."
     if paths.loss[0] == 0:
         etas = " or ".join(f"η = {walk.eta:g} of {walk.method}" for walk in paths.walks)
         return f"{start} <b>The start is a solution</b>: nothing moves, with {etas}."
@@ -245,7 +245,7 @@ def _told_flow(paths: Paths) -> str:
         return f"<b>The flow never arrives</b>: on u = {'−' if paths.y > 0 else ''}v it ends in the saddle at the origin."
     half = "starts beyond y/2" if paths.half == 0 else f"reaches y/2 at t = {short(paths.half)} (half time)"
     return (
-        f"The flow keeps d, {half}, and has the late rate {short(paths.rate)} = 2√(d² + 4y²), "
+        f"The flow keeps it, {half}, and has the late rate {short(paths.rate)} = 2√((u² − v²)² + 4y²), "
         f"of which the imbalance alone guarantees {short(paths.promised)}."
     )
 
@@ -254,7 +254,7 @@ def _told(walk: Walk) -> str:
     begin = f"{walk.method[0].upper()}{walk.method[1:]} (η = {walk.eta:g})"
     if walk.diverged is not None:
         return f"<b>{begin} diverges</b> at step {walk.diverged}."
-    end = f"d = {short(walk.imbalance)} at the end"
+    end = f"u² − v² = {short(walk.imbalance)} at the end"
     if not walk.arrived:
         return f"<b>{begin} has not arrived</b> at t = {END:g}: loss {walk.loss[-1]:.2g}, {end}."
     rate = "too fast to measure a rate" if walk.rate is None else f"rate {short(walk.rate)}"

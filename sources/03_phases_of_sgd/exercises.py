@@ -2,28 +2,28 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 03: phases of SGD"
-#     minutes: 85
+#     minutes: 105
 #     needs: ["03"]
 #     papers: [veiga2022]
 #     objectives:
-#       - take a Gaussian integral and write the drift of the overlaps
 #       - tell the phases apart, on their lines too, and count time in each
+#       - take a Gaussian integral and write the drift of the overlaps
 #       - derive the height of the noise plateau
 #       - measure how fast SGD becomes deterministic
-#       - tell slow from stuck
+#       - tell slow from stuck, by a cut of the step size and by waiting
 # ---
 
 # %% [markdown]
 # # Exercises 03: phases of SGD
 #
-# Seven exercises on [lesson 03](../lessons/03_phases_of_sgd.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Eight exercises on [lesson 03](../lessons/03_phases_of_sgd.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
 #
 # Units are $g(u) = \mathrm{erf}(u/\sqrt2)$ with $g'(u) = \sqrt{2/\pi}\,e^{-u^2/2}$, inputs are $N(0, I_d)$, committees are means of their
 # units, and $\eta = \gamma/p$ is the learning rate divided by the number of student units. Time is the sum of the step sizes,
-# $t = \eta k/d$ after $k$ steps. Arrays are `torch.float64` tensors; return new ones and leave the arguments as they are.
+# $t = \eta\nu/d$ after $\nu$ steps. Arrays are `torch.float64` tensors; return new ones and leave the arguments as they are.
 
 # %%
 import math
@@ -37,111 +37,10 @@ from regimes.theory.sgd_phases import fluctuation_exponent
 from regimes_course.exercises import check
 from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson03.experiments import flow, start
-
-# %% [markdown] exercise="i2_i3" stars=2 minutes=15 concept="tilting a Gaussian"
-# ## Exercise 1: two Gaussian integrals
-#
-# ★★ · 15 minutes · derive, then implement
-#
-# Everything in the lesson rests on expectations of erf units over fields $u_1, u_2, u_3$ that are jointly Gaussian with mean zero and
-# covariance $C$. Return two of them:
-#
-# $$I_2 = E[g(u_1)\,g(u_2)], \qquad I_3 = E[g'(u_1)\,u_2\,g(u_3)].$$
-#
-# The first is known: $I_2 = \frac2\pi \arcsin \dfrac{C_{12}}{\sqrt{(1+C_{11})(1+C_{22})}}$. For the second, note that $g'(u_1)$ is
-# itself a Gaussian. It tilts the measure into another one, with a smaller covariance, and some of the mass is lost.
-
-
-# %% exercise="i2_i3"
-def i2_i3(C):
-    """I2 = E[g(u1) g(u2)] and I3 = E[g'(u1) u2 g(u3)] for each of n covariances.
-
-    C: (n, 3, 3).
-    Returns: two tensors (n,).
-    """
-    ### BEGIN SOLUTION
-    own = 1 + C.diagonal(dim1=-2, dim2=-1)
-    I2 = 2 / math.pi * torch.asin(C[:, 0, 1] / (own[:, 0] * own[:, 1]).sqrt())
-    tilted = C - C[:, :, :1] * C[:, :1, :] / own[:, :1, None]
-    mass = own[:, 0] ** -0.5
-    I3 = 2 / math.pi * mass * tilted[:, 1, 2] / (1 + tilted[:, 2, 2]).sqrt()
-    return I2, I3
-    ### END SOLUTION
-
-
-# %% [markdown] hints="i2_i3"
-# <details><summary>Hint 1</summary>
-# The density of u times exp(−u₁²/2) has the inverse covariance C⁻¹ + e₁e₁ᵀ. By the formula of Sherman and Morrison its covariance is
-# C̃ = C − C₍·₁₎ C₍₁·₎ / (1 + C₁₁). The mass that is left is (1 + C₁₁)^(−1/2).</details>
-#
-# <details><summary>Hint 2</summary>
-# What remains is Ẽ[u₂ g(u₃)]. Stein's lemma: it is C̃₂₃ Ẽ[g′(u₃)]. And g′(u₃) is a Gaussian again.</details>
-#
-# <details><summary>Hint 3</summary>
-# For C = [[0.5, 0.3, 0.2], [0.3, 0.8, −0.1], [0.2, −0.1, 0.4]] you should find I₂ = 0.117 and I₃ = −0.0621.</details>
-
-# %% check="i2_i3"
-check("03/i2_i3", i2_i3)
-
-# %% [markdown] discussion="i2_i3" tags=["solution"]
-# **Discussion.** Multiplied out, $I_3 = \frac2\pi\, \dfrac{C_{23}(1+C_{11}) - C_{12}C_{13}}{(1+C_{11})\sqrt{(1+C_{11})(1+C_{33}) - C_{13}^2}}$,
-# the form in the literature. The tilted form says why: the minus takes out what $u_2$ and $u_3$ share through $u_1$. With two factors $g'$
-# tilt twice: $E[g'(u_1) g'(u_2) g(u_3) g(u_4)]$, which makes the noise of SGD, is $I_2$ of the twice tilted covariance, times the lost mass.
-
-# %% [markdown] exercise="drift" stars=2 minutes=15 concept="drift of the overlaps"
-# ## Exercise 2: the drift as one matrix product
-#
-# ★★ · 15 minutes · implement
-#
-# Put the fields of all $p$ student and $k$ teacher units in one list, with covariance $\Omega = \begin{pmatrix} Q & M \\ M^\top & P\end{pmatrix}$,
-# and write the error as $E = \sum_a c_a\, g(u_a)$, with $c_a < 0$ for the student. A step adds $\frac\eta d E\, g'(u_j)\, x$ to
-# the unit $w_j$, so that on average the overlap of $w_j$ with unit $b$ moves by
-#
-# $$J_{jb} = E[g'(u_j)\, u_b\, E] = \sum_a c_a\, E[g'(u_j)\, u_b\, g(u_a)], \qquad \dot Q = J + J^\top,\quad \dot M = J.$$
-#
-# In the first equation $b$ runs over students, in the second over teachers. Insert $I_3$ and bring the sum into the form
-# $J = D\,\Omega - \text{diagonal} \cdot \Omega$, with $D_{ja} = \dfrac{2}{\pi}\, \dfrac{c_a}{\sqrt{(1+\Omega_{jj})(1+\Omega_{aa}) - \Omega_{ja}^2}}$. No loops.
-
-
-# %% exercise="drift"
-def drift(omega, c, p):
-    """How the overlaps move on average, without the noise, per unit of time.
-
-    omega: (p + k, p + k), the covariance of all fields.   c: (p + k,).   p: student units.
-    Returns: dQ (p, p) and dM (p, k).
-    """
-    ### BEGIN SOLUTION
-    size, rows = 1 + omega.diagonal(), omega[:p]
-    D = 2 / math.pi * c / (size[:p, None] * size - rows**2).sqrt()
-    J = D @ omega - ((D * rows).sum(1) / size[:p])[:, None] * rows
-    return J[:, :p] + J[:, :p].T, J[:, p:]
-    ### END SOLUTION
-
-
-# %% [markdown] hints="drift"
-# <details><summary>Hint 1</summary>
-# I₃ of (j, b, a) is 2/π · [Ω_ba − Ω_jb Ω_ja / (1 + Ω_jj)] / √((1 + Ω_jj)(1 + Ω_aa) − Ω_ja²): the tilted covariance over a root that does not
-# depend on b.</details>
-#
-# <details><summary>Hint 2</summary>
-# The sum over a of D_ja Ω_ab is a matrix product. In the other term Ω_jb does not depend on a: what is left is the sum over a of D_ja Ω_ja,
-# one number for each j.</details>
-#
-# <details><summary>Hint 3</summary>
-# By hand: one student and one teacher unit of length one with overlap 0.5, c = [−1, 1], p = 1. Then dQ = [[−0.203]] and
-# dM = [[0.196]], to three decimals.</details>
-
-# %% check="drift"
-check("03/drift", drift)
-
-# %% [markdown] discussion="drift" tags=["solution"]
-# **Discussion.** $J$ is the gradient of the population risk, unit by unit, divided by $c_j$: autograd through $I_2$ gives it too, which is the shortest
-# test of the formula. $\dot Q$ needs both terms because both units of $Q_{jl}$ move; $J$ itself is not symmetric. At the solution, $Q = M = P = I$, it
-# vanishes. The noise $\eta N$ is what one-pass SGD adds to $\dot Q$, and to $\dot Q$ alone.
+from regimes_course.lesson03.experiments import flow, rest, start
 
 # %% [markdown] exercise="classify" stars=1 minutes=8 concept="phase diagram"
-# ## Exercise 3: which phase
+# ## Exercise 1: which phase
 #
 # ★ · 8 minutes · implement
 #
@@ -187,10 +86,10 @@ check("03/classify", classify)
 
 # %% [markdown] discussion="classify" tags=["solution"]
 # **Discussion.** The published code asks for $\kappa < -\delta < (\kappa+1)/2$ in bad learning. That is the same at $\kappa = 0$ and leaves no such phase from
-# $\kappa = 1$ on, in contradiction to the paper's own Fig. 8; the lesson measures who is right. It also compares floating-point numbers with `==`.
+# $\kappa = 1$ on, in contradiction to the paper's own Fig. 8; the deeper notebook measures whether there is one. It also compares floating-point numbers with `==`.
 
 # %% [markdown] exercise="step_to_time" stars=1 minutes=7 concept="natural time"
-# ## Exercise 4: from steps to time
+# ## Exercise 2: from steps to time
 #
 # ★ · 7 minutes · implement
 #
@@ -203,7 +102,7 @@ check("03/classify", classify)
 def step_to_time(steps, d, kappa, delta):
     """The natural time after a number of steps.
 
-    steps: a number.   d: inputs.   kappa, delta: as in exercise 3.
+    steps: a number.   d: inputs.   kappa, delta: as in exercise 1.
     Returns: a number. Raises a ValueError where there is no ODE.
     """
     ### BEGIN SOLUTION
@@ -229,15 +128,115 @@ check("03/step_to_time", step_to_time)
 # line, closer to zero in bad learning, and zero at $\kappa + \delta = -1/2$. An axis of steps over $d$ for all phases, as in the paper's Fig. 6, is good for comparing
 # costs; whether curves for different $d$ agree can't be seen on it.
 
+# %% [markdown] exercise="i2_i3" stars=2 minutes=15 concept="tilting a Gaussian"
+# ## Exercise 3: two Gaussian integrals
+#
+# ★★ · 15 minutes · derive, then implement
+#
+# The lesson takes its averages by sampling; for erf units they have closed forms. Everything rests on expectations over fields $u_1, u_2, u_3$ that are jointly Gaussian with mean zero and
+# covariance $C$. Return two of them:
+#
+# $$I_2 = \mathbb E[g(u_1)\,g(u_2)], \qquad I_3 = \mathbb E[g'(u_1)\,u_2\,g(u_3)].$$
+#
+# The first is known: $I_2 = \frac2\pi \arcsin \dfrac{C_{12}}{\sqrt{(1+C_{11})(1+C_{22})}}$. For the second, note that $g'(u_1)$ is
+# itself a Gaussian. It tilts the measure into another one, with a smaller covariance, and some of the mass is lost.
+
+
+# %% exercise="i2_i3"
+def i2_i3(C):
+    """I2 = E[g(u1) g(u2)] and I3 = E[g'(u1) u2 g(u3)] for each of n covariances.
+
+    C: (n, 3, 3).
+    Returns: two tensors (n,).
+    """
+    ### BEGIN SOLUTION
+    own = 1 + C.diagonal(dim1=-2, dim2=-1)
+    I2 = 2 / math.pi * torch.asin(C[:, 0, 1] / (own[:, 0] * own[:, 1]).sqrt())
+    tilted = C - C[:, :, :1] * C[:, :1, :] / own[:, :1, None]
+    mass = own[:, 0] ** -0.5
+    I3 = 2 / math.pi * mass * tilted[:, 1, 2] / (1 + tilted[:, 2, 2]).sqrt()
+    return I2, I3
+    ### END SOLUTION
+
+
+# %% [markdown] hints="i2_i3"
+# <details><summary>Hint 1</summary>
+# The density of u times exp(−u₁²/2) has the inverse covariance C⁻¹ + e₁e₁ᵀ. By the formula of Sherman and Morrison its covariance is
+# C̃ = C − C₍·₁₎ C₍₁·₎ / (1 + C₁₁). The mass that is left is (1 + C₁₁)^(−1/2).</details>
+#
+# <details><summary>Hint 2</summary>
+# What remains is Ẽ[u₂ g(u₃)]. Stein's lemma: it is C̃₂₃ Ẽ[g′(u₃)]. And g′(u₃) is a Gaussian again.</details>
+#
+# <details><summary>Hint 3</summary>
+# For C = [[0.5, 0.3, 0.2], [0.3, 0.8, −0.1], [0.2, −0.1, 0.4]] you should find I₂ = 0.117 and I₃ = −0.0621.</details>
+
+# %% check="i2_i3"
+check("03/i2_i3", i2_i3)
+
+# %% [markdown] discussion="i2_i3" tags=["solution"]
+# **Discussion.** Multiplied out, $I_3 = \frac2\pi\, \dfrac{C_{23}(1+C_{11}) - C_{12}C_{13}}{(1+C_{11})\sqrt{(1+C_{11})(1+C_{33}) - C_{13}^2}}$,
+# the form in the literature. The tilted form says why: the minus takes out what $u_2$ and $u_3$ share through $u_1$. With two factors $g'$
+# tilt twice: $\mathbb E[g'(u_1) g'(u_2) g(u_3) g(u_4)]$, which makes the noise of SGD, is $I_2$ of the twice tilted covariance, times the lost mass.
+
+# %% [markdown] exercise="drift" stars=2 minutes=15 concept="drift of the overlaps"
+# ## Exercise 4: the drift as one matrix product
+#
+# ★★ · 15 minutes · implement
+#
+# Put the fields of all $p$ student and $k$ teacher units in one list, with covariance $\Omega = \begin{pmatrix} Q & M \\ M^\top & P\end{pmatrix}$,
+# and write the error as $e = \sum_a c_a\, g(u_a)$, with $c_a < 0$ for the student. A step adds $\frac\eta d\, e\, g'(u_j)\, x$ to
+# the unit $w_j$, so that on average the overlap of $w_j$ with unit $b$ moves by
+#
+# $$J_{jb} = \mathbb E[e\, g'(u_j)\, u_b] = \sum_a c_a\, \mathbb E[g'(u_j)\, u_b\, g(u_a)], \qquad \dot Q = J + J^\top,\quad \dot M = J.$$
+#
+# In the first equation $b$ runs over students, in the second over teachers. Insert $I_3$ and bring the sum into the form
+# $J = D\,\Omega - \text{diagonal} \cdot \Omega$, with $D_{ja} = \dfrac{2}{\pi}\, \dfrac{c_a}{\sqrt{(1+\Omega_{jj})(1+\Omega_{aa}) - \Omega_{ja}^2}}$. No loops.
+
+
+# %% exercise="drift"
+def drift(omega, c, p):
+    """How the overlaps move on average, without the noise, per unit of time.
+
+    omega: (p + k, p + k), the covariance of all fields.   c: (p + k,).   p: student units.
+    Returns: dQ (p, p) and dM (p, k).
+    """
+    ### BEGIN SOLUTION
+    size, rows = 1 + omega.diagonal(), omega[:p]
+    D = 2 / math.pi * c / (size[:p, None] * size - rows**2).sqrt()
+    J = D @ omega - ((D * rows).sum(1) / size[:p])[:, None] * rows
+    return J[:, :p] + J[:, :p].T, J[:, p:]
+    ### END SOLUTION
+
+
+# %% [markdown] hints="drift"
+# <details><summary>Hint 1</summary>
+# I₃ of (j, b, a) is 2/π · [Ω_ba − Ω_jb Ω_ja / (1 + Ω_jj)] / √((1 + Ω_jj)(1 + Ω_aa) − Ω_ja²): the tilted covariance over a root that does not
+# depend on b.</details>
+#
+# <details><summary>Hint 2</summary>
+# The sum over a of D_ja Ω_ab is a matrix product. In the other term Ω_jb does not depend on a: what is left is the sum over a of D_ja Ω_ja,
+# one number for each j.</details>
+#
+# <details><summary>Hint 3</summary>
+# By hand: one student and one teacher unit of length one with overlap 0.5, c = [−1, 1], p = 1. Then dQ = [[−0.203]] and
+# dM = [[0.196]], to three decimals.</details>
+
+# %% check="drift"
+check("03/drift", drift)
+
+# %% [markdown] discussion="drift" tags=["solution"]
+# **Discussion.** $J$ is the gradient of the population risk, unit by unit, divided by $c_j$: autograd through $I_2$ gives it too, which is the shortest
+# test of the formula. $\dot Q$ needs both terms because both units of $Q_{jl}$ move; $J$ itself is not symmetric. At the solution, $Q = M = P = I$, it
+# vanishes. The noise $\eta N$ is what one-pass SGD adds to $\dot Q$, and to $\dot Q$ alone.
+
 # %% [markdown] exercise="plateau" stars=2 minutes=15 concept="noise plateau"
 # ## Exercise 5: the height of the noise plateau
 #
 # ★★ · 15 minutes · derive, then implement
 #
-# Near a solution with units of length one, SGD with noisy labels is linear regression with noise: the error is a linear function of what is
-# still wrong with the weights, plus label noise of variance $\Delta$. In one step the drift takes away $2\eta R\,E[g'^2]$ of
-# the risk (times a factor that you don't need), the noise adds $\frac{1}{2}\eta^2\,E[g'^2]^2\,(2R + \Delta)$ (times the same factor). Derive the risk at which
-# they balance. What is $E[g'(u)^2]$ for a field of variance one?
+# The lesson derives the floor of *one* unit. With many units the error hardly knows the field of any one of them, so that $\mathbb E[g'^2 e^2]$ is nearly $\mathbb E[g'^2]\, \mathbb E[e^2]$, with
+# $\mathbb E[e^2] = 2R + \Delta$. In one step the drift takes away $2\eta R\,\mathbb E[g'^2]$ of the risk (times a factor that you don't need), the noise adds
+# $\frac{1}{2}\eta^2\,\mathbb E[g'^2]^2\,(2R + \Delta)$ (times the same factor). Derive the risk at which they balance. What is $\mathbb E[g'(u)^2]$ for a field of variance one?
 #
 # Write it in terms of the learning rate $\gamma$ and the number of units $p$. From some $\eta$ on there is no balance: return `math.inf`
 # there, or raise an error.
@@ -259,31 +258,83 @@ def plateau(gamma, p, label_noise):
 
 # %% [markdown] hints="plateau"
 # <details><summary>Hint 1</summary>
-# 2 η R E[g′²] = ½ η² E[g′²]² (2R + Δ). Solve for R; it is on both sides.</details>
+# 2 η R 𝔼[g′²] = ½ η² 𝔼[g′²]² (2R + Δ). Solve for R; it is on both sides.</details>
 #
 # <details><summary>Hint 2</summary>
 # g′(u)² = (2/π) exp(−u²). Its mean over a field of variance one is (2/π)/√3, not 2/π, which is its value at u = 0.</details>
 #
 # <details><summary>Hint 3</summary>
-# With a = η E[g′²]/2 it is R = (Δ/2) a/(1 − a). For γ = 4, p = 4 and Δ = 0.001 this is 1.13e-4.</details>
+# With a = η 𝔼[g′²]/2 it is R = (Δ/2) a/(1 − a). For γ = 4, p = 4 and Δ = 0.001 this is 1.13e-4.</details>
 
 # %% check="plateau"
 check("03/plateau", plateau)
 
 # %% [markdown] discussion="plateau" tags=["solution"]
-# **Discussion.** The check compares with the end of the ODE, which the formula meets within 3 % as long as $\eta \le 1$. At a fixed
-# learning rate the plateau falls as $1/p$: over-parameterisation averages the noise away. With committees that are *sums*, as in most of the older
-# literature, the same plateau grows with $p$, because there $\eta = \gamma p$ in our units: same physics, opposite headline. The pole at
-# $\eta = \pi\sqrt3 = 5.44$ is a caricature of what happens: the ODE loses its stability a little earlier, at 4.06 to 5.33 for 1 to 16 units.
+# **Discussion.** It is an approximation, exact only for many units. The check compares with the end of the ODE of four to eight units, which it meets within 3 % as long as $\eta \le 1$; with one unit it would be
+# 8 % too low there, because $\mathbb E[g'^4]$ is more than $\mathbb E[g'^2]^2$. At a fixed learning rate the floor falls as $1/p$: over-parameterisation averages the noise away. With committees that are *sums*, as in most
+# of the older literature, the same floor grows with $p$, because there $\eta = \gamma p$ in our units: same physics, opposite headline. The pole at $\eta = \pi\sqrt3 = 5.44$ comes too late for the
+# same reason: the ODE loses its solution at 4.06 to 5.33 for 1 to 16 units. For one unit the lesson's formula has its pole exactly there.
+
+# %% [markdown] exercise="rests" stars=2 minutes=15 concept="a cut tells slow from noise"
+# ## Exercise 6: slow or stuck in noise
+#
+# ★★ · 15 minutes · experiment
+#
+# You get a network that rests, and cannot look inside. `advance(eta, steps)` takes `steps` times $d$ steps of the size `eta` from where
+# the network is, and returns its risk; it does not go back. Here is one at each rest:
+
+# %%
+for name, box in (
+    ("one", rest(10_000, 1.0, 1e-3, 60.0)),
+    ("another", rest(50, 2.0, 1e-3, 400.0)),
+):
+    risks = [box(2.0 if name == "another" else 1.0, 10) for _ in range(3)]
+    print(name, *(f"{risk:.2e}" for risk in risks))
+
+# %% [markdown]
+# Write a function that says whether such a network is slow or whether the noise of its steps holds it up. The check has six of them, with
+# step sizes from 0.3 to 3 and up to 100,000 inputs. (They follow the equations for the overlaps, so that each call is quick.)
+
+
+# %% exercise="rests"
+def rests(advance, eta):
+    """What holds this network up.
+
+    advance: advance(eta, steps), as above.   eta: the step size with which it came to its rest.
+    Returns: "slow" or "noise".
+    """
+    ### BEGIN SOLUTION
+    before = advance(eta, 1)
+    after = advance(eta / 10, 250 / eta)
+    return "noise" if after < 0.4 * before else "slow"
+    ### END SOLUTION
+
+
+# %% [markdown] hints="rests"
+# <details><summary>Hint 1</summary>
+# Which of the two goes down with the step size? By how much would it, if you divided the step by ten?</details>
+#
+# <details><summary>Hint 2</summary>
+# Time is steps times step size. The floor is reached within a time of about 20, at any step size: with a smaller step you need more steps.</details>
+#
+# <details><summary>Hint 3</summary>
+# Compare by a ratio. A slow network falls a little, too, to the level R₁ of equal units.</details>
+
+# %% check="rests"
+check("03/rests", rests)
+
+# %% [markdown] discussion="rests" tags=["solution"]
+# **Discussion.** Noise is proportional to the step size, nearly: after a cut by ten a tenth is left. A slow network loses only the noise on top of $R_1$, less than half of what it was. One of the noisy networks rests
+# as high as a slow one, so its height says nothing. To wait without a cut works as well, but takes hundreds of units of time where the cut takes 25; and in a poor minimum you would wait for ever (exercise 8).
 
 # %% [markdown] exercise="fluctuations" stars=3 minutes=15 concept="concentration"
-# ## Exercise 6: how deterministic is SGD
+# ## Exercise 7: how deterministic is SGD
 #
 # ★★★ · 15 minutes · simulate and fit
 #
 # Start many runs of SGD from the same overlaps $Q, M$ and integrate the ODE from there, too. The *distance* of one run is the largest
-# $|\text{run} - \text{ODE}|$ over all entries of $Q$ and $M$ and over all the given times. Return its mean over the runs for each number of inputs
-# $d$, and the slope of a straight line through $\log E$ against $\log d$.
+# $|\text{run} - \text{ODE}|$ over all entries of $Q$ and $M$ and over all the given times. Return its mean $D$ over the runs for each number of inputs
+# $d$, and the slope of a straight line through $\log D$ against $\log d$.
 #
 # You have `integrate(Q, M, times, eta=..., label_noise=...)`, whose result has `Q` `(t, p, p)` and `M` `(t, p, k)` (NumPy arrays), and
 # `overlap_chain(Q, M, d, eta, steps, label_noise=..., runs=..., seed=..., at=[...])`: so many steps of SGD, recorded after
@@ -296,7 +347,7 @@ def fluctuations(Q, M, eta, label_noise, times, ds, runs):
 
     Q: (p, p).   M: (p, k).   eta, label_noise: numbers.   times: a list that begins with 0.
     ds: a list of numbers of inputs.   runs: how many.   t d / eta is a whole number of steps.
-    Returns: E, one number for each d, and the slope of log E against log d.
+    Returns: D, one number for each d, and the slope of log D against log d.
     """
     ### BEGIN SOLUTION
     path, E = integrate(Q, M, times, eta=eta, label_noise=label_noise), []
@@ -350,10 +401,10 @@ ax.minorticks_off()
 legend(ax)
 show(fig, f"From d = 50 to 800 the distance falls with slope {slope:.2f}.")
 
-# %% [markdown] exercise="success_rates" stars=2 minutes=10 concept="slow is not stuck"
-# ## Exercise 7: slow or stuck
+# %% [markdown] exercise="success_rates" stars=3 minutes=15 concept="slow is not stuck"
+# ## Exercise 8: success rates
 #
-# ★★ · 10 minutes · measure
+# ★★★ · 15 minutes · measure
 #
 # Does a wider student find the solution more often? With erf units nobody gets stuck; with ReLU units some do. `flow(k, p, seeds, until)` follows the
 # gradient of the population risk up to the time `until`, from one random start a seed, for a student of $p$ ReLU units and a teacher of

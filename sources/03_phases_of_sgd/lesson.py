@@ -2,387 +2,279 @@
 # jupyter:
 #   regimes:
 #     title: Phases of SGD
-#     minutes: 60
+#     minutes: 44
 #     needs: ["01", "02"]
 #     papers: [veiga2022]
 #     objectives:
-#       - replace a network with many weights by a few overlaps and their ODE
-#       - predict the height of the two plateaus of learning
+#       - tell a network that is slow from one that is stuck in noise, by one cut of the step size
+#       - get from one step of SGD to an equation for a few overlaps
+#       - say how long the first rest lasts, and how high the second lies
 #       - place a learning rate and a width in the phase diagram
-#       - test a published phase boundary and a published curve by measurement
-#       - tell a network that is slow from one that is stuck
 # ---
 
 # %% [markdown]
-# # Phases of SGD
+# # Your loss has not moved for an hour: stuck or slow?
 #
-# **After these 60 minutes you will be able to**
-#
-# - replace a network with many weights by a few overlaps and their ODE,
-# - predict the height of the two plateaus of learning,
-# - place a learning rate and a width in the phase diagram,
-# - test a published phase boundary and a published curve by measurement,
-# - tell a network that is slow from one that is stuck.
-#
-# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). **Paper:** Veiga, Stephan, Loureiro, Krzakala, Zdeborová 2022 (*Phase diagram of Stochastic Gradient
-# Descent in high-dimensional two-layer neural networks*). We had its abstract, its introduction, its figures and its published code, not its proofs.
-#
-# **Recap.** Answer before you unfold.
-#
-# <details><summary>1. What does the 1/m in front of a mean-field network do to the gradient of one hidden unit?</summary>
-# It makes it of order 1/m. The time scale m takes that out again, so that units move at a speed that does not depend on the width.</details>
-#
-# <details><summary>2. What is left of a mean-field network when its width grows?</summary>
-# A cloud of units that follows a deterministic flow; the distance to it falls as 1/m on average.</details>
-#
-# <details><summary>3. What does time mean in this course?</summary>
-# The sum of the step sizes.</details>
+# Do you wait, or lower the learning rate? Below, a small network rests twice, for thousands of steps each time. At each rest we made the same test: divide the
+# step size by ten.
 
-# %%
+# %% tags=["hero"]
 import numpy as np
-import torch
-from IPython.display import display
 
-from regimes.flows import RungeKutta4
-from regimes.networks import committee
-from regimes.online_sgd import one_pass, overlap_chain, overlap_distance, overlaps
-from regimes.population_risk import PopulationGradient
-from regimes.problems import evenly_spread, student_and_teacher, unit_vectors
-from regimes.theory import sgd_phases as theory
-from regimes.theory import symmetric_committee as symmetric
-from regimes.theory.online_sgd import integrate
-from regimes.training import train
-from regimes_course.kit import Ledger, guess, seeds, show, span
+from regimes_course.kit import evidence, guess, show
 from regimes_course.lesson03 import figures as draw
-from regimes_course.lesson03.widgets import phase_diagram
 
-ledger, S = Ledger("03"), seeds(32)
-first, noise = int(S[0]), 1e-3  # the variance Δ of the noise on the labels
+show(*draw.hero())
 
 # %% [markdown]
-# ## 1. A few numbers instead of all weights
+# At the first rest the two units of the network still have to decide who learns what (right), and that takes time: the cut makes it take longer. At the second
+# they are done. What is left is the noise of single samples, and the cut lowers it.
 #
-# A **committee** is the mean of $p$ units, $f(x) = \frac1p\sum_j g(w_j\cdot x)$ with $g(u) = \mathrm{erf}(u/\sqrt2)$; its output weights are fixed. The
-# teacher is a committee of $k$ orthonormal units. Each step sees one fresh input $x\sim N(0, I_d)$ with label $f^*(x) + \sqrt\Delta\,\zeta$:
-# one-pass SGD,
+# <details><summary>What you will be able to do</summary>
 #
-# $$w_j \leftarrow w_j + \frac{\eta}{d}\,E\,g'(w_j\cdot x)\,x, \qquad E = \text{label} - f(x), \qquad \eta = \frac{\gamma}{p},$$
+# - tell a network that is slow from one that is stuck in noise, by one cut of the step size;
+# - get from one step of SGD to an equation for a few overlaps;
+# - say how long the first rest lasts, and how high the second lies;
+# - place a learning rate and a width in the phase diagram.
 #
-# where $\gamma$ is the learning rate of the literature. Everything that the risk $R = \frac12 E[(f-f^*)^2]$ depends on is in the **overlaps**
-# $Q = WW^\top$ ($p\times p$) and $M = WW^{*\top}$ ($p\times k$). Given them, the fields $w_j\cdot x$ are jointly Gaussian, so averages over
-# $x$ are functions of $Q$ and $M$, and for erf they have closed forms (exercise 1). Averaging a step, in the time $t = \eta\cdot\text{steps}/d$,
+# Needs: lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb), Gaussian averages. 44 minutes. Paper: Veiga, Stephan,
+# Loureiro, Krzakala, Zdeborová 2022 (*Phase diagram of Stochastic Gradient Descent in high-dimensional two-layer neural networks*). This lesson relies on its abstract,
+# introduction, figures and published code; the formulas are derived here.</details>
 #
-# $$\dot M = J_*, \qquad \dot Q = J + J^\top + \eta N, \qquad J_{jb} = E[g'(u_j)\,u_b\,E],\quad N_{jl} = E[g'(u_j)\,g'(u_l)\,E^2].$$
+# ## 1. From one step to two equations
 #
-# $J$ is the **drift**, $N$ the **noise**: two gradients of the same sample multiplied. All of it depends on $d$ and $\gamma$ through $\eta$ alone.
+# A *committee* is the mean of p hidden units, $f(x) = \frac1p \sum_j g(w_j \cdot x)$, with $g(u) = \mathrm{erf}(u/\sqrt2)$, a smooth step from −1 to 1. The labels come
+# from a *teacher*: a committee of k units $w^*_r$, at right angles and of length one, plus noise of variance Δ. Inputs x are d independent standard normal
+# numbers. Each sample is used once (*one-pass* stochastic gradient descent, SGD), so that no step ever sees old data. With $u_j = w_j \cdot x$ and the error $e = \text{label} - f(x)$, a step is
 #
-# **Claim.** As $d$ grows SGD becomes this ODE, with a distance of order $d^{-1/2}$ (Veiga et al. 2022; first Goldt et al. 2019).
+# $$w_j \;\leftarrow\; w_j + \frac{\eta}{d}\, e\, g'(u_j)\, x .$$
 #
-# **Predict.** From $d = 50$ to $d = 800$, by what factor does the distance between SGD and its ODE fall?
+# Here η is the learning rate γ divided by p, because the gradient of a mean has the factor 1/p. In code, with the derivative $g'(u) = \sqrt{2/\pi}\, e^{-u^2/2}$ as `slope`, and from a
+# `beginning` where the two units of the student have 0.3 and 0.1, or 0.1 and 0.2, of the teacher's two units:
+
+# %% tags=["idea"] vary="beginning(50), 1.0, -> beginning(50), 0.3,"
+from regimes_course.lesson03.experiments import beginning, g, slope
+
+
+def sgd(W, T, eta, noise, steps, rng):  # W: student, a row per unit; T: teacher
+    d, path = W.shape[1], []
+    X = rng.standard_normal((steps, d))  # a fresh sample for each step
+    labels = g(X @ T.T).mean(1) + noise**0.5 * rng.standard_normal(steps)
+    for i in range(steps):
+        u = W @ X[i]
+        e = labels[i] - g(u).mean()
+        W = W + eta / d * e * np.outer(slope(u), X[i])
+        path.append(W)
+    return np.array(path)  # all weights after each step
+
+
+P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
+
+# %% [markdown]
+# That is 100 weights. But x enters only through the numbers $u_j$ and $u^*_r = w^*_r \cdot x$. They are jointly Gaussian, and their covariances are the *overlaps*
+# $Q = WW^\top$ (how long and how alike the units are) and $M = WW^{*\top}$ (how much they know of the teacher). So every average over x, the risk
+# $R = \frac12 \mathbb E (f - f^*)^2$ among them, depends on those few numbers alone. What does a step do to them? Multiply it out; since $|x|^2 \approx d$,
+#
+# $$\Delta(w_j \cdot w_l) = \frac{\eta}{d}\, e\, \big(g'(u_j)\, u_l + g'(u_l)\, u_j\big) + \frac{\eta^2}{d}\, e^2 g'(u_j)\, g'(u_l), \qquad
+# \Delta(w_j \cdot w^*_r) = \frac{\eta}{d}\, e\, g'(u_j)\, u^*_r .$$
+#
+# Each step moves the overlaps by about 1/d, so over many steps averages replace single samples. In the time t = ην/d after ν steps,
+#
+# $$\dot Q = J + J^\top + \eta N, \qquad \dot M = J^* ,$$
+#
+# with $J_{jl} = \mathbb E[e\, g'(u_j)\, u_l]$, $J^*_{jr} = \mathbb E[e\, g'(u_j)\, u^*_r]$ and $N_{jl} = \mathbb E[e^2 g'(u_j)\, g'(u_l)]$. J is the *drift*: gradient descent on the
+# risk. N is the *noise*, the square of a single step, and it carries one more η. The inputs d are gone, and the width comes in through η = γ/p. In the cell, 40,000
+# samples of the four u make the averages; they have closed forms, too (exercise 3).
+#
+# **Predict.** We take four times as many inputs and keep η. How many times as many steps does SGD need for the same curve? A number.
 
 # %%
 my_guess = ...
 
+# %% tags=["idea"] vary="eta, noise = 1.0, 0.004 -> eta, noise = 3.0, 0.004"
+eta, noise = 1.0, 0.004
+t, path = 0.5 * np.arange(301), []
+z = np.random.default_rng(3).standard_normal((5, 40_000))
+W, T = beginning(50)
+Q, M = W @ W.T, W @ T.T
+for _ in t:
+    path.append(M)
+    u = np.linalg.cholesky(np.block([[Q, M], [M.T, np.eye(2)]])) @ z[:4]  # u, then u*
+    e = g(u[2:]).mean(0) + noise**0.5 * z[4] - g(u[:2]).mean(0)
+    push = e * slope(u[:2])
+    J, N, J_star = push @ u[:2].T / 40_000, push @ push.T / 40_000, push @ u[2:].T / 40_000
+    Q, M = Q + 0.5 * (J + J.T + eta * N), M + 0.5 * J_star
 
 # %%
-runs, times = {}, np.geomspace(0.1, 400, 40)
-for d in (40, 160):
-    student, teacher = student_and_teacher(d, 2, 2, seed=S[:4])
-    starts, at = zip(*overlaps(student, teacher), strict=True), [0, *(times * d).round()]
-    run = one_pass(student, teacher, 1.0, 400 * d, label_noise=noise, seed=first, at=at)
-    runs[d] = run, [integrate(*QM, run.time, eta=1.0, label_noise=noise) for QM in starts]
+large = sgd(*beginning(200), 1.0, 0.004, 150 * 200, np.random.default_rng(4))
+show(*draw.curves({50: P, 200: large}, np.array(path), t))
+why = {1: "steps look like time; but one step moves the overlaps by η/d only"}
+guess(my_guess, "4 times: drawn against steps/d the curves are one", number=4, why=why)
 
 # %% [markdown]
-# These are networks. From here on we mostly use a shortcut: $(Q, M)$ is itself a Markov chain, so `overlap_chain` draws the fields of a sample from
-# the overlaps and needs no vectors of length $d$. It has the same law (tested), and its steps cost the same at every $d$. We measure how far it goes from its ODE, from $W = AW^*$ with one $A$ for all $d$.
+# Two equations for a few numbers, and no trace of the hundreds of weights but a little scatter, of the order $d^{-1/2}$. Now look at the picture: why do the units rest together, for 50 units of time, before they part?
+#
+# ## 2. Rest 1: slow
+#
+# At first each unit gains most by learning the *average* of the teacher's units. Once both are that average, they feel the same push, and the loss stands still. If all
+# units are equal, the best they can do is
+#
+# $$R_1 = \frac{1}{6k} - \frac1\pi \arcsin\frac{1}{2k} .$$
+#
+# To go on, they have to become different. A random start knows the difference to the order $d^{-1/2}$, and close to the rest this difference grows like $e^{\lambda t}$
+# with a rate λ that d does not enter. We leave the noise out and let each unit start with $d^{-1/2}$ of "its" teacher unit:
 
+# %% tags=["idea"] vary="(50, 5_000) -> (50, 500)"
+from regimes.theory.online_sgd import (
+    integrate,
+)  # the two equations, averages in closed form
 
-# %%
-def distance(A, d, total, seed, end=10.0):  # largest of any overlap, mean of 16 runs
-    eta, power = d**-total, 1 + (total if total >= 0 else 2 * total)
-    steps = max(5, round(end * d**power))
-    options = dict(runs=16, seed=int(seed), at=np.linspace(0, steps, 21).round())
-    run = overlap_chain(A @ A.T, A, d, eta, steps, label_noise=noise, **options)
-    path = integrate(A @ A.T, A, run.time, eta=eta, label_noise=noise)
-    return overlap_distance(run, path.Q, path.M).mean()
-
-
-def slope(x, y):  # of log y against log x, for each column of y
-    return np.polyfit(np.log(x), np.log(np.asarray(y)), 1)[0]
-
-
-ds = [50, 100, 200, 400, 800]
-starts = [(unit_vectors(4, 8, seed=s), s) for s in S[:3]]
-apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
-show(*draw.learning(runs, ds, apart))
-_ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0))
-ratio = runs[160][0].loss.numpy() / np.stack([path.risk for path in runs[160][1]], 1)
-_ = ledger.claim("on-the-line", ratio[1:], 1)
-guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicted")
+R1 = 1 / 12 - np.arcsin(1 / 4) / np.pi
+times, paths = np.linspace(0, 300, 1201), {}
+for d in (50, 5_000):
+    paths[d] = integrate(
+        np.eye(2), np.eye(2) / d**0.5, times, eta=0, keep="drift", rtol=1e-9
+    )
+    print(
+        f"d = {d:,}: the risk is below R1 / 2 at t = {times[np.argmax(paths[d].risk < R1 / 2)]:.0f}"
+    )
 
 # %% [markdown]
-# The ODE of each run starts from the run's *own* overlaps. Starting it from typical ones adds an error of order $d^{-1/2}$, as large as the effect (exercise 6).
-#
-# ## 2. First plateau: the units cannot decide
-#
-# In the figure the risk falls, rests, and falls again. On the way to the first rest all units of the student learn the same thing, the sum of
-# the teacher's units. When all of them are one and the same unit, at its best, $Q = \frac{1}{2k-1}$, $M = \frac{1}{\sqrt{k(2k-1)}}$, and
-#
-# $$R_{\text{plat}} = \frac{1}{6k} - \frac1\pi \arcsin\frac{1}{2k},$$
-#
-# at every width (derived; gradient flow). To go on, the student has to tell the teacher's units apart: it **specialises**. A random start knows the difference
-# to order $d^{-1/2}$, and this difference grows like $e^{\lambda t}$. So the time of escape should be $\frac{1}{2\lambda}\log d$ plus a constant, with the $\lambda$ of
-# the ODE linearised on the plateau.
-#
-# **Predict.** From $d = 100$ to $10^5$ inputs, a thousand times as many: by what factor does the plateau become longer?
+# **Predict.** And with a hundred times more inputs again, d = 500,000? A time.
 
 # %%
 my_guess = ...
 
+# %%
+d = 500_000
+paths[d] = integrate(np.eye(2), np.eye(2) / d**0.5, times, eta=0, keep="drift", rtol=1e-9)
+show(*draw.waits(paths))
+last = times[np.argmax(paths[d].risk < R1 / 2)]
+guess(my_guess, f"t = {last:.0f}", number=last)
+
+# %% [markdown]
+# A hundred times more inputs make the difference ten times smaller at the start, and to make up for that, growth needs the same extra time each time. (A little more than
+# the law's, since λ is reached only slowly.) So the wait is a logarithm of d in t; in steps, multiply by d.
+#
+# **Slow is not stuck: the loss is blind to what grows.** To be honest about the first picture: SGD rests *above* R₁, 2.90e-3 for k = 2, since the units are still merging and noise makes them
+# too long. The cut takes the noise away at once, and the orange curve creeps down towards R₁. There it stays, when uncut it would have left long ago: that is the sign of slow.
+#
+# ## 3. Rest 2: stuck in noise
+#
+# Near the solution each step removes a part ∝ η of the error and adds noise ∝ η². Take one unit, off its teacher by the vector ε with $s = |\varepsilon|^2$. The error is
+# $e = -g'(u)\, \varepsilon \cdot x + \zeta$ with the label noise ζ, and a step changes s by $\frac{2\eta}{d}\, e\, g' \varepsilon \cdot x + \frac{\eta^2}{d}\, e^2 g'^2$. In many dimensions ε is
+# nearly at right angles to the unit, so that ε · x does not know u. With $A = \mathbb E\, g'^2 = \frac{2}{\pi\sqrt3}$ and $B = \mathbb E\, g'^4 = \frac{4}{\pi^2\sqrt5}$, to first order in s,
+#
+# $$\dot s = -2As + \eta\,(Bs + A\Delta) \;=\; 0 \quad\Rightarrow\quad R_2 = \frac{As}{2} = \frac\Delta2\, \frac{\eta A/2}{1 - \eta B/2A} .$$
+#
+# With many units B drops out, and the fraction becomes a/(1 − a) with a = ηA/2: an approximation, exact only for many units.
+#
+# **Predict.** The literature often takes the *sum* of the units for the network instead of the mean. At a fixed learning rate γ, has a wider sum more noise, less, or the same?
 
 # %%
-def from_random(d, seed):  # when the risk falls below half the plateau
-    QM, t = overlaps(*student_and_teacher(d, 2, 2, seed=seed)), np.linspace(0, 1000, 4001)
-    path = integrate(*QM, t, eta=0.0, keep="drift")
-    return t[np.argmax(path.risk < theory.unspecialised_plateau(2) / 2)]
+my_guess = ...
 
+# %% tags=["idea"] vary="(0.5, 1, 2, 3) -> (0.5, 1, 2, 3.5)"
+from regimes_course.lesson03.experiments import risk  # a closed form of Q and M
 
-inputs, many = [100, 1000, 10000, 100000], np.geomspace(100, 1e5, 7)
-escapes = torch.tensor([[from_random(d, s) for s in S[:20]] for d in inputs])
-law = many, [symmetric.escape_time(d, 2, 2) for d in many]
-show(*draw.specialisation(runs[160], inputs, escapes, law))
+A, B = 2 / np.pi / 3**0.5, (2 / np.pi) ** 2 / 5**0.5
+noise, T, measured, rng = 0.004, np.eye(1, 100), {}, np.random.default_rng(0)
+for eta in (0.5, 1, 2, 3):
+    floor = noise / 2 * (eta * A / 2) / (1 - eta * B / (2 * A))
+    P = sgd(T, T, eta, noise, 20_000, rng)  # starts at the solution
+    measured[eta] = risk(P[5_000::20], T).mean()
+    print(f"η = {eta}: R2 = {floor:.2e}, SGD rests at {measured[eta]:.2e}")
+
 
 # %%
-single, teacher = student_and_teacher(50, 1, 4, seed=S[:10])
-flow = RungeKutta4(single, PopulationGradient(teacher), 2.0)
-end = train(single, None, None, flow, 200, every=200).loss[-1]
-_ = ledger.claim("unspecialised", end, theory.unspecialised_plateau(4))
-_ = ledger.claim("escape-grows", escapes[-1] / escapes[0])
-late = symmetric.escape_time(1e8, 2, 2) - symmetric.escape_time(1e6, 2, 2)
-_ = ledger.claim("escape-rate", late * 2 * theory.specialisation_rate(2, 2) / np.log(100))
+def many(eta):
+    return noise / 2 * (eta * A / 2) / (1 - eta * A / 2)
+
+
+told = ", ".join(f"{many(0.2 * p):.2g} with {p}" for p in (2, 8))
 guess(
     my_guess,
-    f"by {span(escapes[-1] / escapes[0], '.1f')}: in the middle {escapes[-1].mean() / escapes[0].mean():.1f}",
+    f"more: at γ = 0.2 a floor of {told} units; for means {many(0.1):.2g} and {many(0.025):.2g}",
+    why={"less": "a mean averages the noise away, with η = γ/p; a sum does not"},
 )
 
 # %% [markdown]
-# A logarithm is slow: so much for "high dimension makes it impossible". The asymptotic slope is approached slowly, from above (the students are still
-# merging while the difference grows): even from $10^6$ to $10^8$ inputs the ODE needs more time than $\frac{1}{2\lambda}\log 100$, by a few per cent (the ledger has the number). And if the start knows no
-# difference at all, $M = 0$, the ODE never escapes; `integrate` refuses such a start and says why.
+# Small steps, a low floor: that is why learning rates are decayed. A sum with learning rate γ is p times a mean with η = γp and labels p times smaller. Same physics, opposite headline: before you compare widths,
+# ask for η. (*Deeper* measures both.)
 #
-# ## 3. Second plateau: the noise of the labels
+# ## 4. The map
 #
-# Near a solution with unit vectors SGD is linear regression with noise. Every step removes a part $\propto\eta$ of the risk and adds $\propto\eta^2(2R + \Delta)$. In
-# balance (derived; exercise 5)
+# So one number decides, η. Let learning rate and width grow with the inputs, $\gamma = d^{-\delta}$ and $p \propto d^{\kappa}$ (this κ has nothing to do with condition numbers). Then
+# $\eta = d^{-(\kappa + \delta)}$, and as d grows
 #
-# $$R_\infty = \frac\Delta2\,\frac{a}{1-a}, \qquad a = \frac{\eta}{\pi\sqrt3} = 0.184\,\frac{\gamma}{p}.$$
+# - η → 0: only the drift is left, and the floor sinks (*perfect learning*);
+# - η fixed: both, as in our first picture (*plateau*);
+# - η → ∞: the noise wins, and what the units know stays frozen (*bad learning*);
+# - from $\eta \sim \sqrt d$ on, one step moves Q by η²/d, which is no longer small: no equation.
 #
-# So at a fixed learning rate a wider network has *less* noise. This headline hangs on a convention. Saad and Solla 1995 and Goldt et al. 2019 take the **sum** of the units, not
-# their mean.
-#
-# **Predict.** With sums, at a fixed learning rate, a wider network has more noise, less, or the same?
+# So nothing changes along κ + δ = const: a wider network is no different if the learning rate grows with it.
 
 # %%
-my_guess = ...
-
-
-# %%
-means, sums, widths = [], [], [2, 4, 8]
-options = dict(label_noise=noise, seed=first, at=np.linspace(6000, 12000, 30).round())
-for p in widths:
-    M, units = np.eye(2).repeat(p // 2, 0), torch.eye(50, dtype=torch.float64)[:p]
-    means.append(overlap_chain(M @ M.T, M, 50, 1 / p, 12000, runs=16, **options).loss)
-    networks = (committee(units.expand(16, p, 50), total=True) for _ in range(2))
-    sums.append(one_pass(*networks, 0.05 / p, 12000, **options).loss)
-means, sums = (torch.stack(r).reshape(3, 30, 4, 4).mean((1, 3)) for r in (means, sums))
-
-# %%
-etas, grid, I = [0.2, 0.5, 1.0], np.array([0.05, 0.2, 0.5, 1, 2, 3, 4, 4.5]), np.eye(4)
-options |= {"runs": 16, "at": np.linspace(15000, 35000, 41).round()}
-sgd = [overlap_chain(I, I, 100, e, 35000, **options).loss.mean(0) for e in etas]
-ode = [integrate(I, I, [0, 400], eta=e, label_noise=noise).risk[-1] for e in grid]
-show(*draw.plateaus(etas, torch.stack(sgd), (grid, ode), widths, means, sums, noise))
-closed, p = theory.noise_plateau(grid, noise), np.array(widths)
-_ = ledger.claim("plateau-ode", (ode / closed)[:4], 1)
-_ = ledger.claim("plateau-sgd", torch.stack(sgd).mean(1).numpy() / closed[1:4], 1)
-falls, rises = (slope(p, theory.noise_plateau(e, noise)) for e in (1 / p, 0.05 * p))
-_ = ledger.claim("means-fall", slope(p, means), falls)
-_ = ledger.claim("sums-rise", slope(p, sums), rises)
-guess(my_guess, f"slopes {span(slope(p, sums), '.2f')}: more noise")
+show(*draw.phases())
 
 # %% [markdown]
-# Same physics, opposite headline: a sum of $p$ units with learning rate $\gamma$ is a mean with $\eta = \gamma p$ and labels $p$ times smaller. Ask for $\eta$ before you compare widths.
-# (The formula is for unit vectors. Where many students share one unit of the teacher, the noise slowly pulls them apart, and the plateau sinks below it: look at $\kappa = 1$ in the widget.)
+# (Natural time is the sum of the step sizes; in bad learning, times η.) At d = 100 the map is one smooth slope: where you are is a matter of degree, and the equations with both terms hold for
+# all of it, above −1/2. The phases are what becomes of the slope as d grows.
 #
-# **What breaks.** From $\eta = \pi\sqrt3 = 5.44$ on the formula has no solution; the ODE loses its stable solution earlier, at a critical step that can be computed
-# (`critical_eta`: 4.06 for one unit, 4.61 for two). We start a hundredth off the solution, without label noise, on both sides of it.
+# ## It breaks when the step passes the pole
+#
+# $R_2$ has a pole, at $\eta = 2A/B = \pi\sqrt{5/3}\,$. Left, the floors that you measured; right, two units, started a hundredth off the solution, without any label noise:
 
 # %%
-for name, eta in (("below-critical", 4.0), ("too-large", 6.0)):
-    student, teacher = student_and_teacher(100, 2, 2, seed=S[:16])
-    student.W.data.mul_(0.01).add_(teacher.W)
-    run = one_pass(student, teacher, eta, round(400 * 100 / eta), seed=first)
-    size = run.measured["Q"][-1].diagonal(dim1=-2, dim2=-1).amax(-1)
-    _ = ledger.claim(name, run.loss[-1] if eta < 5 else size)
-    print(f"η = {eta:g}: risk {span(run.loss[-1], '.0e')}, units {span(size, '.2g')}")
-print(f"critical step for two units: {theory.critical_eta(2):.2f}")
+show(*draw.breaks(measured, noise))
 
 # %% [markdown]
-# ## 4. The phase diagram
+# The pole is the step beyond which there is nothing to learn: the noise that the *error itself* makes, Bs, outgrows the drift. The floor knew where learning breaks down.
 #
-# Let learning rate and width grow with the inputs, $\gamma\propto d^{-\delta}$ and $p\propto d^{\kappa}$. Then $\eta\propto d^{-(\kappa+\delta)}$, and the two terms of the ODE part company:
+# And the test has a blind spot. The cut tells noise from the rest, but not slow from a *poor minimum*. Our erf units never got caught in one, but ReLU units do; there only waiting tells (*deeper*).
 #
-# | phase | where | what is left as $d$ grows | natural time |
-# |---|---|---|---|
-# | perfect learning | $\kappa+\delta > 0$ | drift; the noise plateau sinks as $d^{-(\kappa+\delta)}$ | $\text{steps}/d^{1+\kappa+\delta}$ |
-# | plateau | $\kappa+\delta = 0$ | both: the ODE of Saad and Solla | $\text{steps}/d$ |
-# | bad learning | $-\frac12 < \kappa+\delta < 0$ | noise; $M$ is frozen | $\text{steps}/d^{1+2(\kappa+\delta)}$ |
-# | no ODE | $\kappa+\delta\le-\frac12$ | a single step is of order one | |
+# ## Play
 #
-# (Veiga et al. 2022, Fig. 1.) At one $d$ a map of the risk over the plane is one smooth slope. The phases are in how it changes *with* $d$. A symmetric student with
-# five overlaps makes the map cheap: its width is just a number.
-
-# %%
-kappa, delta = [0, 0.5, 1, 1.5], np.arange(-2, 1.01, 0.25)
-
-
-def risk(d, k, x):
-    if theory.phase(k, x) == "no ODE":
-        return np.nan
-    return symmetric.natural_path(k, x, d, [0, 1000], label_noise=noise).risk[-1]
-
-
-maps = {d: np.array([[risk(d, k, x) for x in delta] for k in kappa]) for d in (1e3, 1e5)}
-show(*draw.trend(kappa, delta, maps, 2))
-
-# %% [markdown]
-# **The sign of the trend is the phase.** Now the lower boundary. In natural time the distance between SGD and the ODE is of the order of the root of one step, $d^{-(1+2(\kappa+\delta))/2}$ in bad learning: zero
-# exponent at $-\frac12$.
+# The first picture as the two equations give it, with sliders, for two units. Time is steps/d times η.
 #
-# **Two mismatches in the record.** The published code tests for bad learning by $\kappa < -\delta < (\kappa+1)/2$, which is the same at $\kappa = 0$ and leaves no bad learning at all from $\kappa = 1$ on
-# (while the paper's own Fig. 8 shows $\kappa = 5/4$, $\delta = -3/2$ as such). And in the paper's Fig. 7 SGD lies far below the ODE of bad learning. We measure both.
+# 1. At d = 50, η = 1, Δ = 0.004: at step 40 d, which change of the step size ends rest 1 soonest?
+# 2. What do the same changes do at step 240 d?
+# 3. Find a step size at which rest 2 lies as high as R₁.
 #
-# **Predict.** $\kappa = 1$, $\delta = -5/4$: by the code there is no ODE, so that runs should not agree more at larger $d$. Do they?
-
-# %%
-my_guess = ...
-
-
-# %%
-wide, wider, narrow, broad = [400, 1600, 6400], [48, 96, 192], {0: slope(ds, apart)}, {}
-for x in (-0.25, -0.375, -0.5, -0.6):
-    narrow[x] = slope(wide, [[distance(A, d, x, s) for A, s in starts] for d in wide])
-for x in (-0.25, -0.5, -0.75):
-    fan = [[distance(evenly_spread(d // 8), d, x, s) for s in S[:3]] for d in wider]
-    broad[x] = slope(wider, fan)
-
-# %%
-A, orange, natural = unit_vectors(4, 8, seed=first), {}, np.geomspace(1, 1000, 16)
-for d in (1000, 4000):
-    eta, at = d**0.375, [0, *(natural * d**0.25).round()]
-    options = dict(label_noise=noise, runs=8, seed=first, at=at)
-    run = overlap_chain(A @ A.T, A, d, eta, int(at[-1]), **options)
-    options = dict(eta=eta, label_noise=noise)
-    terms = (integrate(A @ A.T, A, run.time, keep=k, **options) for k in ("both", "noise"))
-    orange[d] = run, *terms
-show(*draw.concentration(narrow, broad, orange, natural))
-
-# %%
-for i, x in enumerate((0, -0.25, -0.375, -0.5)):
-    _ = ledger.claim(f"exponent-{i}", narrow[x], theory.fluctuation_exponent(x))
-_ = ledger.claim("kappa-one", broad[-0.25])
-_ = ledger.claim("kappa-one-below", broad[-0.75])
-ends = [(r.loss[-1].mean().item(), b.risk[-1], a.risk[-1]) for r, b, a in orange.values()]
-_ = ledger.claim("both-terms", [sgd / both for sgd, both, _ in ends])
-_ = ledger.claim("noise-alone", [alone / sgd for sgd, _, alone in ends])
-guess(my_guess, f"they do: exponents {span(broad[-0.25], '.2f')}")
-
-# %% [markdown]
-# So the boundary is at $\kappa+\delta = -\frac12$ for $\kappa = 1$ too: above it runs agree more and more, below it less and less. (At these $d$ the spread of single overlaps still has a part from the
-# drift, which falls as $d^{-1/2}$: the exponents at $-\frac14$ lie between the two.) And the mismatch is no failure of the theory: the limit drops a drift of relative size $d^{-|\kappa+\delta|}$, which at
-# $d = 4000$ is not small. The ODE with both terms costs the same and is right at finite $d$. Use it.
-#
-# ## 5. Toward mean-field: slow is not stuck
-#
-# In the green phase SGD becomes the mean-field flow of lesson 02: many units, no noise. The paper's abstract sets it against narrow networks that are stuck in
-# poor minima. We look for them by gradient flow on the population risk: with erf units, with ReLU units ($k = 10$; this second experiment is after Safran and Shamir 2018, not in this paper), and
-# in between at how fast erf networks approach infinite width.
-#
-# **Predict.** A teacher of ten ReLU units; students of ten and of eleven, 32 random starts. What share finds the solution? What share has found it at $t = 1500$?
-
-# %%
-my_guess = ...
-
-
-# %%
-def descend(p, k, d, dt, end, activation):
-    networks = student_and_teacher(d, p, k, seed=S, activation=activation)
-    flow = RungeKutta4(student := networks[0], PopulationGradient(networks[1]), dt)
-    return train(student, None, None, flow, round(end / dt), every=25)
-
-
-relu = {f"{p} units": descend(p, 10, 22, 6.0, 9000, "relu") for p in (10, 11)}
-erf = descend(4, 4, 50, 4.0, 2000, "erf").loss[-1]
-
-# %%
-sizes, t = [4, 8, 16, 32, 64], np.linspace(0, 60, 61)
-options = dict(eta=0.0, keep="drift")
-wide = {p: symmetric.integrate_symmetric(2, p / 2, t, **options) for p in (*sizes, 1e7)}
-gaps = [np.abs(wide[p].risk - wide[1e7].risk).max() for p in sizes]
-show(*draw.narrow(sizes, gaps, relu, 1500))
-_ = ledger.claim("infinite-width", slope(sizes, gaps), -1)
-_ = ledger.claim("erf-stuck", (erf > 1e-6).double().mean())
-ten, eleven = ((trace.loss < 1e-6).double().mean(1) for trace in relu.values())
-_ = ledger.claim("relu-stuck", eleven[-1] - ten[-1])
-_ = ledger.claim("relu-early", eleven[10])
-guess(
-    my_guess,
-    f"{ten[-1]:.0%} and {eleven[-1]:.0%}; at 1500 {ten[10]:.0%} and {eleven[10]:.0%}",
-)
-
-# %% [markdown]
-# With ReLU one more unit makes the difference the abstract speaks of. The runs that are stuck have the same few risks: one defect, two defects. With erf units and an orthonormal teacher *we could not make
-# a network stuck*, and the ledger says so. And look at $t = 1500$: nearly all runs look stuck there, whatever will become of them. A run has to be followed until its risk no longer moves. **Slow is not stuck.**
-#
-# ## 6. Turn the knobs
-#
-# A student in two equal groups, five overlaps: $q$ with itself, $c$ in the group, $e$ across, $m$ with the own teacher unit, $n$ with the other. Three points of the diagram:
-
-# %%
-show(*phase_diagram.filmstrip("Three phases.", (11.4, 4.3)))
-
-# %% [markdown]
-# Run the next cell. Find
-#
-# 1. two points on one dash-dotted line with different widths: what do they share?
-# 2. the smallest $\delta$ at $\kappa = 1$ at which the students specialise by natural time 1000, at $d = 10^2$ and at $10^6$,
-# 3. a point where the limit ODE and the ODE at this $d$ agree, and one where they do not, even at $d = 10^6$.
-#
-# <details><summary>What we found</summary>1. η, hence the natural time, and the noise plateau as long as units keep their length. 2. −5/4 and −1: at finite d the line κ + δ = 0 is no wall; it
-# becomes one as d grows. 3. At κ = 0 they agree at δ = 1, and at δ = −1/8 they are far apart.</details>
+# <details><summary>What we found</summary>1. Doubling it: rest 1 ends at step 114 d instead of 125 d. Halved, it ends at 188 d, divided by ten at 675 d. Raising helps little, since the noise slows the units down as they part. 2. Divided
+# by ten, the floor falls from 4.7e-4 to 4.1e-5; halved, to 2.1e-4; doubled, it rises to 1.3e-3. 3. η = 3: the floor is at 2.88e-3, R₁ at 2.90e-3. The height of a rest tells you nothing; the cut does.</details>
 
 # %% tags=["widget"] id="widget"
-phase_diagram.show()
+from regimes_course.lesson03.widgets import two_rests
+
+two_rests.show()
 
 # %% [markdown]
-# ## What we measured against what was predicted
+# ## The answer in three sentences
+#
+# A flat loss is slow if something that it cannot see still grows (here the difference between two units, from $d^{-1/2}$ like $e^{\lambda t}$), and stuck in noise if the step size holds it up. Cut the
+# step size: slow gets slower, noise goes down. Drift and noise differ by one factor η = γ/p, and the phase diagram is what becomes of that factor when width and learning rate grow with the
+# number of inputs.
+#
+# ## How sure are we?
 
 # %%
-display(ledger)
+evidence(
+    "03", "slope", "escape-rate", "first-rest", "one-unit-floor", "exponent-3", "erf-stuck"
+)
 
 # %% [markdown]
-# ## Limits
+# The last row disagrees with the paper's abstract, which sets wide networks against narrow ones that get stuck. The seeds, the other claims, and what the paper's code and figures say differently stand in
+# [deeper](deeper/03_phases_of_sgd.ipynb).
 #
-# - Gaussian inputs, one pass, output weights fixed, orthonormal teacher. The theorem's constant and its factor $\log p$ were not tested.
-# - At $\kappa = 1$ we measured short runs up to $d = 256$; long ones would take hours.
-# - The map of section 4 is that of a symmetric student, which specialises a little sooner than a random one.
+# ## Exercises
 #
-# ## Exercises and what to read next
+# `python3 course.py start 03` puts eight exercises into your folder `work`. Then lesson [04](04_min_norm_bias.ipynb): here the data were endless. With few data many fits have zero loss; which one is found?
 #
-# `python3 course.py start 03` puts the exercises into your folder `work`: closed forms, the drift, phases and times, the noise plateau, the slope, and success rates with a trap. Lesson 04 asks which solution
-# is found where many are.
+# <details><summary>What to read next</summary>
 #
 # - R. Veiga, L. Stephan, B. Loureiro, F. Krzakala, L. Zdeborová: *Phase diagram of Stochastic Gradient Descent in high-dimensional two-layer neural networks*, NeurIPS 2022, arXiv 2202.00293.
-# - D. Saad, S. Solla: *On-line learning in soft committee machines*, Physical Review E 52, 1995.
-# - S. Goldt et al.: *Dynamics of stochastic gradient descent for two-layer neural networks in the teacher-student setup*, NeurIPS 2019, arXiv 1906.08632.
-# - I. Safran, O. Shamir: *Spurious local minima are common in two-layer ReLU neural networks*, ICML 2018, arXiv 1712.08968.
+# - D. Saad, S. Solla: *On-line learning in soft committee machines*, Physical Review E 52, 1995: the equations, with sums.
+# - S. Goldt et al.: *Dynamics of stochastic gradient descent for two-layer neural networks in the teacher-student setup*, NeurIPS 2019, arXiv 1906.08632: that SGD follows them.
+# - L. Arnaboldi, L. Stephan, F. Krzakala, B. Loureiro: *From high-dimensional & mean-field dynamics to dimensionless ODEs*, COLT 2023, arXiv 2302.05882: one description from gradient flow to mean-field.
+# - G. Ben Arous, R. Gheissari, A. Jagannath: *High-dimensional limit theorems for SGD: effective dynamics and critical scaling*, NeurIPS 2022, arXiv 2206.04030: the noise term at the critical step.</details>

@@ -57,7 +57,18 @@ WITH_SENTENCES = (
     test_figures_lesson09,
 )
 NAMES = [f"{lesson}/{name}" for lesson, figures in DATA.items() for name in figures]
-WITHOUT_THEORY = {"00/widths", "01/spectra", "05/starts", "05/floors", "05/limits", "05/left_over", "05/two_starts", "05/noise"}
+WITHOUT_THEORY = {
+    "00/widths",
+    "01/spectra",
+    "03/phases",
+    "03/witness",
+    "05/starts",
+    "05/floors",
+    "05/limits",
+    "05/left_over",
+    "05/two_starts",
+    "05/noise",
+}
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
 WITHOUT_LEGEND = {
@@ -68,6 +79,7 @@ WITHOUT_LEGEND = {
     "01/newtons_plane",
     "02/narrow",
     "02/starts",
+    "03/hero",
     "04/conditions",
     "04/adam",
     "05/hero",

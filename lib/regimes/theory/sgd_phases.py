@@ -109,7 +109,8 @@ def noise_plateau(eta: float | np.ndarray, label_noise: float) -> float | np.nda
     r"""The risk that label noise leaves: :math:`\frac\Delta2 \frac{a}{1-a}`, :math:`a = \frac{\eta}{\pi\sqrt3} = 0.184\,\eta`.
 
     Near a solution with unit vectors SGD is linear regression with noise: each step adds ``eta^2 E[g'^2] (2R + Delta)`` to what
-    drift removes in proportion to ``2 eta R``. To first order in the risk.
+    drift removes in proportion to ``2 eta R``. To first order in the risk, and as if the error did not know the field of any
+    one unit: exact for many units only. With one unit ``1 - a`` is ``1 - 3 a / sqrt(5)``, whose pole is ``critical_eta(1)``.
 
     Raises:
         ValueError: for ``eta >= pi sqrt(3) = 5.44``, where the sum diverges; the ODE is unstable before that (`critical_eta`).

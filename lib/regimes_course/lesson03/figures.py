@@ -1,24 +1,280 @@
-"""Figures of lesson 03. Each function returns the figure and the sentence that says what it shows."""
+"""Figures of lesson 03. Each function returns the figure and the sentence that says what it shows.
+
+The lesson's own pictures go from `hero` to `breaks`. Those of its deeper notebook follow.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from numpy import ndarray
 from torch import Tensor
 
 from regimes.theory.online_sgd import Path
-from regimes.theory.sgd_phases import fluctuation_exponent, noise_plateau, unspecialised_plateau
+from regimes.theory.sgd_phases import (
+    critical_eta,
+    fluctuation_exponent,
+    noise_plateau,
+    specialisation_rate,
+    unspecialised_plateau,
+)
+from regimes.theory.symmetric_committee import natural_path
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY, curve, legend, panels, predicted
-from regimes_course.kit.words import span
+from regimes_course.kit.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    curve,
+    legend,
+    new_figure,
+    panels,
+    predicted,
+    style,
+)
+from regimes_course.kit.words import digits3, span
+from regimes_course.lesson03.experiments import risk, sgd
 
-__all__ = ["concentration", "learning", "narrow", "plateaus", "specialisation", "trend"]
+__all__ = [
+    "breaks",
+    "concentration",
+    "curves",
+    "hero",
+    "learning",
+    "narrow",
+    "phases",
+    "plateaus",
+    "specialisation",
+    "trend",
+    "waits",
+    "witness",
+]
 
 LOOK = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"))
 RISK = "risk R"
+FILLS = {"perfect": "#CDEBDD", "bad": "#F9DCC4", "none": "#E3E3E3"}
+CUTS = 2_000, 12_000  # steps at which the hero cuts its step size
+EVERY = 50  # steps between the records that it draws
+TOTALS = np.arange(-7, 17) / 16  # kappa + delta of the map's right panel
+
+
+def cuts(seed: int = 6) -> tuple[ndarray, ndarray, ndarray]:
+    """Weights ``(steps, 2, 50)`` of one run of 20,000 steps, and of the same run with the step cut by ten at the `CUTS`."""
+    T, rng = np.eye(2, 50), np.random.default_rng(seed)
+    plain = sgd(rng.standard_normal((2, 50)) / 50**0.5, T, 1.0, 0.004, 20_000, rng)
+    early, late = (sgd(plain[n - 1], T, 0.1, 0.004, 20_000 - n, rng) for n in CUTS)
+    return plain, early, late
+
+
+def _smooth(values: ndarray) -> ndarray:
+    """Geometric mean over five neighbours, over fewer at the ends."""
+    ones = np.ones(5)
+    return np.exp(np.convolve(np.log(values), ones, "same") / np.convolve(np.ones(len(values)), ones, "same"))
+
+
+def hero(runs: tuple[ndarray, ndarray, ndarray] | None = None) -> tuple[Figure, str]:
+    """Left, the risk with and without a cut of the step size; right, what units know of the teacher. `cuts` unless given."""
+    runs, T, fig = cuts() if runs is None else runs, np.eye(2, 50), new_figure((7.4, 3.7))
+    plain, early, late = runs
+    R, (first, second) = risk(plain, T), CUTS
+    with style():
+        left, right = fig.subplots(1, 2, width_ratios=(1.75, 1))
+        for low, high, words in ((700, 6_000, "rest 1"), (10_500, len(plain), "rest 2")):
+            left.axvspan(low, high, color="0.93", zorder=0)
+            left.text((low + high) / 2, 0.17, words, ha="center", fontsize=11, fontweight="bold", color=GREY)
+        for path, begin, colour in ((plain, 0, BLUE), (early, first, ORANGE), (late, second, GREEN)):
+            n = begin + np.arange(EVERY, len(path) + 1, EVERY)
+            left.plot(n, _smooth(risk(path[EVERY - 1 :: EVERY], T)), color=colour, linewidth=1.6, label=f"_{begin}")
+        for n, colour in ((first, ORANGE), (second, GREEN)):
+            left.plot([n], [_smooth(R[EVERY - 1 :: EVERY])[n // EVERY - 1]], "v", color=colour, markersize=10, label="_cut")
+        left.text(2_300, 0.011, "step size / 10\n… and it waits on", color=ORANGE, fontweight="bold")
+        left.text(12_400, 1.2e-3, "step size / 10\n… and the loss falls", color=GREEN, fontweight="bold")
+        left.set(xlabel="step ν", ylabel=RISK, yscale="log", ylim=(2e-5, 0.3), xlim=(0, len(plain)))
+        left.set_xticks([0, 5_000, 10_000, 15_000, 20_000], ["0", "5,000", "10,000", "15,000", "20,000"])
+        for j, word in enumerate(("one unit", "the other")):
+            M = (plain[EVERY - 1 :: EVERY] @ T.T)[:, j]
+            right.plot(*M.T, color=(BLUE, SKY)[j], linewidth=0.8, label=f"_{word}")
+            right.scatter(*M[::5].T, color=(BLUE, SKY)[j], s=12)
+        right.plot(*T[:, :2].T, "*", color="black", markersize=14, label="_teacher")
+        right.text(0.95, -0.1, "teacher\nunit 1", ha="center", va="top", fontsize=9)
+        right.text(0.12, 1.02, "teacher\nunit 2", va="center", fontsize=9)
+        arrow = {"arrowstyle": "->"}
+        right.annotate("both learn\nthe average:\nrest 1", (0.46, 0.48), (0.7, 0.62), arrowprops=arrow, fontsize=9.5)
+        right.set(xlabel="overlap with teacher unit 1", ylabel="with teacher unit 2", aspect="equal")
+        right.set(xlim=(-0.35, 1.2), ylim=(-0.35, 1.2))
+    fig.suptitle("Slow, or stuck in noise? The same cut tells them apart.", fontsize=12)
+    low = [risk(path[-1_000:], T).mean() for path in runs]
+    rests = [R[a:b].mean() for a, b in ((1_500, 2_500), (11_000, 12_000))]
+    return fig, (
+        f"Two units learn a teacher of two, one fresh sample per step. Cut at rest 1 (risk {rests[0]:.1e}), the network is at "
+        f"{low[1]:.1e} after {len(early):,} more steps; uncut it leaves by itself. Cut at rest 2 ({rests[1]:.1e}), it falls to "
+        f"{low[2]:.1e} in {len(late):,}."
+    )
+
+
+def curves(runs: Mapping[int, ndarray], path: ndarray, t: ndarray) -> tuple[Figure, str]:
+    """Overlaps with the teacher against steps over inputs, on the solution of the ODE.
+
+    Args:
+        runs: weights ``(steps, 2, d)`` by d, after each step, of step size one; the teacher's units are the first axes.
+        path: overlaps ``(t, 2, 2)`` of the ODE at the times ``t``.
+    """
+    fig = new_figure((7.0, 3.9))
+    with style():
+        ax = fig.subplots()
+    off = {}
+    for (d, W), (colour, marker) in zip(runs.items(), LOOK, strict=False):
+        at = np.unique(np.round(np.linspace(1, len(W), 40)).astype(int))
+        M = W[at - 1][..., :2]
+        for j, r in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            label = f"SGD, d = {d}" if j == r == 0 else f"_{d}, {j}, {r}"
+            ax.plot(
+                at / d,
+                M[:, j, r],
+                marker,
+                color=colour,
+                fillstyle=("full", "none")[d != min(runs)],
+                markersize=4.5,
+                label=label,
+            )
+        exact = np.stack([np.interp(at / d, t, path[:, j, r]) for j in range(2) for r in range(2)], 1).reshape(-1, 2, 2)
+        off[d] = np.sqrt(((M - exact) ** 2).mean())
+    for j in range(2):
+        for r in range(2):
+            predicted(ax, t, path[:, j, r], "predicted: two equations" if j == r == 0 else None)
+    for j, r, words in ((0, 0, "unit 1 with teacher unit 1"), (0, 1, "unit 1 with teacher unit 2")):
+        ax.text(t[-1], path[-1, j, r] + 0.14, words, ha="right", fontsize=9.5)
+    ax.set(xlabel="steps / d", ylabel="overlaps M with the teacher", ylim=(-0.1, 1.25))
+    legend(ax, loc="upper left", ncols=3)
+    ax.set_title("One set of curves for every d: together first, then apart.", fontsize=11)
+    told = ", ".join(f"{value:.2g} at d = {d}" for d, value in off.items())
+    return fig, f"All four overlaps against steps/d. Root mean square distance of SGD from the dashed equations: {told}."
+
+
+def waits(paths: Mapping[int, Path]) -> tuple[Figure, str]:
+    """The first rest at several numbers of inputs: the risk (left), and what the units know differently (right).
+
+    Args:
+        paths: gradient flow of two units by d, each from overlaps that differ by ``d^(-1/2)``.
+    """
+    fig, (left, right) = panels(2, size=(3.7, 3.6))
+    level, rate, leaves = unspecialised_plateau(2), specialisation_rate(2, 2), []
+    for (d, path), (colour, _) in zip(paths.items(), LOOK, strict=False):
+        t, gap = path.time, path.M[:, 0, 0] - path.M[:, 0, 1]
+        left.plot(t, 1000 * path.risk, color=colour, label=f"d = {d:,}")
+        right.plot(t, gap, color=colour, label=f"d = {d:,}")
+        leaves.append(t[np.argmax(path.risk < level / 2)])
+    predicted(left, t[[0, -1]], 1000 * level * np.ones(2), "predicted: all units equal")
+    end = gap[-1] if gap[-1] < 0.05 else 0.05
+    stop = t[np.argmax(gap >= end)]
+    line = stop - np.array([130.0, 0.0])
+    predicted(right, line, 2.2 * end * np.exp(rate * (line - stop)), "predicted slope: λ")
+    left.set(xlabel="time t", ylabel="risk R × 1000", ylim=(0, 8), xlim=(0, t[-1]))
+    right.set(xlabel="time t", ylabel="overlap with own minus with other", yscale="log", xlim=(0, t[-1]))
+    left.set_title("The loss: nothing happens …", fontsize=11)
+    right.set_title("… the difference: it grows all the time.", fontsize=11)
+    legend(left, loc="upper right")
+    legend(right, loc="lower right")
+    told = ", ".join(f"{when:.0f} at d = {d:,}" for d, when in zip(paths, leaves, strict=True))
+    more = np.diff(leaves)
+    return fig, (
+        f"Time until the risk is half of R₁: {told}: each hundredfold d adds {', then '.join(f'{x:.0f}' for x in more)}. "
+        f"The law e^(λt), λ = {rate:.3f}, adds {np.log(100) / (2 * rate):.0f} in the end."
+    )
+
+
+def risks(ds: Sequence[int] = (10**2, 10**4, 10**8)) -> dict[int, ndarray]:
+    """By d the risk at natural time 1000 over the `TOTALS`: four students on two teacher units at d = 1, more as d^(1/2)."""
+    return {d: np.array([natural_path(0.5, s - 0.5, d, [0, 1000], label_noise=1e-3).risk[-1] for s in TOTALS]) for d in ds}
+
+
+def _diagram(ax: Axes) -> None:
+    """The phases in the plane of learning rate and width."""
+    kappa = np.array([0.0, 1.0])
+    ax.fill_betweenx(kappa, -1.75, -kappa - 0.5, color=FILLS["none"], linewidth=0)
+    ax.fill_betweenx(kappa, -kappa - 0.5, -kappa, color=FILLS["bad"], linewidth=0)
+    ax.fill_betweenx(kappa, -kappa, 1, color=FILLS["perfect"], linewidth=0)
+    ax.plot(-kappa, kappa, color=BLUE, linewidth=3, label="_plateau")
+    for x, y, words in ((0.3, 0.5, "perfect learning:\ndrift only"), (-1.27, 0.2, "no equation:\nsteps too large")):
+        ax.text(x, y, words, ha="center", va="center", fontsize=9.5)
+    turned = {"ha": "center", "va": "center", "rotation": -69, "fontsize": 9.5}
+    ax.text(-0.75, 0.5, "bad learning:\nnoise only", **turned)
+    ax.text(-0.4, 0.53, "plateau: both", color=BLUE, **turned)
+    ax.set(xlabel="δ: learning rate $γ = d^{-δ}$", ylabel="κ: width $p ∝ d^{κ}$", xlim=(-1.75, 1), ylim=(0, 1))
+    ax.grid(False)
+
+
+def phases(found: Mapping[int, ndarray] | None = None) -> tuple[Figure, str]:
+    """The phase diagram, and the risk across it at several numbers of inputs. `risks` unless given."""
+    found, (fig, (left, right)) = risks() if found is None else found, panels(2, size=(3.75, 3.7))
+    _diagram(left)
+    right.axvspan(TOTALS[0], 0, color=FILLS["bad"], linewidth=0)
+    right.axvspan(0, TOTALS[-1], color=FILLS["perfect"], linewidth=0)
+    right.axvline(0, color=BLUE, linewidth=3, label="_plateau")
+    falls = []
+    for (d, R), (colour, marker) in zip(found.items(), ((SKY, "o"), (PINK, "s"), ("0.2", "^")), strict=False):
+        power = round(np.log10(d))
+        right.plot(TOTALS, R, color=colour, marker=marker, markersize=4, label=f"d = $10^{power}$")
+        falls.append(f"{digits3((R[TOTALS == -1 / 8] / R[TOTALS == 0]).item())} at d = 10^{power}")
+    right.set(xlabel="κ + δ", ylabel="risk after a fixed natural time", yscale="log", xlim=(TOTALS[0], TOTALS[-1]))
+    legend(right, loc="upper right")
+    left.set_title("Only κ + δ counts …", fontsize=11)
+    right.set_title("… and the slope becomes a cliff.", fontsize=11)
+    return fig, f"From κ + δ = −1/8 to 0, across the blue line, the risk falls by a factor {', '.join(falls)}."
+
+
+def past(etas: Sequence[float] = (4.4, 5.0), count: int = 3) -> dict[float, list[ndarray]]:
+    """By step the weights of ``count`` runs of two units to t = 400, from a hundredth off the solution, without label noise."""
+    T = np.eye(2, 50)
+
+    def run(eta: float, rng: np.random.Generator) -> ndarray:
+        return sgd(T + 0.01 * rng.standard_normal((2, 50)) / 50**0.5, T, eta, 0.0, round(400 * 50 / eta), rng)
+
+    return {eta: [run(eta, np.random.default_rng(seed)) for seed in range(count)] for eta in etas}
+
+
+def breaks(
+    floors: Mapping[float, float], noise: float, runs: Mapping[float, Sequence[ndarray]] | None = None
+) -> tuple[Figure, str]:
+    """The noise floor of one unit up to its pole (left), and runs of two units on both sides of theirs (right).
+
+    Args:
+        floors: measured risks by step.
+        noise: variance of the label noise.
+        runs: as `past`, which is run unless they are given.
+    """
+    runs, (fig, (left, right)) = past() if runs is None else runs, panels(2, size=(3.7, 3.7))
+    one, two, T = critical_eta(1), critical_eta(2), np.eye(2, 50)
+    eta = np.linspace(0.01, one - 0.05, 200)
+    predicted(left, eta, noise / 2 * (a := eta / (np.pi * 3**0.5)) / (1 - 3 / 5**0.5 * a), "predicted, one unit")
+    predicted(left, eta, [noise_plateau(e, noise) for e in eta], "many units", linestyle=":")
+    left.plot(list(floors), list(floors.values()), "o", color=BLUE, markersize=7, label="SGD, one unit")
+    left.axvline(one, color=ORANGE, linestyle="-.", label=f"pole, η = {one:.2f}")
+    left.set(xlabel="step η", ylabel="risk of rest 2", ylim=(0, 4 * noise / 2), xlim=(0, 4.4))
+    legend(left, loc="upper left")
+    ends, sizes = {}, {}
+    for (step, some), (colour, marker) in zip(runs.items(), LOOK, strict=False):
+        for i, path in enumerate(some):
+            at = np.unique(np.round(np.linspace(1, len(path), 60)).astype(int))
+            right.plot(at * step / 50, risk(path[at - 1], T), color=colour, marker=marker, markevery=(4 * i, 12), markersize=4,
+                       linewidth=1.2, label=f"η = {step:g}" if i == 0 else f"_{step}, {i}", alpha=0.9)  # fmt: skip
+        ends[step] = [risk(path[-1], T).item() for path in some]
+        sizes[step] = [np.linalg.norm(path[-1], axis=-1).max() for path in some]
+    right.set(xlabel="time t", ylabel=RISK, yscale="log")
+    legend(right, loc="center right")
+    left.set_title("The floor has a pole …", fontsize=11)
+    right.set_title(f"… for two units at η = {two:.2f}.", fontsize=11)
+    told = "; ".join(
+        f"η = {step:g}: risk {span(torch.tensor(ends[step]), '.0e')}, longest unit {span(torch.tensor(sizes[step]), '.2f')}"
+        for step in runs
+    )
+    return fig, f"No label noise, a hundredth off the solution, two units, after t = 400: {told}."
 
 
 def _ticks(axis: Axis, values: Sequence[float]) -> None:
@@ -36,7 +292,7 @@ def learning(runs: Mapping[int, tuple[Trace, Sequence[Path]]], ds: Sequence[int]
             left.plot(run.time[1:], run.loss[1:, i], marker, **dots)
             predicted(left, path.time[1:], path.risk[1:], None, linewidth=0.9)
     left.plot([], [], "--", color="black", label="predicted (ODE)")
-    left.set(xlabel="time t = ηk/d", ylabel=RISK, xscale="log", yscale="log")
+    left.set(xlabel="time t = ην/d", ylabel=RISK, xscale="log", yscale="log")
     legend(left, loc="lower left", fontsize=8)
     curve(right, torch.tensor(ds), apart, "SGD", markevery=1)
     law = apart.mean().item() * (torch.tensor(ds, dtype=torch.float64) / np.sqrt(ds[0] * ds[-1])) ** -0.5
@@ -121,7 +377,7 @@ def plateaus(
     left.plot(*ode, color=SKY, marker="d", markersize=4, label="ODE")
     curve(left, torch.tensor(etas), sgd, "SGD", color=BLUE, linestyle="", markevery=1)
     line = np.geomspace(ode[0][0], 5.2, 60)
-    predicted(left, line, [noise_plateau(e, noise) for e in line], "predicted, Δ/2 · a/(1−a)")
+    predicted(left, line, [noise_plateau(e, noise) for e in line], "predicted for many units")
     left.set(xlabel="step η = γ/p", ylabel="risk of the noise plateau", xscale="log", yscale="log")
     legend(left, loc="upper left", fontsize=8)
     p = torch.tensor(widths, dtype=torch.float64)
@@ -247,8 +503,8 @@ def narrow(widths: Sequence[int], distance: Sequence[float], flows: Mapping[str,
     for ax, (name, trace) in zip(rest, flows.items(), strict=True):
         won = trace.loss[-1] < 1e-6
         groups = ((won, BLUE, "-", "find the solution"), (~won, ORANGE, "--", "are stuck"))
-        for group, colour, style, what in groups:
-            look = dict(color=colour, linestyle=style, linewidth=0.9)
+        for group, colour, dashes, what in groups:
+            look = dict(color=colour, linestyle=dashes, linewidth=0.9)
             ax.plot(trace.time[1:], trace.loss[1:, group].clamp(min=1e-13), alpha=0.7, **look)
             ax.plot([], [], label=f"{int(group.sum())} {what}", **look)
         ax.axvline(stop, color=GREY, linestyle=":")
@@ -261,4 +517,25 @@ def narrow(widths: Sequence[int], distance: Sequence[float], flows: Mapping[str,
     near = " and ".join(f"{distance[i]:.1e} at p = {widths[i]}" for i in (0, -1))
     return fig, (
         f"ReLU units, {trace.loss.shape[1]} starts. {'; '.join(said)}. With erf units the distance to infinite width is {near}."
+    )
+
+
+def witness(ten: Trace, eleven: Trace) -> tuple[Figure, str]:
+    """The run of ``eleven`` that finds the solution last, beside a run of ``ten`` that never does: risks ``(t, seeds)``."""
+    fig, (ax,) = panels(size=(6.4, 3.2))
+    late = torch.where(eleven.loss[-1] < 1e-6, (eleven.loss > 1e-6).sum(0), 0).argmax()
+    stuck = ten.loss[-1].argmax()
+    slow, level = eleven.loss[:, late], ten.loss[-1, stuck].item()
+    ax.plot(
+        eleven.time[1:], slow[1:].clamp(min=1e-13), color=BLUE, marker="o", markevery=0.08, markersize=4, label="slow: 11 units"
+    )
+    ax.plot(ten.time[1:], ten.loss[1:, stuck], color=ORANGE, marker="s", markevery=0.08, markersize=4, label="stuck: 10 units")
+    ax.set(xlabel="time t", ylabel=RISK, yscale="log", ylim=(1e-9, 1e-2))
+    legend(ax, loc="lower left")
+    ax.set_title("The same height for thousands of units of time; one of them leaves.", fontsize=11)
+    crosses = eleven.time[(slow > 1e-6).sum().clamp(max=len(slow) - 1)]
+    near = eleven.time[((slow / level).log().abs() < 1).nonzero().flatten()]
+    return fig, (
+        f"ReLU units. The slow run is within a factor e of the height of the stuck one, {level:.3g}, from t = {near[0]:.0f} to "
+        f"{near[-1]:.0f}, and crosses 1e-6 at t = {crosses:.0f}."
     )

@@ -8,8 +8,9 @@ import torch
 from matplotlib.colors import to_hex
 
 from regimes.theory.online_sgd import Path
-from regimes.theory.sgd_phases import fluctuation_exponent, noise_plateau, unspecialised_plateau
+from regimes.theory.sgd_phases import critical_eta, fluctuation_exponent, noise_plateau, unspecialised_plateau
 from regimes.training import Trace
+from regimes_course.lesson03 import experiments
 from regimes_course.lesson03 import figures as lesson03
 from tests.kit.test_plotting import is_black, labels
 from tests.lessons.figure_data import shows
@@ -25,6 +26,51 @@ PATHS = [
 DS = [50, 200, 800]
 APART = torch.tensor([[0.1, 0.2], [0.05, 0.1], [0.025, 0.05]], dtype=DOUBLE)
 KAPPA, DELTA = [0.0, 1.0], np.array([-2.0, -1.2, -1.0, -0.2, 0.0, 0.5])
+
+
+@cache
+def cuts():
+    return lesson03.cuts()
+
+
+@cache
+def hero():
+    return lesson03.hero(cuts())
+
+
+def straight(d, steps):
+    """Weights that go in a straight line from one teacher unit to both."""
+    share = np.linspace(0, 1, steps)[:, None, None]
+    return share * np.eye(2, d) + (1 - share) * np.eye(1, d)
+
+
+@cache
+def curves():
+    t = np.linspace(0, 20, 41)
+    return lesson03.curves({50: straight(50, 1000), 100: straight(100, 2000)}, straight(2, 41), t)
+
+
+@cache
+def waits():
+    time = np.linspace(0, 300, 61)
+    path = {}
+    for i, d in enumerate((50, 5000)):
+        gap = np.minimum(0.01 * np.exp(0.03 * (time - 80 * i)), 1)
+        M = np.stack([np.stack([gap, 0 * gap], 1), np.stack([0 * gap, gap], 1)], 1)
+        path[d] = Path(time, M, M, np.where(time < 100 + 80 * i, 3e-3, 1e-4))
+    return lesson03.waits(path)
+
+
+@cache
+def phases():
+    return lesson03.phases({d: 1e-3 * d ** -(lesson03.TOTALS / 2) for d in (10**2, 10**4)})
+
+
+@cache
+def breaks():
+    T = np.eye(2, 50)
+    grows = [T * (1 + 0.01 * np.linspace(1, 40, 400)[:, None, None])] * 2
+    return lesson03.breaks({1: 4.9e-4, 2: 1.4e-3}, 0.004, {4.4: [T + 1e-3 / np.arange(1, 401)[:, None, None]], 5.0: grows})
 
 
 @cache
@@ -74,7 +120,33 @@ def narrow():
     return lesson03.narrow([4, 8], [0.04, 0.02], flows, 1500)
 
 
-FIGURES = {f.__name__: f for f in (learning, specialisation, plateaus, trend, concentration, narrow)}
+@cache
+def witness():
+    time = torch.linspace(0, 9000, 91)
+    rest = torch.full((91,), 2e-4, dtype=DOUBLE)
+    ten = Trace(torch.arange(91), time, torch.stack([rest, torch.where(time < 300, rest, 1e-9)], 1))
+    slow = torch.where(time < 6000, 1.1 * rest, 2e-8)
+    eleven = Trace(torch.arange(91), time, torch.stack([torch.where(time < 500, rest, 1e-9), slow], 1))
+    return lesson03.witness(ten, eleven)
+
+
+FIGURES = {
+    f.__name__: f
+    for f in (
+        hero,
+        curves,
+        waits,
+        phases,
+        breaks,
+        learning,
+        specialisation,
+        plateaus,
+        trend,
+        concentration,
+        narrow,
+        witness,
+    )
+}
 
 
 def black(line):
@@ -150,3 +222,61 @@ def test_narrow_tells_the_stuck_from_the_slow():
     says = narrow()[1]
     assert "10 units: 75% find the solution, 75% have found it at t = 1500" in says
     assert "11 units: 100% find the solution, 75% have found it" in says and "4.0e-02 at p = 4 and 2.0e-02 at p = 8" in says
+
+
+def test_the_hero_tells_the_risks_of_its_three_runs():
+    (left, right), says = hero()[0].axes, hero()[1]
+    T, (plain, early, late) = np.eye(2, 50), cuts()
+    assert (plain.shape, early.shape, late.shape) == ((20_000, 2, 50), (18_000, 2, 50), (8_000, 2, 50))
+    for path in (early, late):
+        assert f"{experiments.risk(path[-1_000:], T).mean():.1e}" in says
+    curve = left.lines[0].get_xydata()
+    assert curve[0, 0] == 50 and curve[-1, 0] == 20_000
+    near = experiments.risk(plain[[50 * k - 1 for k in range(98, 103)]], T)
+    assert curve[99, 1] == pytest.approx(np.exp(np.log(near).mean()), rel=1e-9)
+    assert [line.get_xdata()[0] for line in left.lines[3:]] == [2_000, 12_000]
+    np.testing.assert_allclose(right.lines[0].get_xydata(), plain[49::50, 0, :2])
+
+
+def test_curves_stand_over_steps_per_input():
+    (ax,), says = curves()[0].axes, curves()[1]
+    for line in ax.lines[:8]:
+        assert line.get_xdata()[-1] == 20  # 1000 steps of 50 inputs, 2000 of 100
+    assert labels(ax)[:2] == ["SGD, d = 50", "SGD, d = 100"] and "0.0" in says.split("equations: ")[1]
+
+
+def test_waits_tell_when_the_risk_falls_and_what_is_added():
+    (left, right), says = waits()[0].axes, waits()[1]
+    assert "100 at d = 50, 180 at d = 5,000: each hundredfold d adds 80." in says and "adds 70 in the end" in says
+    assert left.lines[-1].get_ydata()[0] == pytest.approx(1000 * unspecialised_plateau(2))
+    shows(right.lines[0], np.linspace(0, 300, 61), np.minimum(0.01 * np.exp(0.03 * np.linspace(0, 300, 61)), 1))
+
+
+def test_phases_tell_the_fall_across_the_line():
+    assert f"{100 ** (1 / 16):.3g} at d = 10^2, {10_000 ** (1 / 16):.3g} at d = 10^4." in phases()[1]
+    plane = phases()[0].axes[0]
+    (line,) = plane.lines
+    np.testing.assert_allclose(line.get_xdata() + line.get_ydata(), 0)
+
+
+def test_the_map_is_that_of_the_theory():
+    found = lesson03.risks((100,))[100]
+    assert found[lesson03.TOTALS == -1 / 8] / found[lesson03.TOTALS == 0] == pytest.approx(2.1, abs=0.1)
+    assert (np.diff(found) < 0).all()
+
+
+def test_breaks_draws_the_floor_of_one_unit_and_tells_the_ends():
+    (left, right), says = breaks()[0].axes, breaks()[1]
+    one, many, dots, pole = left.lines
+    eta = one.get_xdata()
+    a = eta / (np.pi * 3**0.5)
+    shows(one, eta, 0.002 * a / (1 - 3 / 5**0.5 * a))
+    shows(many, eta, [noise_plateau(e, 0.004) for e in eta])
+    shows(dots, [1, 2], [4.9e-4, 1.4e-3])
+    assert pole.get_xdata()[0] == critical_eta(1) and len(right.lines) == 3
+    assert "η = 5: risk" in says and "longest unit 1.40" in says and "4.61" in right.get_title()
+
+
+def test_the_witness_is_the_last_to_leave():
+    says = witness()[1]
+    assert "the stuck one, 0.0002, from t = 0 to 5900, and crosses 1e-6 at t = 6000." in says

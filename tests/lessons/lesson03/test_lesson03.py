@@ -221,8 +221,24 @@ WRONG = {
         ("typed in", "a width missing", lambda f, k, s: (0.667, 1.0)),
         ("zero time", None, shares(0.0)),
     ],
+    "rests": [
+        ("always slow", "nothing falls", lambda advance, eta: "slow"),
+        ("always noise", "everything falls", lambda advance, eta: "noise"),
+        (
+            "cut by two, asked for a tenth",
+            "nothing falls",
+            lambda a, eta: a(eta, 1) > 9 * a(eta / 2, 100 / eta) and "noise" or "slow",
+        ),
+        ("German", "no words", lambda advance, eta: "langsam"),
+        ("both", "no words", lambda advance, eta: ("slow", "noise")),
+        ("raised the step", None, lambda a, eta: "noise" if a(eta, 1) < 0.8 * a(1.3 * eta, 30) and eta > 0.5 else "slow"),
+    ],
 }
 RIGHT = {
+    "rests": {
+        "waits": lambda advance, eta: "noise" if advance(eta, 1) < 1.2 * advance(eta, 600 / eta) else "slow",
+        "doubles the step as well": lambda a, eta: ("noise", "slow")[a(eta / 2, 90 / eta) < 1.4 * a(eta / 8, 400 / eta)],
+    },
     "i2_i3": {"tilted": two(), "NumPy": by_numpy, "a list": lambda C: list(two()(C))},
     "drift": {"unit by unit": over_units, "the library": by_the_library},
     "classify": {

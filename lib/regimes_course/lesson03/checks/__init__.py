@@ -5,9 +5,10 @@ from regimes_course.lesson03.checks.drift import DRIFT
 from regimes_course.lesson03.checks.fluctuations import FLUCTUATIONS
 from regimes_course.lesson03.checks.integrals import I2_I3
 from regimes_course.lesson03.checks.plateau import PLATEAU
+from regimes_course.lesson03.checks.rests import RESTS
 from regimes_course.lesson03.checks.success import SUCCESS_RATES
 from regimes_course.lesson03.checks.times import STEP_TO_TIME
 
 __all__ = ["EXERCISES"]
 
-EXERCISES = (I2_I3, DRIFT, CLASSIFY, STEP_TO_TIME, PLATEAU, FLUCTUATIONS, SUCCESS_RATES)
+EXERCISES = (CLASSIFY, STEP_TO_TIME, I2_I3, DRIFT, PLATEAU, RESTS, FLUCTUATIONS, SUCCESS_RATES)

@@ -1,4 +1,4 @@
-"""Exercise 3: the phase of a point of the diagram."""
+"""Exercise 1: the phase of a point of the diagram."""
 
 from collections.abc import Callable
 from random import Random

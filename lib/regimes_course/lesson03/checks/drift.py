@@ -1,4 +1,4 @@
-"""Exercise 2: the drift of the overlaps."""
+"""Exercise 4: the drift of the overlaps."""
 
 import math
 from random import Random

@@ -1,4 +1,4 @@
-"""Exercise 6: how far SGD is from its ODE, against the number of inputs."""
+"""Exercise 7: how far SGD is from its ODE, against the number of inputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

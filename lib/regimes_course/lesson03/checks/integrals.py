@@ -1,4 +1,4 @@
-"""Exercise 1: two Gaussian integrals."""
+"""Exercise 3: two Gaussian integrals."""
 
 import math
 from random import Random

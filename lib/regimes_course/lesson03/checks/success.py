@@ -1,4 +1,4 @@
-"""Exercise 7: how many starts find the solution."""
+"""Exercise 8: how many starts find the solution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

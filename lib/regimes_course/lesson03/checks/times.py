@@ -1,4 +1,4 @@
-"""Exercise 4: from steps to the time of a phase."""
+"""Exercise 2: from steps to the time of a phase."""
 
 from collections.abc import Callable
 from random import Random

@@ -37,8 +37,8 @@ from regimes_course.kit import Ledger, guess, seeds, show, span
 from regimes_course.lesson03 import figures as draw
 from regimes_course.lesson03.widgets import phase_diagram
 
-ledger, S = Ledger("03"), seeds(32)
-first, noise = int(S[0]), 1e-3  # the variance Δ of the noise on the labels
+ledger, SEEDS = Ledger("03"), seeds(32)
+first, noise = int(SEEDS[0]), 1e-3  # the variance Δ of the noise on the labels
 
 # %% [markdown]
 # ## 1. How closely SGD follows its ODE
@@ -60,7 +60,7 @@ my_guess = ...
 # %%
 runs, times = {}, np.geomspace(0.1, 400, 40)
 for d in (40, 160):
-    student, teacher = student_and_teacher(d, 2, 2, seed=S[:4])
+    student, teacher = student_and_teacher(d, 2, 2, seed=SEEDS[:4])
     starts, at = zip(*overlaps(student, teacher), strict=True), [0, *(times * d).round()]
     run = one_pass(student, teacher, 1.0, 400 * d, label_noise=noise, seed=first, at=at)
     runs[d] = run, [integrate(*QM, run.time, eta=1.0, label_noise=noise) for QM in starts]
@@ -86,7 +86,7 @@ def slope(x, y):  # of log y against log x, for each column of y
 
 
 ds = [50, 100, 200, 400, 800]
-starts = [(unit_vectors(4, 8, seed=s), s) for s in S[:3]]
+starts = [(unit_vectors(4, 8, seed=s), s) for s in SEEDS[:3]]
 apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
 show(*draw.learning(runs, ds, apart))
 _ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0), d=ds)
@@ -123,12 +123,12 @@ def from_random(d, seed):  # when the risk falls below half the plateau
 
 level = theory.unspecialised_plateau(2)
 inputs, many = [100, 1000, 10000, 100000], np.geomspace(100, 1e5, 7)
-escapes = torch.tensor([[from_random(d, s) for s in S[:20]] for d in inputs])
+escapes = torch.tensor([[from_random(d, s) for s in SEEDS[:20]] for d in inputs])
 law = many, [symmetric.escape_time(d, 2, 2) for d in many]
 show(*draw.specialisation(runs[160], inputs, escapes, law))
 
 # %%
-single, teacher = student_and_teacher(50, 1, 4, seed=S[:10])
+single, teacher = student_and_teacher(50, 1, 4, seed=SEEDS[:10])
 flow = RungeKutta4(single, PopulationGradient(teacher), 2.0)
 end = train(single, None, None, flow, 200, every=200).loss[-1]
 _ = ledger.claim("unspecialised", end, theory.unspecialised_plateau(4))
@@ -144,7 +144,7 @@ guess(my_guess, f"by {longer:.0f} in the mean of {len(escapes.T)} starts", numbe
 
 # %%
 cut, seen = 40, [16, 31, 40]  # times
-QM = overlaps(*student_and_teacher(160, 2, 2, seed=S[:16]))
+QM = overlaps(*student_and_teacher(160, 2, 2, seed=SEEDS[:16]))
 options = dict(label_noise=noise, seed=first)
 run = overlap_chain(*QM, 160, 1.0, 160 * cut, at=[160 * t for t in seen], **options)
 then = run.measured["Q"][-1], run.measured["M"][-1]
@@ -223,7 +223,7 @@ for k in (1, 2, 4, 8):
 # %%
 steps = {"below-critical": 4.0, "just-below": 4.4, "just-above": 5.0, "too-large": 6.0}
 for name, eta in steps.items():
-    student, teacher = student_and_teacher(100, 2, 2, seed=S[:16])
+    student, teacher = student_and_teacher(100, 2, 2, seed=SEEDS[:16])
     student.W.data.mul_(0.01).add_(teacher.W)
     run = one_pass(student, teacher, eta, round(400 * 100 / eta), seed=first)
     size = run.measured["Q"][-1].diagonal(dim1=-2, dim2=-1).amax(-1)
@@ -276,7 +276,7 @@ wide, wider, narrow, broad = [400, 1600, 6400], [48, 96, 192], {0: slope(ds, apa
 for x in (-0.25, -0.375, -0.5, -0.6):
     narrow[x] = slope(wide, [[distance(A, d, x, s) for A, s in starts] for d in wide])
 for x in (-0.25, -0.5, -0.75):
-    fan = [[distance(evenly_spread(d // 8), d, x, s) for s in S[:3]] for d in wider]
+    fan = [[distance(evenly_spread(d // 8), d, x, s) for s in SEEDS[:3]] for d in wider]
     broad[x] = slope(wider, fan)
 
 # %%
@@ -323,7 +323,7 @@ my_guess = ...
 
 # %%
 def descend(p, k, d, dt, end, activation):
-    networks = student_and_teacher(d, p, k, seed=S, activation=activation)
+    networks = student_and_teacher(d, p, k, seed=SEEDS, activation=activation)
     flow = RungeKutta4(student := networks[0], PopulationGradient(networks[1]), dt)
     return train(student, None, None, flow, round(end / dt), every=25)
 

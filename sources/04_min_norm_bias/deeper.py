@@ -39,7 +39,7 @@ from regimes_course.lesson04 import experiments as zoo
 from regimes_course.lesson04 import figures as draw
 from regimes_course.lesson04.widgets import hyperbolas, width_dial
 
-ledger, S = Ledger("04"), seeds(3)
+ledger, SEEDS = Ledger("04"), seeds(3)
 
 # %% [markdown]
 # ## 1. One layer: the part that never moves
@@ -65,7 +65,7 @@ def regression(seed, length=5, steps=3000):
     return (rows.outside.T @ theta - unseen).norm(), (end - unseen.norm()).abs(), end
 
 
-moved, apart, distance = torch.tensor([regression(s) for s in S.tolist()]).T
+moved, apart, distance = torch.tensor([regression(s) for s in SEEDS.tolist()]).T
 ran = {"n": 20, "d": 50, "length": 5, "steps": 3000}
 _ = ledger.claim("regression-frozen", moved, **ran)
 _ = ledger.claim("regression-distance", apart, **ran)
@@ -174,9 +174,9 @@ _ = ledger.claim("rate-equality", over_bound(net, pair), 1, n=1, d=2, q=1, m=5)
 
 # %%
 for name, std in (("large last layer", 0.025), ("large first layer", 0.4)):
-    net = TwoLayerLinear(50, 1, 100, runs=(3,), std=std, output_std=0.01 / std, seed=S)
+    net = TwoLayerLinear(50, 1, 100, runs=(3,), std=std, output_std=0.01 / std, seed=SEEDS)
     trace = train(net, white.x, white.y, RungeKutta4(net, gradient, 0.01 * 20), 300)
-    print(f"{name}, {len(S)} seeds: slowest rate {span(draw.slowest(trace, 0.01))}")
+    print(f"{name}, {len(SEEDS)} seeds: slowest rate {span(draw.slowest(trace, 0.01))}")
 
 # %% [markdown]
 # (The factor 20 is $n$: the library's time is that of the *mean* loss.) No bound is violated in these runs. With one sample and one output v2's Proposition 1 is
@@ -206,7 +206,7 @@ def imbalance(net):  # with all of U: its part outside the rows does not move
 
 
 def drift(method, dt):
-    net = TwoLayerLinear(50, 3, 40, runs=(3,), std=0.3, seed=S)
+    net = TwoLayerLinear(50, 3, 40, runs=(3,), std=0.3, seed=SEEDS)
     before = imbalance(net)
     train(net, many.x, many.y, methods[method](net, 20 * dt), round(4 / dt), every=1000)
     return torch.linalg.matrix_norm(imbalance(net) - before)
@@ -246,7 +246,7 @@ print(
 # steps of gradient descent; if training from inside it ends at a fit, that fit is $\hat\Theta$. Three starts inside it, three outside:
 
 # %%
-starts = [linear.six_inits(rows, 1, 100, 0.3, seed) for seed in S.tolist()]
+starts = [linear.six_inits(rows, 1, 100, 0.3, seed) for seed in SEEDS.tolist()]
 net = TwoLayerLinear.stack(start for run in starts for start in run.values())
 U2 = rows.split(net.U.detach())[1]
 train(net, white.x, white.y, GradientDescent(net, 20 * 0.03), 3000, every=3000)
@@ -254,7 +254,7 @@ miss, said = net.predictor - rows.min_norm(white.y), U2 @ net.V.detach().mT
 distance, said = (torch.linalg.matrix_norm(t).reshape(3, 6) for t in (miss, said))
 for name, d in zip(starts[0], distance.T, strict=True):
     print(f"{name}: ends {span(d) if d.max() > 1e-10 else 'less than 1e-10'} from min-norm")
-ran = {"n": 20, "d": 50, "q": 1, "m": 100, "std": 0.3, "seeds": len(S)}
+ran = {"n": 20, "d": 50, "q": 1, "m": 100, "std": 0.3, "seeds": len(SEEDS)}
 _ = ledger.claim("inside", distance[:, :3], **ran)
 _ = ledger.claim("outside", distance[:, 3:], **ran)
 _ = ledger.claim("distance-identity", (distance - said).abs(), **ran)

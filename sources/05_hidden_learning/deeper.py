@@ -39,8 +39,8 @@ size = at_scale(
     course=dict(n=50, d=3, k=2, m=100, seeds=10, little=1e-7),
     paper=dict(n=500, d=10, k=5, m=1000, seeds=1, little=1e-6),
 )
-S, stack = seeds(size.seeds), stack_size(size.n, size.m)
-at = {"n": size.n, "d": size.d, "m": size.m, "seeds": len(S)}  # of most claims
+SEEDS, stack = seeds(size.seeds), stack_size(size.n, size.m)
+at = {"n": size.n, "d": size.d, "m": size.m, "seeds": len(SEEDS)}  # of most claims
 
 # %% [markdown]
 # ## 1. Three test losses
@@ -86,7 +86,7 @@ def three_ways(std, seed):
 
 
 # %%
-starts = sweep(three_ways, {"std": [0.01, 0.1, 1.0, 3.0, 10.0], "seed": S}, stack=stack)
+starts = sweep(three_ways, {"std": [0.01, 0.1, 1.0, 3.0, 10.0], "seed": SEEDS}, stack=stack)
 show(*draw.starts(starts))
 gain = starts["random"] / starts["GN"]
 _ = ledger.claim("feature-regime", gain[1], **at)
@@ -127,7 +127,7 @@ def damped(std, damping, seed):
 
 dampings = [1e-9, size.little, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
 floors = sweep(
-    damped, {"std": [0.01, 1.0], "damping": dampings, "seed": S[:5]}, stack=stack
+    damped, {"std": [0.01, 1.0], "damping": dampings, "seed": SEEDS[:5]}, stack=stack
 )
 show(*draw.floors(floors))
 
@@ -169,7 +169,7 @@ my_guess = ...
 
 # %%
 def watch(std):
-    data, net = task(S), fresh(std, S)
+    data, net = task(SEEDS), fresh(std, SEEDS)
     random = test(refit(net, data.x, data.y), data)
     measure = {
         "test": lambda net: test(net, data),
@@ -210,7 +210,7 @@ guess(my_guess, f"medians of G: {median(G[0.1]):.2g} and {median(G[10.0]):.2g}")
 # training losses.
 
 # %%
-data, newton, descent = task(S), fresh(1.0, S), fresh(1.0, S)
+data, newton, descent = task(SEEDS), fresh(1.0, SEEDS), fresh(1.0, SEEDS)
 outputs, slow = {"f": lambda net: net(data.x)}, EdgeFraction(0.02)
 newton = train(newton, data.x, data.y, GaussNewton(newton, 0.02), 50, measure=outputs)
 descent = train(
@@ -252,7 +252,7 @@ def left_over(eta):
         loud = (net(data.x_test) / share - data.y_test).square().mean(-1) / 2
         return {"miss": miss, "left": loud / test(refit(net, data.x, data.y), data)}
 
-    return sweep(run, {"damping": eps, "seed": S}, stack=stack)
+    return sweep(run, {"damping": eps, "seed": SEEDS}, stack=stack)
 
 
 over = [left_over(eta) for eta in etas]
@@ -293,7 +293,7 @@ def with_step(eta):
         relative = train(net, data.x, data.y, rule, max(20, round(8 / eta))).relative
         return {"test": test(net, data), "peak": relative.amax(0), "end": relative[-1]}
 
-    return sweep(run, {"damping": [5e-4, 5e-3], "seed": S}, stack=stack)
+    return sweep(run, {"damping": [5e-4, 5e-3], "seed": SEEDS}, stack=stack)
 
 
 results = [with_step(eta) for eta in steps]
@@ -305,9 +305,9 @@ _ = ledger.claim("full-step", losses[0, 0] / losses[4, 0], **at)
 _ = ledger.claim("full-step-peak", peaks[0, 0], **at)
 _ = ledger.claim("full-step-end", results[0]["end"][0], **at)
 _ = ledger.claim("plateau", losses[4, 1] / losses[5, 1], **at)
-data, net = task(S), fresh(1.0, S)
+data, net = task(SEEDS), fresh(1.0, SEEDS)
 train(net, data.x, data.y, GaussNewton(net, 1.0), 20)
-_ = ledger.claim("random-for-ever", feature_movement(net.W, fresh(1.0, S).W), **at)
+_ = ledger.claim("random-for-ever", feature_movement(net.W, fresh(1.0, SEEDS).W), **at)
 guess(my_guess, f"medians {span(median(losses[3:, 1]), '.0e')} from 0.1 down, ε = 5e-3")
 
 # %% [markdown]
@@ -339,7 +339,7 @@ def against_random(noise=0.0, m=size.m):
             "cut": random[1e-12] / random[1e-6],
         }
 
-    return sweep(run, {"std": [0.1, 10.0], "seed": S}, stack=stack)
+    return sweep(run, {"std": [0.1, 10.0], "seed": SEEDS}, stack=stack)
 
 
 noises = {noise: against_random(noise=noise) for noise in (0.0, 0.1, 0.3)}

@@ -13,10 +13,9 @@
 # ---
 
 # %% [markdown]
-# # Hidden learning
+# # Is my network learning nothing?
 #
-# **Is my network learning nothing?** You watch the test loss (blue), and it is poor. Now keep the hidden layer as it is, and fit only the last layer anew
-# (green):
+# You watch the test loss (blue), and it is poor. Now keep the hidden layer as it is, and fit only the last layer anew (green):
 
 # %% tags=["hero"]
 from regimes_course.kit import evidence, guess, show
@@ -229,7 +228,7 @@ guess(
 # %% [markdown]
 # It is the finite step. From tiny features $v$ grows so fast that 0.02 is not yet a small step, and less damping makes it grow faster still. Only at ten times our
 # damping a floor remains that no step removes. (The factor left in the test loss falls with the step, too, if less regularly: see *deeper*.) An earlier version of this
-# lesson blamed the damping, "probably", because it sounded right. It took twelve lines to find out.
+# lesson blamed the damping, "probably", because it sounded right. A few lines of code could have told.
 #
 # ## It breaks when the labels are noisy
 #

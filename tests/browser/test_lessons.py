@@ -15,7 +15,7 @@ from regimes_course.kit.widget import Explorer, Widget
 from regimes_course.lesson00.widgets import four_regimes
 from regimes_course.lesson01.widgets import two_outputs
 from regimes_course.lesson02.widgets import particles
-from regimes_course.lesson03.widgets import phase_diagram
+from regimes_course.lesson03.widgets import phase_diagram, two_rests
 from regimes_course.lesson04.widgets import hyperbolas, line_of_fits, width_dial
 from regimes_course.lesson05.widgets import flow
 from regimes_course.lesson06.widgets import lazy_dial
@@ -34,6 +34,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         particles: [("step", "ArrowLeft"), ("width", "ArrowLeft"), ("std", "ArrowRight"), ("method", "ArrowRight")],
     },
     "lessons/03_phases_of_sgd.ipynb": {
+        two_rests: [("eta", "ArrowRight"), ("noise", "ArrowLeft"), ("cut", "ArrowRight"), ("by", "ArrowLeft")],
+    },
+    "lessons/deeper/03_phases_of_sgd.ipynb": {
         phase_diagram: [("delta", "ArrowLeft"), ("kappa", "ArrowRight"), ("d", "ArrowRight"), ("end", "ArrowLeft")],
     },
     "lessons/04_min_norm_bias.ipynb": {

@@ -92,7 +92,7 @@ def two_starts(time: Tensor, runs: Mapping[float, tuple[Sequence[float], Sequenc
         _losses(ax, time, test, again)
         gap, gain = _ratios(time, test, again)
         ax.set_title(f"std {std:g}: " + ("much learned, quietly" if gain > 3 else "nothing learned, but a gap"))
-        told.append(f"from std {std:g} G = {gap:,.3g} and F = {gain:.3g}")
+        told.append(f"from std {std:g} G = {_plain(gap)} and F = {gain:.3g}")
     every = [loss for pair in runs.values() for losses in pair for loss in losses]
     axes[0].set(ylabel=TEST, ylim=(min(every) / 4, 2 * max(every)))
     with style():
@@ -107,6 +107,10 @@ def noise(time: Tensor, test: Sequence[float], again: Sequence[float]) -> tuple[
     gap, gain = _ratios(time, test, again)
     ax.set_title(f"Noisy labels: what was learned is worth {'less' if gain < 1 else 'more'} than random features")
     return fig, f"Trained on noisy labels: at t = {LOOK:g} the gap is G = {gap:.2g}, and the gain F = {gain:.2g}."
+
+
+def _plain(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio > 100 else f"{ratio:.3g}"
 
 
 def _ratios(time: Tensor, test: Sequence[float], again: Sequence[float]) -> tuple[float, float]:

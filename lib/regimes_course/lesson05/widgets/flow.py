@@ -204,7 +204,8 @@ def sentence(flow: Flow) -> str:
     if flow.diverged is not None:
         told.append("Use a smaller step or a larger damping.")
     told.append(
-        f"After {k} steps of {flow.eta:g} (t = {k * flow.eta:.2g}): training loss {flow.loss[-1]:.3g}, peak {_short(flow.peak)} × the start; "
+        f"After {k} steps of {flow.eta:g} (t = {k * flow.eta:.2g}): training loss {flow.loss[-1]:.3g}, "
+        f"peak {_short(flow.peak)} × the start; "
         f"test loss {flow.test[-1]:.3g}."
     )
     if flow.look is not None:

@@ -355,7 +355,7 @@ told = f"{ten[-1]:.0%} and {eleven[-1]:.0%}; at 1500 {ten[10]:.0%} and {eleven[1
 guess(my_guess, told)
 
 # %% [markdown]
-# With ReLU one more unit makes the difference the abstract speaks of. With erf units and an orthonormal teacher *we could not make a network stuck*, and the ledger says so; other teachers and finite
+# With ReLU one more unit makes the difference the abstract speaks of. The stuck runs of these starts end at one value (printed); other seeds find a few others. With erf units and an orthonormal teacher *we could not make a network stuck*, and the ledger says so; other teachers and finite
 # steps we did not search. The blue run is the witness that slow is not stuck: it stood at the height of a stuck run for thousands of units of time, and left. A loss cannot tell the two; nor can a cut of the
 # step, in a flow that has no noise. A run has to be followed.
 #

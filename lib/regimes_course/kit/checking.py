@@ -176,15 +176,17 @@ class Function(Exercise):
             return self._judge_drawn(answer)
         trials = [Trial(args, got[label], want[label], right[label]) for label, args in cases.items()]
         for mistake in self.mistakes:
-            if mistake.seen(trials) if mistake.seen else self._does(mistake.example, trials):
+            if self._shows(mistake, trials):
                 return self._wrong(mistake.says, mistake.name)
         first = failed[0]
         show = first == next(iter(cases))
         return self._wrong(f"{describe(got[first], want[first], self.rtol, show)} (case: {first})")
 
-    def _does(self, example: Callable, trials: Sequence[Trial]) -> bool:
-        """Whether the answer did in all cases what the example does."""
-        return all(t.got.agrees(Outcome.of(example, t.args, self.form), self.rtol) for t in trials)
+    def _shows(self, mistake: Mistake, trials: Sequence[Trial]) -> bool:
+        """Whether the answer did what the example does; or what ``seen`` looks for, leaving its arguments alone."""
+        if mistake.seen:
+            return all(t.got.changed is None for t in trials) and mistake.seen(trials)
+        return all(t.got.agrees(Outcome.of(mistake.example, t.args, self.form), self.rtol) for t in trials)
 
     def _judge_drawn(self, answer: Callable) -> Result:
         for label, (args, want) in self.drawn.items():

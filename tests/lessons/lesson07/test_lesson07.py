@@ -64,7 +64,7 @@ WRONG = {
         ("L times too short", None, lambda *a: _walk(*a) / len(a[3])),
         ("no bias column", None, lambda *a: _walk(*a, inverse=lambda A, R: no_bias(A, R))),
         ("lstsq of the transpose", None, lambda *a: _walk(*a, inverse=lambda A, R: torch.linalg.pinv(A.T).T.flip(0).T @ R)),
-        ("cross term added", None, lambda *a: crossed(*a)),
+        ("cross term added", "cross term added", lambda *a: crossed(*a)),
         ("neither share nor sign", None, lambda *a: _walk(*a, share=False, sign=-1.0)),
         ("truncated a little", None, lambda *a: _walk(*a, inverse=lambda A, R: torch.linalg.pinv(A, rtol=0.3) @ R)),
         ("the sum over samples", "transpose", lambda *a: _walk(*a, inverse=lambda A, R: A.mT @ R)),

@@ -95,7 +95,7 @@ WRONG = {
     ],
     "phase_switch": [
         ("a tolerance of a percent", None, switched(up=lambda L: L[1:] > 1.05 * L[:-1])),
-        ("against the start", None, switched(up=lambda L: L[1:] > L[0])),
+        ("against the start", "above the start", switched(up=lambda L: L[1:] > L[0])),
         ("largest", None, switched(up=lambda L: L[1:] == L.max())),
         ("half of 1/eta", None, switched(below=lambda L, eta: L <= 0.5 / eta)),
         ("threshold of the lemma", None, switched(below=lambda L, eta: L <= 0.8526 / eta)),
@@ -130,7 +130,6 @@ WRONG = {
         ("beta squared", None, lambda eta, lip, beta: W2 / (eta * (lip**2 + beta**2))),
         ("the product", None, lambda eta, lip, beta: W2 / (eta * (lip**2 * (1 + beta)))),
         ("without the square and the beta", None, lambda eta, lip, beta: W2 / (eta * lip)),
-        ("a tensor", None, lambda eta, lip, beta: torch.tensor(W2 / (eta * (lip**2 + beta)), dtype=torch.float64)),
         ("the other bound", "local", lambda eta, lip, beta: theory.local_threshold(eta, lip, beta)),
     ],
 }

@@ -232,7 +232,7 @@ WHICH_OPTIMIZER = Behaviour(
             "size of Lambda",
             "One optimizer turns Lambda and keeps its size and its eigenvalues: that is not conserved. Compare the matrices, entry by entry.",
             _judge(drift=lambda A: (torch.linalg.eigvalsh(A) - torch.linalg.eigvalsh(A[0])).norm(dim=-1).max().item()),
-            _only(CONSERVED, TURNING),
+            lambda visits: wrong(visits, CONSERVED) - {TILTING.name} == {TURNING},
         ),
         Mistake(
             "diagonal of Lambda",

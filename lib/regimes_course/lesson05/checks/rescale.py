@@ -53,7 +53,8 @@ def _observe(answer: Callable, k: int, eta: float, net: TwoLayer, problem: Probl
         return Seen(k, eta)
     if new.W.dtype != net.W.dtype or new.v.dtype != net.v.dtype:
         raise Complaint(f"your network is {new.W.dtype}, {new.v.dtype}; the one it is made from is {net.W.dtype}: keep that")
-    if new is not net and {new.W.data_ptr(), new.v.data_ptr()} & {net.W.data_ptr(), net.v.data_ptr()}:
+    kept = torch.equal(net.W, before.W) and torch.equal(net.v, before.v)
+    if kept and new is not net and {new.W.data_ptr(), new.v.data_ptr()} & {net.W.data_ptr(), net.v.data_ptr()}:
         raise Complaint(
             "your network shares weights with the one it is made from: training one would move the other. Copy them"
         )
@@ -65,7 +66,7 @@ def _observe(answer: Callable, k: int, eta: float, net: TwoLayer, problem: Probl
         k=k,
         eta=eta,
         network=True,
-        kept=torch.equal(net.W, before.W) and torch.equal(net.v, before.v),
+        kept=kept,
         hidden=torch.equal(new.W, before.W),
         output=torch.equal(new.v, before.v),
         factor=factor if torch.allclose(g, factor * f, rtol=1e-9, atol=1e-12) else math.nan,

@@ -19,6 +19,7 @@ ALLOWED = {
     "05/break_it": {"one entry off"},  # any settings that explode will do
     "06/scaled_loss": {"one axis more", "a column", "flattened"},  # a loss may come as a vector of length one
     "01/steps_to": {"a tensor for a whole number"},  # one element is a number
+    "05/learned_at": {"a tensor for a whole number"},
     "09/phase_switch": {"a tensor for a whole number"},
     "09/near_homogeneity_gap": {"a list for a tensor", "an array for a tensor", "one axis more", "a column", "flattened"},
     "09/best_eta": {"one entry off"},  # any good step will do

@@ -233,7 +233,7 @@ TESTS_WRONG = {
     "each unit beside its copy": (property_test(units=lambda m: torch.arange(m).repeat_interleave(2)), "order kept"),
     "three copies in order": (property_test(units=lambda m: torch.arange(m).repeat(3)), "order kept"),
     "one step": (property_test(steps=1), "one step only"),
-    "other targets for the twin": (other_targets, None),
+    "other targets for the twin": (other_targets, "other data"),
 }
 
 

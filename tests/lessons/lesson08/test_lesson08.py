@@ -39,10 +39,6 @@ def test_a_loss_written_with_numbers_passes():
     assert check(LOSS, lambda q: list(by_numbers(q))).status == "passed"
 
 
-def test_the_softplus_of_torch_is_good_enough():
-    assert check(LOSS, lambda q: (F.softplus(-q), -torch.sigmoid(-q))).status == "passed"
-
-
 def test_other_slips_with_the_loss():
     assert "Value number 2" in wrong(LOSS, lambda q: (-F.logsigmoid(q), -2 * torch.sigmoid(-q)))
     wrong(LOSS, lambda q: (torch.log(1 + torch.exp(-q)), -(1 - torch.sigmoid(q))))

@@ -131,7 +131,7 @@ DUPLICATION_TEST = Behaviour(
     mistakes=(
         Mistake(
             "other data",
-            "The networks are trained on other data than x and y. The new inputs have no labels: train on x, y, and compare at x_new.",
+            "A network is trained on other data than x and y. Train both on these, and compare at x_new, whose inputs have no labels.",
             _on_new_inputs,
             lambda visits: any(not visit.given for visit in visits),
         ),

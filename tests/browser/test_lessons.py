@@ -40,7 +40,7 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         phase_diagram: [("delta", "ArrowLeft"), ("kappa", "ArrowRight"), ("d", "ArrowRight"), ("end", "ArrowLeft")],
     },
     "lessons/04_min_norm_bias.ipynb": {
-        line_of_fits: [("alpha", "ArrowRight"), ("width", "ArrowRight"), ("kind", "ArrowRight"), ("method", "ArrowLeft")],
+        line_of_fits: [("alpha", "ArrowRight"), ("width", "ArrowRight"), ("kind", "ArrowRight"), ("method", "ArrowRight")],
     },
     "lessons/deeper/04_min_norm_bias.ipynb": {
         hyperbolas: [("u0", "ArrowRight"), ("eta", "ArrowRight")],

@@ -1,6 +1,7 @@
 """Exercise 2: sizes of two layers from which training is as fast, and ends as near, as is asked."""
 
 import math
+from random import Random
 
 from regimes_course.kit.checking import Mistake
 from regimes_course.kit.numbers import Numbers
@@ -15,6 +16,11 @@ def _cases() -> dict[str, tuple]:
         "more unseen directions: m 100, r 10, d 410, rate 18, distance 0.3": (100, 10, 410, 18.0, 0.3),
         "slow and near: m 400, r 5, d 30, rate 3, distance 0.01": (400, 5, 30, 3.0, 0.01),
     }
+
+
+def _draw(rng: Random) -> tuple:
+    r = rng.randint(2, 20)
+    return rng.randint(50, 1000), r, r + rng.randint(5, 400), rng.uniform(2, 40), rng.uniform(0.01, 0.6)
 
 
 def sizes(m: int, r: int, d: int, rate: float, distance: float) -> tuple[float, float]:
@@ -47,6 +53,7 @@ START_SIZES = Numbers(
     key="04/start_sizes",
     reference=sizes,
     cases=_cases,
+    draw=_draw,
     praise="Fast and near: the last layer sets the speed, and the first layer, as small as you like, the distance.",
     alternatives=(_without_width, _by_logarithms),
     mistakes=(

@@ -1,5 +1,7 @@
 """Exercise 3: when a hidden layer was done."""
 
+from random import Random
+
 import torch
 from torch import Tensor
 
@@ -21,6 +23,11 @@ def _cases() -> dict[str, tuple]:
         "rises to the end": ([0.02, 0.1, 0.15, 0.2], 1.5),
     }
     return {name: (torch.tensor(losses, dtype=torch.float64), factor) for name, (losses, factor) in cases.items()}
+
+
+def _draw(rng: Random) -> tuple:
+    falling = sorted((10 ** rng.uniform(-3, 1) for _ in range(8)), reverse=True)
+    return torch.tensor([loss * rng.uniform(0.3, 3) for loss in falling], dtype=torch.float64), rng.uniform(1.2, 5)
 
 
 def _learned_at(refits: Tensor, factor: float) -> int:
@@ -51,6 +58,7 @@ LEARNED_AT = Function(
     key="05/learned_at",
     reference=_learned_at,
     cases=_cases,
+    draw=_draw,
     praise="From this step on the hidden layer was as good as it would get, up to the factor: whatever came later, the last layer did.",
     alternatives=(_last_above, _counted),
     mistakes=(

@@ -39,7 +39,7 @@ def page(root: Path) -> str:
     seen, sections = Counter(), []
     verdicts, kinds = Counter(), Counter()
     for path in ledgers(root):
-        notebook = reads(path.read_text(encoding="utf-8-sig"))
+        notebook = reads(path.read_bytes())
         if not (entries := claims(notebook)):
             continue
         for claim in entries:
@@ -64,7 +64,7 @@ def ledgers(root: Path) -> list[Path]:
 
 def keep(root: Path, notebook: Path) -> None:
     """Write what a notebook's ledger holds to where `regimes_course.kit.stored` reads it: the lesson shows part of it."""
-    entries = claims(reads(notebook.read_text(encoding="utf-8-sig")))
+    entries = claims(reads(notebook.read_bytes()))
     if entries and (place := kept(root, entries)).parent.exists():
         place.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 

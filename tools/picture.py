@@ -11,7 +11,7 @@ LESSON, PICTURE = "lessons/00_start_here.ipynb", "docs/regimes.png"
 
 def first_figure(notebook: Path) -> bytes:
     """The bytes of the first PNG among the outputs of a notebook."""
-    cells = reads(notebook.read_text(encoding="utf-8-sig")).cells
+    cells = reads(notebook.read_bytes()).cells
     images = (o.data["image/png"] for cell in cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {}))
     return base64.b64decode(next(images))
 

@@ -24,7 +24,7 @@ def compare(wanted: Notebook, path: Path) -> Problem | None:
     if not path.exists():
         return Problem(wanted.path, 1, "not built yet")
     try:
-        built = reads(path.read_text(encoding="utf-8-sig"))
+        built = reads(path.read_bytes())
     except (ValueError, KeyError, AttributeError):
         return Problem(wanted.path, 1, "not a notebook (a merge gone wrong?)")
     if built.metadata != wanted.node.metadata:

@@ -121,10 +121,7 @@ class DirectionOptimizer(torch.optim.Optimizer):
             ValueError: for data that are not tensors, or that do not fit.
         """
         _require_data(x, y)
-        if direction is None:
-            with checked_once(x, y, known=self._known(x, y)):
-                direction = self.direction(x, y)
-        self.last = direction
+        self.last = direction or self._here(x, y)
         self.dt = self._step_size(x)
         move(self.net, self.last.tensors, self.dt)
         return self.last.loss
@@ -132,8 +129,12 @@ class DirectionOptimizer(torch.optim.Optimizer):
     def _step_size(self, x: Tensor) -> float | Tensor:
         return self.param_groups[0]["lr"]
 
+    def _here(self, x: Tensor, y: Tensor) -> Direction:
+        """The direction; what the last step found out about these data and layers is asked again only if they have changed."""
+        with checked_once(x, y, known=self._known(x, y)):
+            return self.direction(x, y)
+
     def _known(self, x: Tensor, y: Tensor) -> dict:
-        """What the last step found out about these data and layers, if they are what they were then."""
         if x.is_inference() or y.is_inference():  # such tensors keep no count of their changes
             return {}
         held: tuple[Tensor | nn.Module, ...] = (x, y, *self.net.modules())  # and so no other object takes the id of one of them
@@ -406,13 +407,13 @@ class TorchOptimizer(DirectionOptimizer):
         """One step of the inner optimizer. Returns the loss before it."""
         _require_data(x, y)
         self._check()
-        self.last, self.dt = direction or self.direction(x, y), self.param_groups[0].get("lr", 1.0)
+        self.last, self.dt = direction or self._here(x, y), self.param_groups[0].get("lr", 1.0)
         self.inner.zero_grad()  # also of parameters that have been frozen since
         self._hand_over(self.last)
         if self._needs_closure:
 
             def closure() -> Any:  # a tensor, where torch's annotation says float
-                return time_scale(self.net) * self._hand_over(self.direction(x, y)).loss
+                return time_scale(self.net) * self._hand_over(self._here(x, y)).loss
 
             self.inner.step(closure)
         else:

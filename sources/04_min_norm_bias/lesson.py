@@ -164,7 +164,7 @@ for size_U, size_V in ((0.4, 0.025), (0.1, 0.1), (0.025, 0.4)):
 # %%
 starts, weakest = ((0.4, 0.025), (0.1, 0.1), (0.025, 0.4)), (1 - 0.2**0.5) ** 2
 law = [200 * v**2 + 200 * u**2 * weakest for u, v in starts]
-told = ", ".join(f"{a:.2g} (formula {b:.2g})" for a, b in zip(rates, law, strict=True))
+told = ", ".join(f"{rates[i]:.2g} (formula {law[i]:.2g})" for i in range(3))
 told = f"last. Rates: {told}. Distances: {', '.join(f'{end:.2g}' for end in ends)}"
 why = {"first": "it has more weights; but the weakest direction counts"}
 guess(my_start, told, why=why | {"equal": "this is the slowest: no imbalance"})

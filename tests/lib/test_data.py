@@ -12,7 +12,7 @@ from regimes.kernels import LazyScaling
 from regimes.losses import CrossEntropy, logistic
 from regimes.metrics import loss_on
 from regimes.networks import TwoLayerLinear
-from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.optimizers import GaussNewton, GradientDescent, TorchOptimizer
 from regimes.training import Diverged, train
 from tests.lib.cases import D, N, normal, two_layer
 
@@ -114,7 +114,14 @@ def test_a_failed_test_is_made_again():
                 gradient(two_layer(), X, bad)
 
 
-@pytest.mark.parametrize("make", [GradientDescent, lambda net, lr: GaussNewton(net, lr, damping=0.1)])
+MAKES = {
+    "gradient descent": GradientDescent,
+    "gauss-newton": lambda net, lr: GaussNewton(net, lr, damping=0.1),
+    "adam": lambda net, lr: TorchOptimizer(net, torch.optim.Adam(net.parameters(), lr)),
+}
+
+
+@pytest.mark.parametrize("make", MAKES.values(), ids=MAKES)
 @pytest.mark.parametrize("change", [lambda net, x: net.eval(), lambda net, x: x.add_(0.0)])
 def test_a_loop_of_steps_checks_again_what_has_changed_and_nothing_else(make, change):
     calls, mixed = [], []

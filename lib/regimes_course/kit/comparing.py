@@ -9,6 +9,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Complex, Integral, Real
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,8 @@ def _is_number(value: Any) -> bool:
 def _same_number(a: Any, b: Any, rtol: float) -> bool:
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
-    kinds = (int, float, complex)  # a kind may stand for the ones after it
-    if not isinstance(b, kinds) or not isinstance(
-        a, kinds[: 1 + next(i for i, kind in enumerate(kinds) if isinstance(b, kind))]
-    ):
+    kind = next((kind for kind in (Integral, Real, Complex) if isinstance(b, kind)), None)  # each is one of the next, too
+    if kind is None or not isinstance(a, kind):
         return False
     return a == b or abs(a - b) <= rtol * abs(b) < math.inf or (a != a and b != b)
 

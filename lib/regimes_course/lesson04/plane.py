@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regimes.theory.min_norm import conditional_law, distance_law, full_step_law
+
 __all__ = ["ANGLE", "STARTS", "Products", "Starts", "adam", "draw_starts", "flow", "gauss_newton", "law", "predictor", "rms"]
 
 ANGLE = 0.5  # of the sample, in radians
@@ -111,40 +113,40 @@ def rms(now: Products) -> float:
 def adam(start: Starts, lr: float = 0.01, tolerance: float = 1e-9, limit: int = 3000) -> Tensor:
     """Adam on ``(1 - x . U v)^2 / 2``, in the coordinates of the inputs: path ``(k, runs, 2)`` of ``Theta``.
 
-    It ends when all fit to ``tolerance``. Its usual constants: 0.9, 0.999 and 1e-8.
+    It ends when all fit to ``tolerance``. Torch's, which treats each number alone and so serves all runs at once.
     """
     x, z = ray(ANGLE), ray(ANGLE + math.pi / 2)
     w = torch.stack([*(x[i] * start.u + z[i] * start.u2 for i in range(2)), start.v], 1)
-    first, second, path = torch.zeros_like(w), torch.zeros_like(w), []
-    for k in range(1, limit + 1):
+    optimizer, path = torch.optim.Adam([w], lr), []
+    for _ in range(limit):
         path.append((w[:, :2] * w[:, 2:]).sum(-1))
         error = (1 - path[-1] @ x)[:, None, None]
         if error.abs().max() < tolerance:
             break
         along = (x[:, None] * w[:, :2]).sum(1, keepdim=True)
-        slope = -error * torch.cat([x[:, None] * w[:, 2:], along], 1)
-        first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope.square()
-        w = w - lr * first / (1 - 0.9**k) / ((second / (1 - 0.999**k)).sqrt() + 1e-8)
+        w.grad = -error * torch.cat([x[:, None] * w[:, 2:], along], 1)
+        optimizer.step()
     return torch.stack(path)
 
 
 def law(m: int, alpha: float, kind: str = "random", *, full_steps: bool = False) -> float:
-    r"""Root mean square distance of wide networks from the shortest fit, derived: ``m^-alpha |v(end)|``.
+    r"""Root mean square distance of wide networks from the shortest fit: that of `regimes.theory.min_norm`.
 
-    With ``gamma = m^(1 - 2 alpha)`` the last layer ends at ``|v|^2 = sqrt(gamma^2 + 1)`` after the flow and at
-    ``gamma + 1 / (4 gamma)`` after full Gauss-Newton steps; from ``v = 0`` at ``(sqrt(gamma^2 + 4) - gamma) / 2`` and
-    ``1 / gamma``. From inside the invariant set the distance is zero.
+    From ``V = 0`` (derived here) the last layer ends at ``|v|^2 = (sqrt(gamma^2 + 4) - gamma) / 2`` after the flow and at
+    ``1 / gamma`` after full Gauss-Newton steps, with ``gamma = m^(1 - 2 alpha)``. From inside the invariant set the distance
+    is zero.
 
     Raises:
         ValueError: for starts with ``V`` alone orthogonal to ``U2``, of which there is no law here.
     """
     if kind not in STARTS or kind == STARTS[2]:
         raise ValueError(f"there is a law for {', '.join((*STARTS[:2], STARTS[3]))}; got {kind!r}")
-    gamma = m ** (1 - 2 * alpha)
     if kind == STARTS[3]:
         return 0.0
-    if kind == "V = 0":
-        square = 1 / gamma if full_steps else 2 / (math.hypot(gamma, 2) + gamma)
-    else:
-        square = gamma + 1 / (4 * gamma) if full_steps else math.hypot(gamma, 1)
-    return m**-alpha * math.sqrt(square)
+    if kind == "random":
+        one = torch.ones(1, dtype=torch.float64)
+        both = full_step_law(m, alpha, 1.0, q=1, outside=1) if full_steps else distance_law(m, alpha, one, outside=1)
+        return both.item()
+    gamma = m ** (1 - 2 * alpha)
+    square = 1 / gamma if full_steps else 2 / (math.hypot(gamma, 2) + gamma)
+    return conditional_law(m, alpha, math.sqrt(square), outside=1).item()

@@ -43,11 +43,16 @@ class Watched:
     y_test: Tensor
 
 
+def _begin(std: float, seed: int) -> tuple[Problem, TwoLayer]:
+    """A teacher of two units with d = 3 and n = 50, and a network with m = 100 and ``v = 0``."""
+    return teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=std, seed=seed + 50)
+
+
 @cache
 def watched() -> Watched:
     """Gauss-Newton from hidden weights of 0.1 and ``v = 0`` to t = 6, with d = 3, n = 50, m = 100, seed 0."""
     eta, steps = 0.02, 300
-    data, net = teacher_student(50, 3, teacher_width=2, seed=0), TwoLayer(3, 100, std=0.1, seed=50)
+    data, net = _begin(0.1, 0)
     measure = {
         "W": lambda net: net.W.detach().clone(),
         "f": lambda net: net(data.x_test),
@@ -70,7 +75,7 @@ def watched() -> Watched:
 
 def trained(seed: int, k: int, eta: float) -> tuple[TwoLayer, Problem]:
     """A network after ``k`` undamped Gauss-Newton steps from ``v = 0``, d = 3, n = 50, m = 100, std 1, and its problem."""
-    problem, net = teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=1.0, seed=seed + 50)
+    problem, net = _begin(1.0, seed)
     train(net, problem.x, problem.y, GaussNewton(net, eta), k)
     return net, problem
 
@@ -113,7 +118,7 @@ class Run:
 
 def attempt(std: float, lr: float, damping: float, seed: int = 0) -> Run:
     """Train a network with Gauss-Newton for 60 steps from ``v = 0``: d = 3, n = 50, m = 100."""
-    data, net = teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=std, seed=seed + 50)
+    data, net = _begin(std, seed)
     rf = loss_on(refit(net, data.x, data.y), data.x_test, data.y_test)
     try:
         trace = train(net, data.x, data.y, GaussNewton(net, lr, damping=damping), 60)

@@ -1,25 +1,15 @@
 """What the idea cells of lesson 00 write out, against the library."""
 
-import contextlib
-import io
-from pathlib import Path
-
 import torch
 
 from regimes.theory.gauss_newton import steps_to
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons.cells import is_idea, lesson, run
 
 
 def test_the_network_its_jacobian_the_limit_and_the_law():
-    (source,) = [s for s in sources(ROOT, ["00"]) if s.name == "lesson.py"]
-    names = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for cell in source.cells:
-            if "idea" in cell.tags:
-                exec(cell.text, names)  # noqa: S102
-                last = cell.text
+    source = lesson("00")
+    names, _ = run(source, is_idea)[-1]
+    last = [cell.text for cell in source.cells if is_idea(cell)][-1]
     theta, m = names["theta0"], names["m"]
     literal = torch.autograd.functional.jacobian(lambda t: names["outputs"](t, 1 / m)[0], theta)
     assert torch.allclose(names["outputs"](theta, 1 / m)[1], literal, rtol=1e-12, atol=1e-15)

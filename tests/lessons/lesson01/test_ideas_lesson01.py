@@ -1,33 +1,22 @@
 """What lesson 01 writes out, and the numbers that its text states, against the library and against plain autograd."""
 
-import contextlib
-import io
-from pathlib import Path
-
 import pytest
 import torch
 
 from regimes.reference import augmented_step
 from regimes.theory import gauss_newton as theory
 from regimes_course.lesson01 import experiments
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons import cells
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The names after each idea cell, and the text."""
-    (source,) = [s for s in sources(ROOT, ["01"]) if s.name == "lesson.py"]
-    names, after = {"show": lambda *shown: None, "guess": lambda *said, **more: None}, []
-    names |= dict.fromkeys(("my_guess", "my_steps", "my_damping"), ...)
-    names["draw"] = type("draw", (), {"fan": staticmethod(lambda *shown: shown)})
-    with contextlib.redirect_stdout(io.StringIO()):
-        for cell in source.cells:
-            if "idea" in cell.tags:
-                exec(cell.text, names)  # noqa: S102
-                after.append(dict(names))
-    return after, "\n".join(cell.text for cell in source.cells if cell.kind != "code")
+    source, quiet = cells.lesson("01"), lambda *said, **more: None
+    guesses = dict.fromkeys(("my_guess", "my_steps", "my_damping"), ...)
+    draw = type("draw", (), {"fan": staticmethod(lambda *shown: shown)})
+    after = cells.run(source, cells.is_idea, show=quiet, guess=quiet, draw=draw, **guesses)
+    return [names for names, _ in after], cells.prose(source)
 
 
 def test_the_law_of_gradient_descent(lesson):

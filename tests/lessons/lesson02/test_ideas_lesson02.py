@@ -1,9 +1,5 @@
 """What the idea cells of lesson 02 write out, against the library."""
 
-import contextlib
-import io
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -12,21 +8,14 @@ from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.theory.gauss_newton import steps_to
 from regimes.training import train
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons.cells import lesson, run
 
 
 @pytest.fixture(scope="module")
 def names():
     """What the cells of the lesson leave that say how a network is trained, and its data."""
-    (source,) = [s for s in sources(ROOT, ["02"]) if s.name == "lesson.py"]
-    names = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for cell in source.cells:
-            if any(word in cell.text for word in ("def units", "def train", "def gauss_newton")):
-                exec(cell.text, names)  # noqa: S102
-    return names
+    defines = ("def units", "def train", "def gauss_newton")
+    return run(lesson("02"), lambda cell: any(word in cell.text for word in defines))[-1][0]
 
 
 def twin(width, **options):

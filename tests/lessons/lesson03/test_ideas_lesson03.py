@@ -1,9 +1,5 @@
 """What lesson 03 writes out, and the numbers that its text states, against the library and against plain autograd."""
 
-import contextlib
-import io
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,22 +10,15 @@ from regimes.theory import sgd_phases as theory
 from regimes.theory.online_sgd import integrate
 from regimes.theory.symmetric_committee import escape_time
 from regimes_course.lesson03 import experiments, figures
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons import cells
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The names and what is printed after each idea cell, and the text."""
-    (source,) = [s for s in sources(ROOT, ["03"]) if s.name == "lesson.py"]
-    names, after = {"np": np}, []
-    for cell in source.cells:
-        if "idea" in cell.tags:
-            with contextlib.redirect_stdout(io.StringIO()) as said:
-                exec(cell.text, names)  # noqa: S102
-            after.append(dict(names) | {"said": said.getvalue()})
-    return after, " ".join("\n".join(cell.text for cell in source.cells if cell.kind != "code").replace("# ", "").split())
+    source = cells.lesson("03")
+    after = [names | {"said": said} for names, said in cells.run(source, cells.is_idea, np=np)]
+    return after, " ".join(cells.prose(source).replace("# ", "").split())
 
 
 def test_sgd_of_the_cell_is_that_of_the_pictures(lesson):

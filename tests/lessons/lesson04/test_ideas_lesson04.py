@@ -1,9 +1,6 @@
 """What lesson 04 writes out, and the numbers that its text states, against the library."""
 
-import contextlib
-import io
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,22 +11,15 @@ from regimes.metrics import row_space
 from regimes.theory import min_norm
 from regimes_course.lesson04 import figures
 from regimes_course.lesson04.plane import Products, draw_starts, gauss_newton
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons import cells
 
 
 @pytest.fixture(scope="module")
 def lesson():
     """The names after each idea cell, what it printed, and the text."""
-    (source,) = [s for s in sources(ROOT, ["04"]) if s.name == "lesson.py"]
-    names, after = {"show": lambda *shown: None, "guess": lambda *said, **more: None, "my_factor": ..., "draw": figures}, []
-    for cell in source.cells:
-        if "idea" in cell.tags:
-            with contextlib.redirect_stdout(io.StringIO()) as said:
-                exec(cell.text, names)  # noqa: S102
-            after.append((dict(names), said.getvalue()))
-    return after, "\n".join(cell.text for cell in source.cells if cell.kind != "code")
+    source, quiet = cells.lesson("04"), lambda *said, **more: None
+    after = cells.run(source, cells.is_idea, show=quiet, guess=quiet, my_factor=..., draw=figures)
+    return after, cells.prose(source)
 
 
 def rows(names):

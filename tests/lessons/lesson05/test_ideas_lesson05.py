@@ -1,9 +1,5 @@
 """What the idea cells of lesson 05 write out, against the library."""
 
-import contextlib
-import io
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -13,21 +9,14 @@ from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.theory.gauss_newton import shrinkage
 from regimes.training import train
 from regimes_course.lesson05.experiments import LOOK, watched
-from tools.compose import sources
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.lessons.cells import lesson, run
 
 
 @pytest.fixture(scope="module")
 def names():
     """What the cells of the lesson leave that say how a network is trained and measured, and its data."""
-    (source,) = [s for s in sources(ROOT, ["05"]) if s.name == "lesson.py"]
-    names = {}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for cell in source.cells:
-            if any(word in cell.text for word in ("y, y_test =", "def refit", "def gauss_newton")):
-                exec(cell.text, names)  # noqa: S102
-    return names
+    defines = ("y, y_test =", "def refit", "def gauss_newton")
+    return run(lesson("05"), lambda cell: any(word in cell.text for word in defines))[-1][0]
 
 
 def split(net):

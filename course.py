@@ -59,6 +59,7 @@ COMMANDS = {
     "lab": (module(LEARNER, "regimes_course", "lab"), "[--port N] [--no-browser]", "open the course in JupyterLab"),
     "start": (module(LEARNER, "regimes_course", "start"), "[NN] [--again]", "copy the exercises of lesson NN to work/"),
     "check": (module(LEARNER, "regimes_course", "check"), "PATH [--json]", "run all checks of an exercise notebook"),
+    "grade": (module(LEARNER, "regimes_course", "grade"), "FOLDER [--out DIR]", "grade a class: scores and feedback"),
     "paper": (module(LEARNER, "regimes_course", "paper"), "NN [--again] [--jobs N]", "run lesson NN at the paper's size"),
     "progress": (module(LEARNER, "regimes_course", "progress"), "[--json]", "what you have solved, and what is next"),
     "doctor": (module(LEARNER, "regimes_course", "doctor"), "", "find what is off on this machine, and what mends it"),

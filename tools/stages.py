@@ -37,6 +37,7 @@ STAGES = {
     "claims": [[*PYTEST, CLAIMS]],
     "door": [[*PYTEST, DOOR]],
     "unit": [[*PYTEST, "-m", "not browser and not long", *UNIT]],
+    "teacher": [[*PYTEST, "-m", "not long", "tests/teacher"]],
     "browser": [[*PYTEST, "tests/browser", f"--ignore={DOOR}"]],
     "lessons": [[*PYTEST, "tests/lessons"]],
     "mistakes": [[*PYTEST, *MISTAKES]],

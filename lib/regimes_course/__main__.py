@@ -1,4 +1,4 @@
-"""`python3 course.py lab | start | check | progress | paper | doctor` arrive here: `python -m regimes_course COMMAND`."""
+"""The commands `python3 course.py lab, start, check, grade, progress, paper, doctor`: `python -m regimes_course COMMAND`."""
 
 import argparse
 import json
@@ -35,6 +35,18 @@ def check(chosen: argparse.Namespace) -> int:
     report = grade(chosen.path, course_folder(), chosen.seconds, progress=not chosen.json)
     print(json.dumps(report.as_dict(), indent=2) if chosen.json else report)
     return int(report.passed < len(report.outcomes))
+
+
+def grade(chosen: argparse.Namespace) -> int:
+    """Grade a class; 0 if all could be read, 1 if not."""
+    from regimes_course.teacher.grading import grade
+
+    warn = lambda says: print(says, file=sys.stderr)  # noqa: E731
+    graded = grade(chosen.place, course_folder(), chosen.out, chosen.jobs, chosen.seconds, chosen.seed, warn)
+    for one in graded:
+        print(f"{one.student:<40}{one.file:<60}{one.points:>3} of {one.possible}")
+    print(f"\n{chosen.out / 'scores.csv'}, {chosen.out / 'class.html'} and a page per student in {chosen.out / 'feedback'}.")
+    return int(any(row.status == "unreadable" for one in graded for row in one.rows))
 
 
 def progress(chosen: argparse.Namespace) -> int:
@@ -81,6 +93,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     one.add_argument("--json", action="store_true", help="results for a program to read")
     one.add_argument("--seconds", type=seconds, default=120, metavar="S", help="limit for each cell (120)")
     one.set_defaults(run=check)
+    one = commands.add_parser("grade", help="grade a class", allow_abbrev=False)
+    one.add_argument(
+        "place", type=Path, metavar="FOLDER", help="folder or zip archive of submissions, as the platform gives it"
+    )
+    one.add_argument("--out", type=Path, default=Path("graded"), metavar="DIR", help="where the results go (graded)")
+    one.add_argument("--jobs", type=count, default=os.cpu_count() or 1, metavar="N", help="how many notebooks at a time")
+    one.add_argument("--seconds", type=seconds, default=120, metavar="S", help="limit for a cell and for an exercise (120)")
+    one.add_argument("--seed", type=int, default=None, metavar="N", help="of the hidden cases; drawn if not given, and told")
+    one.set_defaults(run=grade)
     one = commands.add_parser("progress", help="which exercises passed, and what is next", allow_abbrev=False)
     one.add_argument("--json", action="store_true", help="results for a program to read")
     one.set_defaults(run=progress)

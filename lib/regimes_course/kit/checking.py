@@ -138,6 +138,7 @@ class Function(Exercise):
         praise: said when the answer passed.
         rtol: relative tolerance.
         draw: arguments from a random generator, for twenty more cases.
+        seed: of these; a grader takes another one, so that nobody has seen its cases.
     """
 
     key: str
@@ -148,6 +149,7 @@ class Function(Exercise):
     praise: str
     rtol: float = 1e-7
     draw: Callable[[Random], tuple] | None = None
+    seed: int = 0
 
     def form(self, value: Any) -> Any:
         """What an answer returned, as it is compared."""
@@ -158,7 +160,7 @@ class Function(Exercise):
         """The drawn cases: arguments and what is right for them."""
         cases = {}
         for i in range(DRAWN if self.draw else 0):
-            args = self.draw(Random(i))
+            args = self.draw(Random(DRAWN * self.seed + i))
             label = f"drawn case {i + 1} of {DRAWN}: {given(args, parameters(self.reference))}"
             cases[label] = args, Outcome.of(self.reference, args, self.form)
         return cases
@@ -175,18 +177,24 @@ class Function(Exercise):
         if not failed:
             return self._judge_drawn(answer)
         trials = [Trial(args, got[label], want[label], right[label]) for label, args in cases.items()]
-        for mistake in self.mistakes:
-            if self._shows(mistake, trials):
-                return self._wrong(mistake.says, mistake.name)
+        for exceptions in (0, 1):  # a singular case, say, in which two ways to make one mistake part
+            for mistake in self.mistakes:
+                if self._shows(mistake, trials, exceptions):
+                    return self._wrong(mistake.says, mistake.name)
         first = failed[0]
         show = first == next(iter(cases))
         return self._wrong(f"{describe(got[first], want[first], self.rtol, show)} (case: {first})")
 
-    def _shows(self, mistake: Mistake, trials: Sequence[Trial]) -> bool:
-        """Whether the answer did what the example does; or what ``seen`` looks for, leaving its arguments alone."""
+    def _shows(self, mistake: Mistake, trials: Sequence[Trial], exceptions: int) -> bool:
+        """Whether the answer did what the example does; or what ``seen`` looks for, leaving its arguments alone.
+
+        With an exception, two wrong values at least have to be the example's: nobody gets these by chance.
+        """
         if mistake.seen:
             return all(t.got.changed is None for t in trials) and mistake.seen(trials)
-        return all(t.got.agrees(Outcome.of(mistake.example, t.args, self.form), self.rtol) for t in trials)
+        alike = [t.got.agrees(Outcome.of(mistake.example, t.args, self.form), self.rtol) for t in trials]
+        wrong = sum(same and not t.right and t.got.error is None for same, t in zip(alike, trials, strict=True))
+        return all(alike) if exceptions == 0 else alike.count(False) == 1 and wrong >= 2
 
     def _judge_drawn(self, answer: Callable) -> Result:
         for label, (args, want) in self.drawn.items():

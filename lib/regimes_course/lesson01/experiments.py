@@ -13,6 +13,7 @@ from regimes.problems import Problem, teacher_student
 
 __all__ = [
     "Path",
+    "Watched",
     "circle",
     "descent",
     "follow",
@@ -146,3 +147,16 @@ def saturated(theta: Tensor, x: Tensor) -> float:
 def fresh(seed: int) -> tuple[TwoLayer, Problem]:
     """The network and the problem of the exercise: d = 5, n = 60, m = 120, hidden weights of std 0.5, v = 0."""
     return TwoLayer(5, 120, std=0.5, seed=seed + 100), teacher_student(60, 5, teacher_width=2, seed=seed)
+
+
+class Watched(TwoLayer):
+    """A network that notes whether its hidden weights are the given ones when ``v``, zero at the start, has moved at last.
+
+    While ``v`` is zero they have no derivative, so no training moves them before.
+    """
+
+    def hidden(self, x):
+        """Features and slopes, as ever."""
+        if self.given is None and bool(self.v.any()):
+            self.given = torch.equal(self.W, self.first)
+        return super().hidden(x)

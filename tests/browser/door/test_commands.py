@@ -10,7 +10,7 @@ from tests.browser.jupyter import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "environment.yml", *sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/*.md"))]
 LINE = re.compile(r"(?:python3?|py) (?:course\.py|-m [\w.]+)(?: [\w./-]+)*")
-PLACES = {"NN": "02", "COMMAND": "doctor", "PATH": "work/01_gradient_descent_and_gauss_newton.ipynb"}
+PLACES = {"NN": "02", "COMMAND": "doctor", "PATH": "work/01_gradient_descent_and_gauss_newton.ipynb", "FOLDER": "exercises"}
 GOES_ON = 4  # seconds that a long command is watched after its first words, before Ctrl-C
 
 
@@ -31,7 +31,7 @@ def commands() -> list[str]:
 
 def test_the_pages_show_commands():
     shown = {line.split()[2] for line in commands() if "course.py" in line}
-    assert {"lab", "test", "start", "check", "paper", "doctor", "help", "notebooks", "stale", "claims"} <= shown
+    assert {"lab", "test", "start", "check", "grade", "paper", "doctor", "help", "notebooks", "stale", "claims"} <= shown
 
 
 @pytest.fixture(scope="module")

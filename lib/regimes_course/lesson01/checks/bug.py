@@ -15,7 +15,7 @@ from regimes.problems import Problem
 from regimes.theory.gauss_newton import random_feature_prediction
 from regimes.training import Diverged, Trace, train
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
-from regimes_course.lesson01.experiments import fresh
+from regimes_course.lesson01.experiments import Watched, fresh
 
 __all__ = ["FIND_THE_BUG"]
 
@@ -44,19 +44,6 @@ class Run:
     time: float
     lr: float
     given: bool
-
-
-class Watched(TwoLayer):
-    """A network that notes whether its hidden weights are the given ones when ``v``, zero at the start, has moved for the first time.
-
-    While ``v`` is zero they have no derivative, so no training moves them before.
-    """
-
-    def hidden(self, x):
-        """Features and slopes, as ever."""
-        if self.given is None and bool(self.v.any()):
-            self.given = torch.equal(self.W, self.first)
-        return super().hidden(x)
 
 
 def _watch(net: TwoLayer) -> None:

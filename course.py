@@ -60,6 +60,7 @@ COMMANDS = {
     "start": (module(LEARNER, "regimes_course", "start"), "[NN] [--again]", "copy the exercises of lesson NN to work/"),
     "check": (module(LEARNER, "regimes_course", "check"), "PATH [--json]", "run all checks of an exercise notebook"),
     "grade": (module(LEARNER, "regimes_course", "grade"), "FOLDER [--out DIR]", "grade a class: scores and feedback"),
+    "release": (module(LEARNER, "regimes_course", "release"), "DIR [NN ...]", "the course for a class, without answers"),
     "paper": (module(LEARNER, "regimes_course", "paper"), "NN [--again] [--jobs N]", "run lesson NN at the paper's size"),
     "progress": (module(LEARNER, "regimes_course", "progress"), "[--json]", "what you have solved, and what is next"),
     "doctor": (module(LEARNER, "regimes_course", "doctor"), "", "find what is off on this machine, and what mends it"),
@@ -71,6 +72,10 @@ COMMANDS = {
     "bench": (module(AUTHOR, "benchmarks.run"), "", "measure the library against its peers"),
     "help": (show_help, "", "show this list"),
 }
+
+TEACHERS = ("grade", "release", "test", "notebooks", "stale", "claims", "lock", "bench")
+if not (ROOT / "tools/stages.py").exists():  # what a class gets has no such commands
+    COMMANDS = {name: command for name, command in COMMANDS.items() if name not in TEACHERS}
 
 
 def unknown(name):

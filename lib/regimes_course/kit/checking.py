@@ -155,6 +155,14 @@ class Function(Exercise):
         """What an answer returned, as it is compared."""
         return value
 
+    def wanted(self, cases: dict[str, tuple]) -> dict[str, Outcome]:
+        """What is right, by case."""
+        return {label: Outcome.of(self.reference, args, self.form) for label, args in cases.items()}
+
+    def made_by(self, mistake: Mistake, arguments: Sequence[tuple]) -> list[Outcome]:
+        """What a mistake does with each of these arguments."""
+        return [Outcome.of(mistake.example, args, self.form) for args in arguments]
+
     @cached_property
     def drawn(self) -> dict[str, tuple[tuple, Outcome]]:
         """The drawn cases: arguments and what is right for them."""
@@ -171,7 +179,7 @@ class Function(Exercise):
             got[label] = Outcome.of(answer, args, self.form)
             if len(got) == 1 and stub(got[label].error):
                 return self._untouched()
-        want = {label: Outcome.of(self.reference, args, self.form) for label, args in cases.items()}
+        want = self.wanted(cases)
         right = {label: got[label].agrees(want[label], self.rtol) for label in cases}
         failed = [label for label in cases if not right[label]]
         if not failed:
@@ -192,7 +200,8 @@ class Function(Exercise):
         """
         if mistake.seen:
             return all(t.got.changed is None for t in trials) and mistake.seen(trials)
-        alike = [t.got.agrees(Outcome.of(mistake.example, t.args, self.form), self.rtol) for t in trials]
+        done = self.made_by(mistake, [t.args for t in trials])
+        alike = [t.got.agrees(outcome, self.rtol) for t, outcome in zip(trials, done, strict=True)]
         wrong = sum(same and not t.right and t.got.error is None for same, t in zip(alike, trials, strict=True))
         return all(alike) if exceptions == 0 else alike.count(False) == 1 and wrong >= 2
 

@@ -10,7 +10,13 @@ from tests.browser.jupyter import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "environment.yml", *sorted(path.relative_to(ROOT) for path in ROOT.glob("docs/*.md"))]
 LINE = re.compile(r"(?:python3?|py) (?:course\.py|-m [\w.]+)(?: [\w./-]+)*")
-PLACES = {"NN": "02", "COMMAND": "doctor", "PATH": "work/01_gradient_descent_and_gauss_newton.ipynb", "FOLDER": "exercises"}
+PLACES = {
+    "NN": "02",
+    "COMMAND": "doctor",
+    "PATH": "work/01_gradient_descent_and_gauss_newton.ipynb",
+    "FOLDER": "exercises",
+    "DIR": "for_a_class",
+}
 GOES_ON = 4  # seconds that a long command is watched after its first words, before Ctrl-C
 
 

@@ -66,6 +66,7 @@ COMMANDS = {
     "doctor": (module(LEARNER, "regimes_course", "doctor"), "", "find what is off on this machine, and what mends it"),
     "test": (module(AUTHOR, "tools.stages"), "[STAGE ...]", "run every test, or the stages named"),
     "notebooks": (module(AUTHOR, "tools.notebooks", "build"), "[NN]", "build the notebooks from sources/"),
+    "nbgrader": (module(AUTHOR, "tools.nbgrader"), "DIR [NN ...]", "the exercises as a course of nbgrader"),
     "stale": (module(AUTHOR, "tools.notebooks", "check"), "", "name the notebooks that differ from their source"),
     "claims": (module(AUTHOR, "tools.claims"), "", "write docs/CLAIMS.md from the executed lessons"),
     "lock": (lock, "[--torch V] [--upgrade]", "write constraints.txt anew (needs uv)"),
@@ -73,7 +74,7 @@ COMMANDS = {
     "help": (show_help, "", "show this list"),
 }
 
-TEACHERS = ("grade", "release", "test", "notebooks", "stale", "claims", "lock", "bench")
+TEACHERS = ("grade", "release", "nbgrader", "test", "notebooks", "stale", "claims", "lock", "bench")
 if not (ROOT / "tools/stages.py").exists():  # what a class gets has no such commands
     COMMANDS = {name: command for name, command in COMMANDS.items() if name not in TEACHERS}
 

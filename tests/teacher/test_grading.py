@@ -49,7 +49,7 @@ def gn_direction(J, r, damping):
             while True: pass
         except BaseException: pass
 """
-MEMORY = "def gn_direction(J, r, damping):\n    kept = []\n    while True: kept.append(bytearray(10**8))"
+MEMORY = "def gn_direction(J, r, damping):\n    kept = []\n    while True: kept.append(bytearray(10**9))"
 FLOOD = "def gn_direction(J, r, damping):\n    while True: print('x' * 10**5)"
 EXIT = "import os\ndef gn_direction(J, r, damping): os._exit(0)"
 TALKS = """

@@ -24,7 +24,8 @@ def main(descriptor: int, memory: int) -> None:
         """Run a cell; what went wrong, in one line."""
         done = shell.run_cell(source, store_history=False)
         error = done.error_before_exec or done.error_in_exec
-        return f"{type(error).__name__}: {error}".splitlines()[0][:300] if error else ""
+        says = f"{error.msg} (line {error.lineno})" if isinstance(error, SyntaxError) else error
+        return f"{type(error).__name__}: {says}".splitlines()[0][:300] if error else ""
 
     def fetch(name: str):
         """What the notebook calls by this name."""

@@ -39,6 +39,7 @@ from regimes_course.lesson03.widgets import phase_diagram
 
 ledger, SEEDS = Ledger("03"), seeds(32)
 first, noise = int(SEEDS[0]), 1e-3  # the variance Δ of the noise on the labels
+on = {"noise": noise}  # of the claims about it
 
 # %% [markdown]
 # ## 1. How closely SGD follows its ODE
@@ -58,12 +59,12 @@ my_guess = ...
 
 
 # %%
-runs, times = {}, np.geomspace(0.1, 400, 40)
+runs, times, step = {}, np.geomspace(0.1, 400, 40), 1.0
 for d in (40, 160):
     student, teacher = student_and_teacher(d, 2, 2, seed=SEEDS[:4])
     starts, at = zip(*overlaps(student, teacher), strict=True), [0, *(times * d).round()]
-    run = one_pass(student, teacher, 1.0, 400 * d, label_noise=noise, seed=first, at=at)
-    runs[d] = run, [integrate(*QM, run.time, eta=1.0, label_noise=noise) for QM in starts]
+    run = one_pass(student, teacher, step, 400 * d, label_noise=noise, seed=first, at=at)
+    runs[d] = run, [integrate(*QM, run.time, eta=step, label_noise=noise) for QM in starts]
 
 # %% [markdown]
 # These are networks. From here on we mostly use a shortcut: $(Q, M)$ is itself a Markov chain, so `overlap_chain` draws the fields of a sample from
@@ -89,9 +90,9 @@ ds = [50, 100, 200, 400, 800]
 starts = [(unit_vectors(4, 8, seed=s), s) for s in SEEDS[:3]]
 apart = torch.tensor([[distance(A, d, 0.0, s) for A, s in starts] for d in ds])
 show(*draw.learning(runs, ds, apart))
-_ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0), d=ds)
+_ = ledger.claim("slope", slope(ds, apart), theory.fluctuation_exponent(0.0), d=ds, **on)
 ratio = runs[160][0].loss.numpy() / np.stack([path.risk for path in runs[160][1]], 1)
-_ = ledger.claim("on-the-line", ratio[1:], 1)
+_ = ledger.claim("on-the-line", ratio[1:], 1, d=160, eta=step, **on)
 guess(my_guess, f"by {span(apart[0] / apart[-1], '.1f')}; √16 = 4 was predicted")
 
 # %% [markdown]
@@ -146,10 +147,10 @@ guess(my_guess, f"by {longer:.0f} in the mean of {len(escapes.T)} starts", numbe
 cut, seen = 40, [16, 31, 40]  # times
 QM = overlaps(*student_and_teacher(160, 2, 2, seed=SEEDS[:16]))
 options = dict(label_noise=noise, seed=first)
-run = overlap_chain(*QM, 160, 1.0, 160 * cut, at=[160 * t for t in seen], **options)
+run = overlap_chain(*QM, 160, step, 160 * cut, at=[160 * t for t in seen], **options)
 then = run.measured["Q"][-1], run.measured["M"][-1]
-later = overlap_chain(*then, 160, 0.1, 1600 * 30, **options).loss[-1] / level
-_ = ledger.claim("first-rest", later, 1, d=160, cut=cut, eta=0.1)
+later = overlap_chain(*then, 160, step / 10, 1600 * 30, **options).loss[-1] / level
+_ = ledger.claim("first-rest", later, 1, d=160, cut=cut, eta=step, small=step / 10, **on)
 told = ", ".join(f"{r.median():.1f}" for r in run.loss / level)
 print(f"SGD over the formula: {told} at t = {seen}, 30 after the cut {span(later, '.2f')}")
 
@@ -176,13 +177,13 @@ my_guess = ...
 
 
 # %%
-means, sums, widths = [], [], [2, 4, 8]
+means, sums, widths, gamma, small = [], [], [2, 4, 8], 1.0, 0.05
 options = dict(label_noise=noise, seed=first, at=np.linspace(6000, 12000, 30).round())
 for p in widths:
     M, units = np.eye(2).repeat(p // 2, 0), torch.eye(50, dtype=torch.float64)[:p]
-    means.append(overlap_chain(M @ M.T, M, 50, 1 / p, 12000, runs=16, **options).loss)
+    means.append(overlap_chain(M @ M.T, M, 50, gamma / p, 12000, runs=16, **options).loss)
     networks = (committee(units.expand(16, p, 50), total=True) for _ in range(2))
-    sums.append(one_pass(*networks, 0.05 / p, 12000, **options).loss)
+    sums.append(one_pass(*networks, small / p, 12000, **options).loss)
 means, sums = (torch.stack(r).reshape(3, 30, 4, 4).mean((1, 3)) for r in (means, sums))
 
 # %%
@@ -192,11 +193,11 @@ sgd = [overlap_chain(I, I, 100, e, 35000, **options).loss.mean(0) for e in etas]
 ode = [integrate(I, I, [0, 400], eta=e, label_noise=noise).risk[-1] for e in grid]
 show(*draw.plateaus(etas, torch.stack(sgd), (grid, ode), widths, means, sums, noise))
 closed, p = theory.noise_plateau(grid, noise), np.array(widths)
-_ = ledger.claim("plateau-ode", (ode / closed)[:4], 1, eta=grid[:4].tolist())
-_ = ledger.claim("plateau-sgd", torch.stack(sgd).mean(1).numpy() / closed[1:4], 1, eta=etas)
-falls, rises = (slope(p, theory.noise_plateau(e, noise)) for e in (1 / p, 0.05 * p))
-_ = ledger.claim("means-fall", slope(p, means), falls, p=widths)
-_ = ledger.claim("sums-rise", slope(p, sums), rises, p=widths)
+_ = ledger.claim("plateau-ode", (ode / closed)[:4], 1, eta=grid[:4].tolist(), **on)
+_ = ledger.claim("plateau-sgd", [r.mean() for r in sgd] / closed[1:4], 1, eta=etas, **on)
+falls, rises = (slope(p, theory.noise_plateau(e, noise)) for e in (gamma / p, small * p))
+_ = ledger.claim("means-fall", slope(p, means), falls, p=widths, gamma=gamma, **on)
+_ = ledger.claim("sums-rise", slope(p, sums), rises, p=widths, gamma=small, **on)
 guess(my_guess, f"slopes {span(slope(p, sums), '.2f')}: more noise")
 
 # %%
@@ -206,7 +207,7 @@ for eta in (some := np.array([0.5, 1.0, 2.0])):
     options = dict(label_noise=noise, runs=64, seed=first, at=at)
     alone.append(overlap_chain(one, one, 200, eta, int(at[-1]), **options).loss.mean())
 exact = noise / 2 * (a := some / (np.pi * 3**0.5)) / (1 - 3 / 5**0.5 * a)
-_ = ledger.claim("one-unit-floor", np.array(alone) / exact, 1, d=200)
+_ = ledger.claim("one-unit-floor", alone / exact, 1, d=200, eta=some.tolist(), **on)
 _ = ledger.claim("pole", theory.critical_eta(1), np.pi * (5 / 3) ** 0.5)
 for k in (1, 2, 4, 8):
     floor = integrate(np.eye(k), np.eye(k), [0, 400], eta=1.0, label_noise=noise).risk[-1]
@@ -292,11 +293,12 @@ show(*draw.concentration(narrow, broad, orange, natural))
 
 # %%
 for i, x in enumerate((0, -0.25, -0.375, -0.5)):
-    _ = ledger.claim(f"exponent-{i}", narrow[x], theory.fluctuation_exponent(x))
-_ = ledger.claim("kappa-one", broad[-0.25], d=wider)
+    law = theory.fluctuation_exponent(x) + 0.0  # not -0.0
+    _ = ledger.claim(f"exponent-{i}", narrow[x], law, d=wide if i else ds, **on)
+_ = ledger.claim("kappa-one", broad[-0.25], d=wider, **on)
 _ = ledger.claim("kappa-one-below", broad[-0.75])
 ends = [(r.loss[-1].mean().item(), b.risk[-1], a.risk[-1]) for r, b, a in orange.values()]
-_ = ledger.claim("both-terms", [sgd / both for sgd, both, _ in ends], d=list(orange))
+_ = ledger.claim("both-terms", [sgd / both for sgd, both, _ in ends], d=list(orange), **on)
 _ = ledger.claim("noise-alone", [alone / sgd for sgd, _, alone in ends])
 print("Both / noise:", np.round(orange[4000][1].risk / orange[4000][2].risk, 2)[1::5])
 guess(my_guess, f"they do: exponents {span(broad[-0.25], '.2f')}")
@@ -336,9 +338,7 @@ stuck = relu["10 units"].loss[-1][relu["10 units"].loss[-1] > 1e-6]
 early = [(trace.loss[10] < 0.99 * stuck.min()).double().mean() for trace in relu.values()]
 _ = ledger.claim("relu-ahead", early[1])
 show(*draw.witness(*relu.values()))
-print(
-    f"Stuck runs end at {span(stuck, '.2e')}; lower by t = 1500: {early[0]:.0%}, {early[1]:.0%}"
-)
+print(f"Stuck at {span(stuck, '.2e')}; lower at 1500: {early[0]:.0%}, {early[1]:.0%}")
 
 # %%
 sizes, t = [4, 8, 16, 32, 64], np.linspace(0, 60, 61)

@@ -30,6 +30,9 @@ show(*draw.hero())
 # At the first rest the two units of the network still have to decide who learns what (right), and that takes time: the cut makes it take longer. At the second
 # they are done. What is left is the noise of single samples, and the cut lowers it.
 #
+# **Mind which loss you plot.** These curves are the *risk*, without label noise. A loss on noisy labels lies higher, by half the variance of the noise, which no cut takes away, and there the two cuts
+# look alike (above): subtract that height, or use clean labels.
+#
 # <details><summary>What you will be able to do</summary>
 #
 # - tell a network that is slow from one that is stuck in noise, by one cut of the step size;
@@ -43,14 +46,14 @@ show(*draw.hero())
 #
 # ## 1. From one step to two equations
 #
-# A *committee* is the mean of p hidden units, $f(x) = \frac1p \sum_j g(w_j \cdot x)$, with $g(u) = \mathrm{erf}(u/\sqrt2)$, a smooth step from −1 to 1. The labels come
+# A *committee* is the mean of p hidden units, $f(x) = \frac1p \sum_j g(w_j \cdot x)$, with $g(u) = \mathrm{erf}(u/\sqrt2)$. The labels come
 # from a *teacher*: a committee of k units $w^*_r$, at right angles and of length one, plus noise of variance Δ. Inputs x are d independent standard normal
-# numbers. Each sample is used once (*one-pass* stochastic gradient descent, SGD), so that no step ever sees old data. With $u_j = w_j \cdot x$ and the error $e = \text{label} - f(x)$, a step is
+# numbers. Each sample is used once (*one-pass* stochastic gradient descent, SGD). With $u_j = w_j \cdot x$ and the error $e = \text{label} - f(x)$, a step is
 #
 # $$w_j \;\leftarrow\; w_j + \frac{\eta}{d}\, e\, g'(u_j)\, x .$$
 #
-# Here η is the learning rate γ divided by p, because the gradient of a mean has the factor 1/p. In code, with the derivative $g'(u) = \sqrt{2/\pi}\, e^{-u^2/2}$ as `slope`, and from a
-# `beginning` where the two units of the student have 0.3 and 0.1, or 0.1 and 0.2, of the teacher's two units:
+# Here η = γ/p with the learning rate γ, because the gradient of a mean has the factor 1/p, and 1/d makes up for $|x|^2 \approx d$. In code, with $g'(u) = \sqrt{2/\pi}\, e^{-u^2/2}$ as `slope`, from a
+# `beginning` where the two units of the student have overlaps of 0.3 and 0.1, or 0.1 and 0.2, with the teacher's two units:
 
 # %% tags=["idea"] vary="beginning(50), 1.0, -> beginning(50), 0.3,"
 from regimes_course.lesson03.experiments import beginning, g, slope
@@ -73,10 +76,10 @@ P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
 # %% [markdown]
 # That is 100 weights. But x enters only through the numbers $u_j$ and $u^*_r = w^*_r \cdot x$. They are jointly Gaussian, and their covariances are the *overlaps*
 # $Q = WW^\top$ (how long and how alike the units are) and $M = WW^{*\top}$ (how much they know of the teacher). So every average over x, the risk
-# $R = \frac12 \mathbb E (f - f^*)^2$ among them, depends on those few numbers alone. What does a step do to them? Multiply it out; since $|x|^2 \approx d$,
+# $R = \frac12 \mathbb E (f - f^*)^2$ among them, depends on those few numbers alone. What does a step do to them? Multiply it out:
 #
-# $$\Delta(w_j \cdot w_l) = \frac{\eta}{d}\, e\, \big(g'(u_j)\, u_l + g'(u_l)\, u_j\big) + \frac{\eta^2}{d}\, e^2 g'(u_j)\, g'(u_l), \qquad
-# \Delta(w_j \cdot w^*_r) = \frac{\eta}{d}\, e\, g'(u_j)\, u^*_r .$$
+# $$w_j \cdot w_l \;\text{ changes by }\; \frac{\eta}{d}\, e\, \big(g'(u_j)\, u_l + g'(u_l)\, u_j\big) + \frac{\eta^2}{d}\, e^2 g'(u_j)\, g'(u_l), \qquad
+# w_j \cdot w^*_r \;\text{ by }\; \frac{\eta}{d}\, e\, g'(u_j)\, u^*_r .$$
 #
 # Each step moves the overlaps by about 1/d, so over many steps averages replace single samples. In the time t = ην/d after ν steps,
 #
@@ -84,7 +87,7 @@ P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
 #
 # with $J_{jl} = \mathbb E[e\, g'(u_j)\, u_l]$, $J^*_{jr} = \mathbb E[e\, g'(u_j)\, u^*_r]$ and $N_{jl} = \mathbb E[e^2 g'(u_j)\, g'(u_l)]$. J is the *drift*: gradient descent on the
 # risk. N is the *noise*, the square of a single step, and it carries one more η. The inputs d are gone, and the width comes in through η = γ/p. In the cell, 40,000
-# samples of the four u make the averages; they have closed forms, too (exercise 3).
+# samples of the four u, the same at each step of 0.5 in t, make the averages; they have closed forms, too (exercise 3).
 #
 # **Predict.** We take four times as many inputs and keep η. How many times as many steps does SGD need for the same curve? A number.
 
@@ -112,32 +115,47 @@ why = {1: "steps look like time; but one step moves the overlaps by η/d only"}
 guess(my_guess, "4 times: drawn against steps/d the curves are one", number=4, why=why)
 
 # %% [markdown]
-# Two equations for a few numbers, and no trace of the hundreds of weights but a little scatter, of the order $d^{-1/2}$. Now look at the picture: why do the units rest together, for 50 units of time, before they part?
+# No trace of the hundreds of weights is left but a little scatter, of the order $d^{-1/2}$.
 #
-# ## 2. Rest 1: slow
+# ## 2. The map, at a first look
 #
+# So one number weighs noise against drift, η. Let learning rate and width change with the inputs, $\gamma = d^{-\delta}$ and $p \propto d^{\kappa}$. Then
+# $\eta = d^{-(\kappa + \delta)}$, and as d grows
+#
+# - η → 0: only the drift is left (*perfect learning*);
+# - η fixed: both, as in our first picture (*plateau*);
+# - η → ∞: the noise wins, since a step moves Q by η²/d and M by η/d only: what the units know stays frozen (*bad learning*);
+# - from η ~ √d on η²/d is no longer small: no equation.
+#
+# A wider network is no different if the learning rate grows with it.
+
+# %%
+show(*draw.phases())
+
+# %% [markdown]
+# (*Natural time*: steps times η/d or η²/d, whichever is larger.) At finite d the map is a smooth slope; the phases are what becomes of it as d grows. The black curve's step left of the line: runs near rest 1,
+# our next section. Its flat end: what the drift has not finished.
+#
+# ## 3. Rest 1: slow
+#
+# Why did the units of section 1 wait for 50 units of time before each chose a teacher unit?
 # At first each unit gains most by learning the *average* of the teacher's units. Once both are that average, they feel the same push, and the loss stands still. If all
-# units are equal, the best they can do is
+# units are equal, the best they can do (at the length $|w|^2 = 1/(2k-1)$) is
 #
 # $$R_1 = \frac{1}{6k} - \frac1\pi \arcsin\frac{1}{2k} .$$
 #
-# To go on, they have to become different. A random start knows the difference to the order $d^{-1/2}$, and close to the rest this difference grows like $e^{\lambda t}$
-# with a rate λ that d does not enter. We leave the noise out and let each unit start with $d^{-1/2}$ of "its" teacher unit:
+# To go on, they have to become different. A random start knows the difference to the order $d^{-1/2}$, the overlap of two random directions, and close to the rest this grows like $e^{\lambda t}$;
+# λ, the rate of the linearised equations, does not depend on d. We leave the noise out and let each unit start with $d^{-1/2}$ of "its" teacher unit:
 
 # %% tags=["idea"] vary="(50, 5_000) -> (50, 500)"
-from regimes.theory.online_sgd import (
-    integrate,
-)  # the two equations, averages in closed form
+from regimes.theory.online_sgd import integrate  # the two equations, averages exact
 
-R1 = 1 / 12 - np.arcsin(1 / 4) / np.pi
+R1, I = 1 / 12 - np.arcsin(1 / 4) / np.pi, np.eye(2)
 times, paths = np.linspace(0, 300, 1201), {}
 for d in (50, 5_000):
-    paths[d] = integrate(
-        np.eye(2), np.eye(2) / d**0.5, times, eta=0, keep="drift", rtol=1e-9
-    )
-    print(
-        f"d = {d:,}: the risk is below R1 / 2 at t = {times[np.argmax(paths[d].risk < R1 / 2)]:.0f}"
-    )
+    paths[d] = integrate(I, I / d**0.5, times, eta=0, keep="drift", rtol=1e-9)
+    end = times[np.argmax(paths[d].risk < R1 / 2)]
+    print(f"d = {d:,}: the risk is below R1 / 2 at t = {end:.0f}")
 
 # %% [markdown]
 # **Predict.** And with a hundred times more inputs again, d = 500,000? A time.
@@ -147,29 +165,29 @@ my_guess = ...
 
 # %%
 d = 500_000
-paths[d] = integrate(np.eye(2), np.eye(2) / d**0.5, times, eta=0, keep="drift", rtol=1e-9)
+paths[d] = integrate(I, I / d**0.5, times, eta=0, keep="drift", rtol=1e-9)
 show(*draw.waits(paths))
 last = times[np.argmax(paths[d].risk < R1 / 2)]
 guess(my_guess, f"t = {last:.0f}", number=last)
 
 # %% [markdown]
-# A hundred times more inputs make the difference ten times smaller at the start, and to make up for that, growth needs the same extra time each time. (A little more than
-# the law's, since λ is reached only slowly.) So the wait is a logarithm of d in t; in steps, multiply by d.
+# A hundred times more inputs make the difference ten times smaller at the start, and growth needs the same extra time to make up for it (a little more, since λ is reached only slowly).
+# So the wait grows like log d in t; in steps, multiply by d.
 #
-# **Slow is not stuck: the loss is blind to what grows.** To be honest about the first picture: SGD rests *above* R₁, 2.90e-3 for k = 2, since the units are still merging and noise makes them
-# too long. The cut takes the noise away at once, and the orange curve creeps down towards R₁. There it stays, when uncut it would have left long ago: that is the sign of slow.
+# **Slow is not stuck: the loss is blind to what grows.** In the first picture SGD rests *above* R₁, 2.90e-3 for k = 2: the units are still merging, and noise makes them too long. The cut takes the noise away, and the
+# orange curve creeps down to R₁. There the difference grows on, at a tenth of the pace: the sign of slow.
 #
-# ## 3. Rest 2: stuck in noise
+# ## 4. Rest 2: stuck in noise
 #
 # Near the solution each step removes a part ∝ η of the error and adds noise ∝ η². Take one unit, off its teacher by the vector ε with $s = |\varepsilon|^2$. The error is
 # $e = -g'(u)\, \varepsilon \cdot x + \zeta$ with the label noise ζ, and a step changes s by $\frac{2\eta}{d}\, e\, g' \varepsilon \cdot x + \frac{\eta^2}{d}\, e^2 g'^2$. In many dimensions ε is
 # nearly at right angles to the unit, so that ε · x does not know u. With $A = \mathbb E\, g'^2 = \frac{2}{\pi\sqrt3}$ and $B = \mathbb E\, g'^4 = \frac{4}{\pi^2\sqrt5}$, to first order in s,
 #
-# $$\dot s = -2As + \eta\,(Bs + A\Delta) \;=\; 0 \quad\Rightarrow\quad R_2 = \frac{As}{2} = \frac\Delta2\, \frac{\eta A/2}{1 - \eta B/2A} .$$
+# $$\dot s = -2As + \eta\,(Bs + A\Delta) \;=\; 0 \quad\Rightarrow\quad R_2 = \frac{As}{2} = \frac\Delta2\, \frac{\eta A/2}{1 - \eta B/(2A)} .$$
 #
-# With many units B drops out, and the fraction becomes a/(1 − a) with a = ηA/2: an approximation, exact only for many units.
+# With many units the error hardly knows the field of one, so that $\mathbb E\, e^2 g'^2 = A\,(2R + \Delta)$, and the fraction becomes a/(1 − a) with a = ηA/2. (Two units lie between.)
 #
-# **Predict.** The literature often takes the *sum* of the units for the network instead of the mean. At a fixed learning rate γ, has a wider sum more noise, less, or the same?
+# **Predict.** Many papers take the *sum* of the units instead of the mean. At a fixed learning rate γ, has a wider sum `"more"` noise, `"less"`, or `"the same"`?
 
 # %%
 my_guess = ...
@@ -192,50 +210,31 @@ def many(eta):
 
 
 told = ", ".join(f"{many(0.2 * p):.2g} with {p}" for p in (2, 8))
-guess(
-    my_guess,
-    f"more: at γ = 0.2 a floor of {told} units; for means {many(0.1):.2g} and {many(0.025):.2g}",
-    why={"less": "a mean averages the noise away, with η = γ/p; a sum does not"},
-)
+why = {"less": "a mean averages the noise away, with η = γ/p; but a sum does not"}
+why["the same"] = "γ is the same; but the step of a sum is η = γp"
+told += f" units; for means {many(0.1):.2g} and {many(0.025):.2g}"
+guess(my_guess, f"more: at γ = 0.2 the formula for many says {told}", why=why)
 
 # %% [markdown]
-# Small steps, a low floor: that is why learning rates are decayed. A sum with learning rate γ is p times a mean with η = γp and labels p times smaller. Same physics, opposite headline: before you compare widths,
-# ask for η. (*Deeper* measures both.)
-#
-# ## 4. The map
-#
-# So one number decides, η. Let learning rate and width grow with the inputs, $\gamma = d^{-\delta}$ and $p \propto d^{\kappa}$ (this κ has nothing to do with condition numbers). Then
-# $\eta = d^{-(\kappa + \delta)}$, and as d grows
-#
-# - η → 0: only the drift is left, and the floor sinks (*perfect learning*);
-# - η fixed: both, as in our first picture (*plateau*);
-# - η → ∞: the noise wins, and what the units know stays frozen (*bad learning*);
-# - from $\eta \sim \sqrt d$ on, one step moves Q by η²/d, which is no longer small: no equation.
-#
-# So nothing changes along κ + δ = const: a wider network is no different if the learning rate grows with it.
-
-# %%
-show(*draw.phases())
-
-# %% [markdown]
-# (Natural time is the sum of the step sizes; in bad learning, times η.) At d = 100 the map is one smooth slope: where you are is a matter of degree, and the equations with both terms hold for
-# all of it, above −1/2. The phases are what becomes of the slope as d grows.
+# Small steps, a low floor: that is why learning rates are decayed. (At the largest step the formula, of first order in s, is too high.) A sum with learning rate γ is p times a mean with η = γp:
+# before you compare widths, ask for η.
 #
 # ## It breaks when the step passes the pole
 #
-# $R_2$ has a pole, at $\eta = 2A/B = \pi\sqrt{5/3}\,$. Left, the floors that you measured; right, two units, started a hundredth off the solution, without any label noise:
+# $R_2$ has a *pole* where the denominator is zero, at η = 2A/B = π√(5/3). With the push of two units on each other it lies a little higher (right), for many at 2/A = π√3. Left, the floors that you measured;
+# right, two units, a hundredth off the solution, without label noise:
 
 # %%
 show(*draw.breaks(measured, noise))
 
 # %% [markdown]
-# The pole is the step beyond which there is nothing to learn: the noise that the *error itself* makes, Bs, outgrows the drift. The floor knew where learning breaks down.
+# Beyond the pole the solution no longer holds SGD: the noise that the *error itself* makes, Bs, outgrows the drift. (Not all is forgotten: look at the risk.)
 #
-# And the test has a blind spot. The cut tells noise from the rest, but not slow from a *poor minimum*. Our erf units never got caught in one, but ReLU units do; there only waiting tells (*deeper*).
+# And the test has a blind spot: it does not tell slow from a *poor minimum*. Our erf units never got caught in one, but ReLU units do; there only waiting tells (*deeper*).
 #
 # ## Play
 #
-# The first picture as the two equations give it, with sliders, for two units. Time is steps/d times η.
+# The first picture as the two equations give it, with sliders. A rest *ends* when the risk is below R₁/2.
 #
 # 1. At d = 50, η = 1, Δ = 0.004: at step 40 d, which change of the step size ends rest 1 soonest?
 # 2. What do the same changes do at step 240 d?
@@ -252,19 +251,17 @@ two_rests.show()
 # %% [markdown]
 # ## The answer in three sentences
 #
-# A flat loss is slow if something that it cannot see still grows (here the difference between two units, from $d^{-1/2}$ like $e^{\lambda t}$), and stuck in noise if the step size holds it up. Cut the
-# step size: slow gets slower, noise goes down. Drift and noise differ by one factor η = γ/p, and the phase diagram is what becomes of that factor when width and learning rate grow with the
-# number of inputs.
+# A flat risk is slow if something that it cannot see still grows (here the difference between two units, from $d^{-1/2}$ like $e^{\lambda t}$), and stuck in noise if the step size holds it up. Cut the
+# step size: slow gets slower, noise goes down. Drift and noise differ by one factor η = γ/p, and the phase diagram is what becomes of that factor when width and learning rate change with the
+# inputs.
 #
 # ## How sure are we?
 
 # %%
-evidence(
-    "03", "slope", "escape-rate", "first-rest", "one-unit-floor", "exponent-3", "erf-stuck"
-)
+evidence("03", *"slope escape-rate first-rest one-unit-floor exponent-3 erf-stuck".split())
 
 # %% [markdown]
-# The last row disagrees with the paper's abstract, which sets wide networks against narrow ones that get stuck. The seeds, the other claims, and what the paper's code and figures say differently stand in
+# The last row disagrees with the paper's abstract, which sets wide networks against narrow ones that get stuck. The rest, and what the paper's code and figures say differently, stands in
 # [deeper](deeper/03_phases_of_sgd.ipynb).
 #
 # ## Exercises

@@ -40,7 +40,9 @@ size = at_scale(
     paper=dict(n=500, d=10, k=5, m=1000, seeds=1, little=1e-6),
 )
 SEEDS, stack = seeds(size.seeds), stack_size(size.n, size.m)
+EPS, ETA, FINE, END, LOOK = 5e-3, 0.05, 0.02, 8, 0.5  # damping, steps, times
 at = {"n": size.n, "d": size.d, "m": size.m, "seeds": len(SEEDS)}  # of most claims
+long, K = at | {"eps": EPS, "eta": ETA, "t": END}, round(END / ETA)
 
 # %% [markdown]
 # ## 1. Three test losses
@@ -78,7 +80,7 @@ def test(net, data):
 def three_ways(std, seed):
     data, newton, descent = task(seed), fresh(std, seed), fresh(std, seed)
     random = test(refit(newton, data.x, data.y), data)
-    train(newton, data.x, data.y, GaussNewton(newton, 0.05, damping=5e-3), 160, every=160)
+    train(newton, data.x, data.y, GaussNewton(newton, ETA, damping=EPS), K, every=K)
     rule = GradientDescent(descent, EdgeFraction(0.25, at_most=1.0))
     train(descent, data.x, data.y, rule, 1000, every=1000)
     turned = weighted_cosine_distance(newton.W[..., :-1], fresh(std, seed).W[..., :-1])
@@ -86,13 +88,14 @@ def three_ways(std, seed):
 
 
 # %%
-starts = sweep(three_ways, {"std": [0.01, 0.1, 1.0, 3.0, 10.0], "seed": SEEDS}, stack=stack)
+stds = [0.01, 0.1, 1.0, 3.0, 10.0]
+starts = sweep(three_ways, {"std": stds, "seed": SEEDS}, stack=stack)
 show(*draw.starts(starts))
 gain = starts["random"] / starts["GN"]
-_ = ledger.claim("feature-regime", gain[1], **at)
-_ = ledger.claim("kernel-regime", gain[4], **at)
-_ = ledger.claim("features-turn", starts["turned"][1], **at)
-_ = ledger.claim("features-stay", starts["turned"][4], **at)
+_ = ledger.claim("feature-regime", gain[1], **long, std=stds[1])
+_ = ledger.claim("kernel-regime", gain[4], **long, std=stds[4])
+_ = ledger.claim("features-turn", starts["turned"][1], **long, std=stds[1])
+_ = ledger.claim("features-stay", starts["turned"][4], **long, std=stds[4])
 guess(
     my_guess,
     f"at std 0.1, {median(gain[1]):.0f} times; at std 10 {median(gain[4]):.1f} times (medians)",
@@ -120,25 +123,22 @@ my_guess = ...
 # %%
 def damped(std, damping, seed):
     data, net = task(seed), fresh(std, seed)
-    rule = GaussNewton(net, 0.05, damping=damping)
-    trace = train(net, data.x, data.y, rule, 160)
+    trace = train(net, data.x, data.y, GaussNewton(net, ETA, damping=damping), K)
     return {"test": test(net, data), "peak": trace.relative.amax(0)}
 
 
 dampings = [1e-9, size.little, 1e-5, 1e-4, 5e-4, 5e-3, 5e-2, 1.0]
-floors = sweep(
-    damped, {"std": [0.01, 1.0], "damping": dampings, "seed": SEEDS[:5]}, stack=stack
-)
+grid = {"std": stds[:3:2], "damping": dampings, "seed": SEEDS[:5]}
+floors = sweep(damped, grid, stack=stack)
 show(*draw.floors(floors))
 
 # %%
-few = at | {"seeds": len(floors.grid["seed"])}
-_ = ledger.claim("safe-damping", floors["peak"][0, 5:], **few)
-_ = ledger.claim("small-damping", floors["test"][0, 1], **few)
-_ = ledger.claim("small-damping-peak", floors["peak"][0, 1], **few)
-_ = ledger.claim(
-    "any-damping", floors["test"][1].amax(0) / floors["test"][1].amin(0), **few
-)
+few = long | {"seeds": len(grid["seed"]), "std": stds[0]}
+_ = ledger.claim("safe-damping", floors["peak"][0, 5:], **few | {"eps": dampings[5:]})
+_ = ledger.claim("small-damping", floors["test"][0, 1], **few | {"eps": dampings[1]})
+_ = ledger.claim("small-damping-peak", floors["peak"][0, 1], **few | {"eps": dampings[1]})
+ratio, few["std"], few["eps"] = floors["test"][1].aminmax(dim=0), stds[2], dampings
+_ = ledger.claim("any-damping", ratio.max / ratio.min, **few)
 guess(
     my_guess,
     f"test loss {span(floors['test'][0, 1], '.0e')} with a damping of {size.little:g}",
@@ -176,9 +176,9 @@ def watch(std):
         "refit": lambda net: test(refit(net, data.x, data.y), data),
         "outputs": lambda net: net(data.x_test),
     }
-    rule = GaussNewton(net, 0.02, damping=5e-3)
+    rule = GaussNewton(net, FINE, damping=EPS)
     trace = train(net, data.x, data.y, rule, 300, every=5, measure=measure)
-    share = theory.shrinkage(trace.step, 0.02)[:, None, None]
+    share = theory.shrinkage(trace.step, FINE)[:, None, None]
     rescaled = (trace.measured["outputs"] / share - data.y_test).square().mean(-1) / 2
     return trace, rescaled, random
 
@@ -187,12 +187,13 @@ watched = {std: watch(std) for std in (0.1, 10.0)}
 show(*draw.hidden(watched))
 
 # %%
-G, F = {}, {}
+G, F, look = {}, {}, long | {"eta": FINE, "t": LOOK}
 for std, (trace, _, random) in watched.items():
-    G[std] = (trace.measured["test"] / trace.measured["refit"])[trace.step == 25][0]
-    F[std] = (random / trace.measured["refit"])[trace.step == 25][0]  # t = 0.5
-    _ = ledger.claim(f"gap-{std:g}", G[std], **at)
-    _ = ledger.claim(f"gain-{std:g}", F[std], **at)
+    now = trace.step == round(LOOK / FINE)
+    G[std] = (trace.measured["test"] / trace.measured["refit"])[now][0]
+    F[std] = (random / trace.measured["refit"])[now][0]
+    _ = ledger.claim(f"gap-{std:g}", G[std], **look, std=std)
+    _ = ledger.claim(f"gain-{std:g}", F[std], **look, std=std)
 guess(my_guess, f"medians of G: {median(G[0.1]):.2g} and {median(G[10.0]):.2g}")
 
 # %% [markdown]
@@ -210,24 +211,23 @@ guess(my_guess, f"medians of G: {median(G[0.1]):.2g} and {median(G[10.0]):.2g}")
 # training losses.
 
 # %%
-data, newton, descent = task(SEEDS), fresh(1.0, SEEDS), fresh(1.0, SEEDS)
-outputs, slow = {"f": lambda net: net(data.x)}, EdgeFraction(0.02)
-newton = train(newton, data.x, data.y, GaussNewton(newton, 0.02), 50, measure=outputs)
+data, std, outputs = task(SEEDS), stds[2], {"f": lambda net: net(data.x)}
+newton, descent, slow = fresh(std, SEEDS), fresh(std, SEEDS), EdgeFraction(0.02)
+newton = train(newton, data.x, data.y, GaussNewton(newton, FINE), 50, measure=outputs)
 descent = train(
     descent, data.x, data.y, GradientDescent(descent, slow), 200, measure=outputs
 )
-show(*draw.shrinkage(newton, descent, data.y, (5, 25, 50), 0.02))
+show(*draw.shrinkage(newton, descent, data.y, (5, 25, 50), FINE))
 
 # %%
 for k in (5, 50):
-    wanted = theory.shrinkage(k, 0.02) * data.y
+    wanted = theory.shrinkage(k, FINE) * data.y
     miss = (newton.measured["f"][k] - wanted).norm(dim=-1) / wanted.norm(dim=-1)
-    _ = ledger.claim(f"shrinkage-{k}", miss, **at)
-trace, rescaled, _ = watched[0.1]
-_ = ledger.claim("rescaled", (trace.measured["test"] / rescaled)[trace.step == 25], **at)
-_ = ledger.claim(
-    "beyond-shrinkage", (rescaled / trace.measured["refit"])[trace.step == 5], **at
-)
+    _ = ledger.claim(f"shrinkage-{k}", miss, **at, std=std, eta=FINE)
+trace, rescaled, _ = watched[stds[1]]
+_ = ledger.claim("rescaled", (trace.measured["test"] / rescaled)[now], **look, std=stds[1])
+beyond, early = rescaled / trace.measured["refit"], look | {"t": 5 * FINE, "std": stds[1]}
+_ = ledger.claim("beyond-shrinkage", beyond[trace.step == 5], **early)
 
 # %% [markdown]
 # With Gauss-Newton the points lie on a line, with gradient descent they do not: it fits what lies along large eigenvalues first. One number
@@ -236,16 +236,16 @@ _ = ledger.claim(
 # ### What is left, and why
 #
 # Is it the damping, which holds back the small modes? (So we said before we tested it.) Then less damping would leave less. Or is it the finite step, since the law is one
-# of the flow? We measure at $t = 0.1$ the *miss*, $\lVert f - \text{share}\cdot y\rVert / \lVert \text{share}\cdot y\rVert$ on the training data,
+# of the flow? We measure at $t = 0.5$ the *miss*, $\lVert f - \text{share}\cdot y\rVert / \lVert \text{share}\cdot y\rVert$ on the training data,
 # and the factor left between the rescaled and the re-fitted test loss.
 
 # %%
-etas, eps = [0.05, 0.02, 0.01, 0.005, 0.002], [5e-4, 5e-3, 5e-2]
+etas, eps = [0.05, FINE, 0.01, 0.005, 0.002], [5e-4, EPS, 5e-2]
 
 
 def left_over(eta):
     def run(damping, seed):
-        data, net, k = task(seed), fresh(0.1, seed), round(0.1 / eta)
+        data, net, k = task(seed), fresh(stds[1], seed), round(LOOK / eta)
         train(net, data.x, data.y, GaussNewton(net, eta, damping=damping), k, every=k)
         share = theory.shrinkage(k, eta)
         miss = (net(data.x) / share - data.y).norm(dim=-1) / data.y.norm(dim=-1)
@@ -260,7 +260,7 @@ miss, left = (torch.stack([o[name] for o in over]) for name in ("miss", "left"))
 show(*draw.left_over(etas, eps, miss, left))
 
 # %%
-ours = at | {"eps": eps[1], "eta": etas[1], "small": etas[4]}
+ours = look | {"std": stds[1], "small": etas[4]}
 _ = ledger.claim("step-not-damping", miss[4, 1] / miss[1, 1], **ours)
 _ = ledger.claim("finite-step", left[4, 1] / left[1, 1], **ours)
 _ = ledger.claim("less-damping", left[1, 0] / left[1, 1], **ours | {"small": eps[0]})
@@ -268,8 +268,8 @@ more = ours | {"eps": eps[2], "eta": etas[3]}
 _ = ledger.claim("damping-floor", miss[4, 2] / miss[3, 2], **more)
 
 # %% [markdown]
-# At our damping it is the finite step: the miss falls with it, and less damping leaves *more*. Only with ten times our damping a floor is left that no step removes. The
-# factor follows the miss less regularly: at our damping it first rises a little before it falls. So $G$ is mostly shrinkage. Whether features were learned
+# At our damping it is the finite step: the miss and the factor fall with it, and at our step less damping leaves *more*. Only once the step is small less damping leaves less; and with ten times our
+# damping a floor is left that no step removes. So $G$ is mostly shrinkage. Whether features were learned
 # is what $F$ says: it compares two re-fits, in which no shrinkage is left.
 #
 # ## 5. A small step stays on the flow
@@ -288,12 +288,12 @@ steps = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02]
 
 def with_step(eta):
     def run(damping, seed):
-        data, net = task(seed), fresh(0.1, seed)
+        data, net = task(seed), fresh(stds[1], seed)
         rule = GaussNewton(net, eta, damping=damping)
-        relative = train(net, data.x, data.y, rule, max(20, round(8 / eta))).relative
+        relative = train(net, data.x, data.y, rule, max(20, round(END / eta))).relative
         return {"test": test(net, data), "peak": relative.amax(0), "end": relative[-1]}
 
-    return sweep(run, {"damping": [5e-4, 5e-3], "seed": SEEDS}, stack=stack)
+    return sweep(run, {"damping": [eps[0], EPS], "seed": SEEDS}, stack=stack)
 
 
 results = [with_step(eta) for eta in steps]
@@ -301,13 +301,17 @@ losses, peaks = (torch.stack([r[name] for r in results]) for name in ("test", "p
 show(*draw.steps(steps, losses, peaks, starts["random"][1]))
 
 # %%
-_ = ledger.claim("full-step", losses[0, 0] / losses[4, 0], **at)
-_ = ledger.claim("full-step-peak", peaks[0, 0], **at)
-_ = ledger.claim("full-step-end", results[0]["end"][0], **at)
-_ = ledger.claim("plateau", losses[4, 1] / losses[5, 1], **at)
-data, net = task(SEEDS), fresh(1.0, SEEDS)
+little = at | {"std": stds[1], "eps": eps[0]}
+ran = little | {"eta": steps[0], "small": steps[4]}
+_ = ledger.claim("full-step", losses[0, 0] / losses[4, 0], **ran)
+_ = ledger.claim("full-step-peak", peaks[0, 0], **little, eta=steps[0])
+_ = ledger.claim("full-step-end", results[0]["end"][0], **little, eta=steps[0])
+ran = long | {"std": stds[1], "eta": steps[4], "small": steps[5]}
+_ = ledger.claim("plateau", losses[4, 1] / losses[5, 1], **ran)
+data, net = task(SEEDS), fresh(std, SEEDS)
 train(net, data.x, data.y, GaussNewton(net, 1.0), 20)
-_ = ledger.claim("random-for-ever", feature_movement(net.W, fresh(1.0, SEEDS).W), **at)
+moved = feature_movement(net.W, fresh(std, SEEDS).W)
+_ = ledger.claim("random-for-ever", moved, **at, std=std)
 guess(my_guess, f"medians {span(median(losses[3:, 1]), '.0e')} from 0.1 down, ε = 5e-3")
 
 # %% [markdown]
@@ -328,18 +332,12 @@ my_guess = ...
 def against_random(noise=0.0, m=size.m):
     def run(std, seed):
         data, net = task(seed, noise), fresh(std, seed, m)
-        random = {
-            c: test(refit(net, data.x, data.y, cutoff=c), data) for c in (1e-6, 1e-12)
-        }
-        rule = GaussNewton(net, 0.05, damping=5e-3)
-        left = train(net, data.x, data.y, rule, 160, every=160).relative[-1]
-        return {
-            "left": left,
-            "gain": random[1e-6] / test(net, data),
-            "cut": random[1e-12] / random[1e-6],
-        }
+        cut, raw = (test(refit(net, data.x, data.y, cutoff=c), data) for c in (1e-6, 1e-12))
+        rule = GaussNewton(net, ETA, damping=EPS)
+        end = train(net, data.x, data.y, rule, K, every=K).relative[-1]
+        return {"left": end, "gain": cut / test(net, data), "cut": raw / cut}
 
-    return sweep(run, {"std": [0.1, 10.0], "seed": SEEDS}, stack=stack)
+    return sweep(run, {"std": stds[1::3], "seed": SEEDS}, stack=stack)
 
 
 noises = {noise: against_random(noise=noise) for noise in (0.0, 0.1, 0.3)}
@@ -347,10 +345,11 @@ widths = {m: against_random(m=m) for m in (size.m // 4, size.m // 2, size.m, 2 *
 show(*draw.limits(noises, widths))
 
 # %%
-_ = ledger.claim("noise", noises[0.3]["gain"][0], **at)
-_ = ledger.claim("noise-fitted", noises[0.3]["left"], **at)
-_ = ledger.claim("noise-cut", noises[0.3]["cut"][0], **at)
-wide = at | {"m": ", ".join(map(str, widths))}
+(most, runs), start = list(noises.items())[-1], long | {"std": stds[1]}
+_ = ledger.claim("noise", runs["gain"][0], **start, noise=most)
+_ = ledger.claim("noise-fitted", runs["left"], **long, noise=most, stds=stds[1::3])
+_ = ledger.claim("noise-cut", runs["cut"][0], **at, std=stds[1], noise=most)
+wide = start | {"m": ", ".join(map(str, widths))}
 _ = ledger.claim("width", [median(w["gain"][0]) for w in widths.values()], **wide)
 guess(my_guess, f"ratio {median(noises[0.1]['gain'][0]):.2g}; below 1 it does not")
 

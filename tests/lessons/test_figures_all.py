@@ -66,6 +66,7 @@ WITHOUT_THEORY = {
     "05/floors",
     "05/limits",
     "05/left_over",
+    "05/rest",
     "05/two_starts",
     "05/noise",
 }

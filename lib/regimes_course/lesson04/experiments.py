@@ -11,7 +11,10 @@ from regimes.networks import TwoLayerLinear
 from regimes.optimizers import GaussNewton, move
 from regimes.problems import Problem, linear_regression
 
-__all__ = ["ZOO", "compute"]
+__all__ = ["ADAM", "SIZES", "ZOO", "compute"]
+
+SIZES = {"n": 20, "d": 50, "q": 2, "m": 64, "std": 0.15}  # of the data, the network and its start
+ADAM = 1e-3  # Adam's step
 
 Run = Callable[[TwoLayerLinear, Problem], None]  # trains the network in place
 
@@ -61,7 +64,7 @@ ZOO: dict[str, Run] = {
     "Gauss-Newton, step 0.1": _gauss_newton(0.1, 250),
     "Gauss-Newton, step 1": _gauss_newton(1.0, 8),
     "Gauss-Newton layer by layer": _block_gauss_newton,
-    "Adam": _torch(lambda p: torch.optim.Adam(p, 1e-3), 3000),
+    "Adam": _torch(lambda p: torch.optim.Adam(p, ADAM), 3000),
     "weight decay 0.01": _torch(lambda p: torch.optim.SGD(p, 0.05, weight_decay=0.01), 4000),
 }
 
@@ -69,14 +72,15 @@ ZOO: dict[str, Run] = {
 def compute(name: str, seed: int = 0) -> dict[str, float]:
     r"""Train by one optimizer of the zoo from a random start and from one inside the invariant set (``U_2 = 0``).
 
-    The data have n = 20, d = 50, q = 2; the network has m = 64 and a start of std 0.15, from ``seed``.
+    The `SIZES` are those of the data, the network and its start, which is drawn from ``seed``.
 
     Returns:
         ``moved``: how far ``U_2`` went, relative to its start; ``imbalance``: the same of :math:`\Lambda`; ``inside``: distance
         to the min-norm solution at the end, from inside the set; ``generic``: the same from the random start.
     """
-    data = linear_regression(20, 50, outputs=2, seed=3)
-    rows, net = row_space(data.x), TwoLayerLinear(50, 2, 64, runs=(2,), std=0.15, seed=torch.full((2,), seed))
+    n, d, q, m, std = SIZES.values()
+    data = linear_regression(n, d, outputs=q, seed=3)
+    rows, net = row_space(data.x), TwoLayerLinear(d, q, m, runs=(2,), std=std, seed=torch.full((2,), seed))
     with torch.no_grad():
         net.U[1] = rows.inside @ (rows.inside.mT @ net.U[1])
     before = _state(net, rows)

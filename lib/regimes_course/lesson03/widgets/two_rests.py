@@ -25,7 +25,7 @@ CHOICES = {
     "eta": Choice("step size, η", (0.1, 0.3, 1.0, 2.0, 3.0, 4.0), 1.0, "{:g}".format),
     "noise": Choice("label noise, Δ", (1e-4, 1e-3, 4e-3, 1e-2), 4e-3, "{:g}".format),
     "cut": Choice("change it at step", (NEVER, "40 d", "240 d"), "40 d"),
-    "by": Choice("divide it by", (0.5, 2.0, 10.0), 10.0, "{:g}".format),
+    "by": Choice("divide it by", (0.5, 2.0, 10.0), 10.0, {0.5: "½ (doubled)", 2.0: "2", 10.0: "10"}.__getitem__),
 }
 START = {name: choice.start for name, choice in CHOICES.items()}
 FRAMES = {

@@ -21,6 +21,10 @@ EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson
 class WrongAnswer(AssertionError):
     """Raised by ``check(..., strict=True)`` for an answer that is wrong or missing."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, not the places of files on a grader's machine."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def check(key: str, answer, *, strict: bool = False) -> Result:
     """Check an answer and say what is wrong with it. Never raises in a notebook, whatever the answer does.
@@ -38,7 +42,12 @@ def check(key: str, answer, *, strict: bool = False) -> Result:
     """
     if key not in EXERCISES:
         raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
-    result = EXERCISES[key].examine(answer)
+    try:
+        result = EXERCISES[key].examine(answer)
+    except KeyboardInterrupt:
+        if not strict:
+            raise
+        raise WrongAnswer(f"{key}: your function was stopped. Is there a loop without an end?") from None
     record(key, result.status, result.mistake)
     if strict and result.status != "passed":
         raise WrongAnswer(f"{key}: {result.diagnosis}")

@@ -10,8 +10,9 @@ MAX_LINES = 20
 UNCOMPARED = {"widget", "personal"}  # what such a cell shows differs from time to time, or from learner to learner
 IDEA_LINES = 12
 TAGS = {"solution", "hero", "idea", *UNCOMPARED}
-PARTS = ("exercise", "hints", "check", "discussion")
-KEYS = {*PARTS, "stars", "minutes", "concept", "vary", "tags", "id"}
+PARTS = ("exercise", "hints", "check", "see", "discussion")
+ROLES = ("core", "optional")
+KEYS = {*PARTS, "stars", "minutes", "concept", "role", "vary", "tags", "id"}
 ABSOLUTE = re.compile(r"(?<![\w.:/*)\]}<+,~-])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\+Users\\")
 PLUMBING = re.compile(r"\[:, None\]|\bruns=|strict=True|^_ =|\bledger\b|\bsweep\(")  # of many runs, or of the bookkeeping
 CELL_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -88,7 +89,7 @@ def markers(source: Source):
 
 
 def exercises(source: Source):
-    """Each exercise: statement, stub, hints, check, discussion; once each, in this order."""
+    """Each exercise: statement, stub, hints, check, perhaps a picture (see), discussion; once each, in this order."""
     parts = defaultdict(lambda: defaultdict(list))
     for cell in source.cells:
         for key in PARTS:
@@ -106,10 +107,10 @@ def exercises(source: Source):
 
 
 def _one_exercise(name, found, number):
-    order = ("statement", "stub", "hints", "check", "discussion")
+    order = ("statement", "stub", "hints", "check", "see", "discussion")
     home = min(cell.line for cells in found.values() for cell in cells)
     for part in order:
-        if part not in found:
+        if part not in found and part != "see":
             yield home, f"exercise '{name}' has no {part}"
         for extra in found[part][1:]:
             yield extra.line, f"duplicated {part} of exercise '{name}', first at line {found[part][0].line}"
@@ -122,15 +123,20 @@ def _one_exercise(name, found, number):
                 yield cell.line, f"exercise '{name}': {key} must be a number from {min(good)} to {max(good)}"
         if not cell.meta.get("concept"):
             yield cell.line, f"exercise '{name}' has no concept"
+        if "role" in cell.meta and cell.meta["role"] not in ROLES:
+            yield cell.line, f"exercise '{name}': the role must be {' or '.join(ROLES)}, or left out"
     for cell in found["hints"]:
         if not 1 <= cell.text.count("<details") <= 3:
             yield (
                 cell.line,
                 f"exercise '{name}' has {cell.text.count('<details')} hints (<details>); 1 to 3 are allowed",
             )
-    for cell in found["check"]:
-        if f'check("{number}/{name}"' not in cell.text:
-            yield cell.line, f"the check of exercise '{name}' must call check(\"{number}/{name}\", ...)"
+    for part in ("check", "see"):
+        for cell in found[part]:
+            if f'{part}("{number}/{name}"' not in cell.text:
+                yield cell.line, f"the {part} of exercise '{name}' must call {part}(\"{number}/{name}\", ...)"
+            if cell.kind != "code" or "solution" in cell.tags:
+                yield cell.line, f"the {part} of exercise '{name}' must be a code cell that the learner gets"
     for cell in found["discussion"]:
         if "solution" not in cell.tags:
             yield cell.line, f"the discussion of exercise '{name}' needs tags=[\"solution\"], else learners see it"

@@ -1,6 +1,7 @@
 """What answers an exercise: one file a lesson, each with the mistakes it must recognise."""
 
 from regimes_course.kit.checking import Behaviour, Exercise, Function, Mistake, Result
+from regimes_course.kit.page import show
 from regimes_course.learner.progress import record
 from regimes_course.lesson01 import checks as lesson01
 from regimes_course.lesson02 import checks as lesson02
@@ -12,10 +13,11 @@ from regimes_course.lesson07 import checks as lesson07
 from regimes_course.lesson08 import checks as lesson08
 from regimes_course.lesson09 import checks as lesson09
 
-__all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check"]
+__all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check", "see"]
 
 LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
 EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
+_checked: dict[str, tuple[object, Result]] = {}  # of each exercise the last answer, and its verdict
 
 
 class WrongAnswer(AssertionError):
@@ -40,15 +42,43 @@ def check(key: str, answer, *, strict: bool = False) -> Result:
         KeyError: for an unknown exercise.
         WrongAnswer: if ``strict`` and the answer did not pass.
     """
-    if key not in EXERCISES:
-        raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
+    exercise = _exercise(key)
     try:
-        result = EXERCISES[key].examine(answer)
+        result = exercise.examine(answer)
     except KeyboardInterrupt:
         if not strict:
             raise
         raise WrongAnswer(f"{key}: your function was stopped. Is there a loop without an end?") from None
+    _checked[key] = answer, result
     record(key, result.status, result.mistake)
     if strict and result.status != "passed":
         raise WrongAnswer(f"{key}: {result.diagnosis}")
     return result
+
+
+def see(key: str, answer) -> None:
+    """Show the picture of an exercise, drawn with an answer that passes its check, else with a solution; it says which.
+
+    Keeps no verdict, and never raises in a notebook, whatever the answer does.
+
+    Args:
+        key: as for `check`.
+        answer: the learner's function itself.
+
+    Raises:
+        KeyError: for an unknown exercise, or one without a picture.
+    """
+    exercise = _exercise(key)
+    checked, result = _checked.get(key, (None, None))
+    if result is None or checked is not answer:  # a check can take seconds: its verdict on this very function stands
+        result = exercise.examine(answer)
+    if result.status != "passed" and not exercise.alternatives:  # a course released to a class has no solution to draw with
+        print("Here the picture is drawn only with a function that has passed its check.")
+        return
+    show(*exercise.draw_with(answer, result))
+
+
+def _exercise(key: str) -> Exercise:
+    if key not in EXERCISES:
+        raise KeyError(f"there is no exercise {key!r}; there are {', '.join(EXERCISES)}")
+    return EXERCISES[key]

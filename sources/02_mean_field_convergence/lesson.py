@@ -279,8 +279,8 @@ evidence("02", *rows.split())
 #
 # ## Exercises and what to read next
 #
-# `python3 course.py start 02` puts two exercises into your folder `work`: a test that finds out whether a law of training sees only the cloud, and the damped
-# flow mode by mode. Worth an hour on your own: put two other averages that multiply into the toy of section 2. When is their mean off by $1/m$, and when not at
+# `python3 course.py start 02` puts three exercises into your folder `work`: a test that finds out whether a law of training sees only the cloud, the damped
+# flow mode by mode, and the infinite cloud from narrow networks. Worth an hour on your own: put two other averages that multiply into the toy of section 2. When is their mean off by $1/m$, and when not at
 # all? Next: lesson [03](03_phases_of_sgd.ipynb), in which each sample is seen once.
 #
 # <details><summary>Papers</summary>

@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 03: phases of SGD"
-#     minutes: 105
+#     minutes: 115
 #     needs: ["03"]
 #     papers: [veiga2022]
 #     objectives:
@@ -18,12 +18,17 @@
 #
 # Eight exercises on [lesson 03](../lessons/03_phases_of_sgd.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
 # Units are $g(u) = \mathrm{erf}(u/\sqrt2)$ with $g'(u) = \sqrt{2/\pi}\,e^{-u^2/2}$, inputs are $N(0, I_d)$, committees are means of their
 # units, and $\eta = \gamma/p$ is the learning rate divided by the number of student units. Time is the sum of the step sizes,
 # $t = \eta\nu/d$ after $\nu$ steps. Arrays are `torch.float64` tensors; return new ones and leave the arguments as they are.
+#
+# Entries have to agree to seven digits of the largest one, in exercise 2 to six digits, in exercise 7 to three; exercise 5 allows 3 %. The formulas are yours to write: an
+# answer calls nothing of `regimes` but what the statement hands to it.
 
 # %%
 import math
@@ -34,7 +39,7 @@ import torch
 from regimes.online_sgd import overlap_chain
 from regimes.theory.online_sgd import integrate
 from regimes.theory.sgd_phases import fluctuation_exponent
-from regimes_course.exercises import check
+from regimes_course.exercises import check, see
 from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson03.experiments import flow, rest, start
@@ -54,7 +59,7 @@ from regimes_course.lesson03.experiments import flow, rest, start
 # | `"bad learning"` | the noise is larger, and a single step still vanishes |
 # | `"no ODE"` | a single step does not vanish |
 #
-# Exponents are sums of decimal fractions: a point that is on a line up to rounding is on it.
+# Exponents are sums of decimal fractions: a point that is on a line up to rounding, $10^{-12}$, is on it. One that is $10^{-6}$ beside it is not.
 
 
 # %% exercise="classify"
@@ -83,6 +88,9 @@ def classify(kappa, delta):
 
 # %% check="classify"
 check("03/classify", classify)
+
+# %% see="classify"
+see("03/classify", classify)
 
 # %% [markdown] discussion="classify" tags=["solution"]
 # **Discussion.** The published code asks for $\kappa < -\delta < (\kappa+1)/2$ in bad learning. That is the same at $\kappa = 0$ and leaves no such phase from
@@ -123,6 +131,9 @@ def step_to_time(steps, d, kappa, delta):
 # %% check="step_to_time"
 check("03/step_to_time", step_to_time)
 
+# %% see="step_to_time"
+see("03/step_to_time", step_to_time)
+
 # %% [markdown] discussion="step_to_time" tags=["solution"]
 # **Discussion.** The exponent of one step is also that of the fluctuations: SGD is off its ODE by about the root of a step. So it is $-1/2$ on the plateau
 # line, closer to zero in bad learning, and zero at $\kappa + \delta = -1/2$. An axis of steps over $d$ for all phases, as in the paper's Fig. 6, is good for comparing
@@ -134,7 +145,7 @@ check("03/step_to_time", step_to_time)
 # ★★ · 15 minutes · derive, then implement
 #
 # The lesson takes its averages by sampling; for erf units they have closed forms. Everything rests on expectations over fields $u_1, u_2, u_3$ that are jointly Gaussian with mean zero and
-# covariance $C$. Return two of them:
+# covariance $C$. (Two fields may be the same, or one a sum of the others: $C$ need not be invertible.) Return two of them:
 #
 # $$I_2 = \mathbb E[g(u_1)\,g(u_2)], \qquad I_3 = \mathbb E[g'(u_1)\,u_2\,g(u_3)].$$
 #
@@ -146,7 +157,7 @@ check("03/step_to_time", step_to_time)
 def i2_i3(C):
     """I2 = E[g(u1) g(u2)] and I3 = E[g'(u1) u2 g(u3)] for each of n covariances.
 
-    C: (n, 3, 3).
+    C: (n, 3, 3), symmetric; not always invertible.
     Returns: two tensors (n,).
     """
     ### BEGIN SOLUTION
@@ -161,8 +172,8 @@ def i2_i3(C):
 
 # %% [markdown] hints="i2_i3"
 # <details><summary>Hint 1</summary>
-# The density of u times exp(−u₁²/2) has the inverse covariance C⁻¹ + e₁e₁ᵀ. By the formula of Sherman and Morrison its covariance is
-# C̃ = C − C₍·₁₎ C₍₁·₎ / (1 + C₁₁). The mass that is left is (1 + C₁₁)^(−1/2).</details>
+# For an invertible C the density of u times exp(−u₁²/2) has the inverse covariance C⁻¹ + e₁e₁ᵀ. By the formula of Sherman and Morrison its covariance is
+# C̃ = C − C₍·₁₎ C₍₁·₎ / (1 + C₁₁), in which nothing has to be inverted any more: it holds for every C. The mass that is left is (1 + C₁₁)^(−1/2).</details>
 #
 # <details><summary>Hint 2</summary>
 # What remains is Ẽ[u₂ g(u₃)]. Stein's lemma: it is C̃₂₃ Ẽ[g′(u₃)]. And g′(u₃) is a Gaussian again.</details>
@@ -172,6 +183,9 @@ def i2_i3(C):
 
 # %% check="i2_i3"
 check("03/i2_i3", i2_i3)
+
+# %% see="i2_i3"
+see("03/i2_i3", i2_i3)
 
 # %% [markdown] discussion="i2_i3" tags=["solution"]
 # **Discussion.** Multiplied out, $I_3 = \frac2\pi\, \dfrac{C_{23}(1+C_{11}) - C_{12}C_{13}}{(1+C_{11})\sqrt{(1+C_{11})(1+C_{33}) - C_{13}^2}}$,
@@ -214,8 +228,8 @@ def drift(omega, c, p):
 # depend on b.</details>
 #
 # <details><summary>Hint 2</summary>
-# The sum over a of D_ja Ω_ab is a matrix product. In the other term Ω_jb does not depend on a: what is left is the sum over a of D_ja Ω_ja,
-# one number for each j.</details>
+# The sum over a of D_ja Ω_ab is a matrix product. In the other term Ω_jb does not depend on a, and neither does 1 + Ω_jj under it: what is left is the sum
+# over a of D_ja Ω_ja, divided by 1 + Ω_jj. This is one number for each j, the diagonal.</details>
 #
 # <details><summary>Hint 3</summary>
 # By hand: one student and one teacher unit of length one with overlap 0.5, c = [−1, 1], p = 1. Then dQ = [[−0.203]] and
@@ -224,15 +238,18 @@ def drift(omega, c, p):
 # %% check="drift"
 check("03/drift", drift)
 
+# %% see="drift"
+see("03/drift", drift)
+
 # %% [markdown] discussion="drift" tags=["solution"]
 # **Discussion.** $J$ is the gradient of the population risk, unit by unit, divided by $c_j$: autograd through $I_2$ gives it too, which is the shortest
 # test of the formula. $\dot Q$ needs both terms because both units of $Q_{jl}$ move; $J$ itself is not symmetric. At the solution, $Q = M = P = I$, it
 # vanishes. The noise $\eta N$ is what one-pass SGD adds to $\dot Q$, and to $\dot Q$ alone.
 
-# %% [markdown] exercise="plateau" stars=2 minutes=15 concept="noise plateau"
+# %% [markdown] exercise="plateau" stars=2 minutes=15 concept="noise plateau" role="core"
 # ## Exercise 5: the height of the noise plateau
 #
-# ★★ · 15 minutes · derive, then implement
+# ★★ · 15 minutes · derive, then implement · core
 #
 # The lesson derives the floor of *one* unit. With many units the error hardly knows the field of any one of them, so that $\mathbb E[g'^2 e^2]$ is nearly $\mathbb E[g'^2]\, \mathbb E[e^2]$, with
 # $\mathbb E[e^2] = 2R + \Delta$. In one step the drift takes away $2\eta R\,\mathbb E[g'^2]$ of the risk (times a factor that you don't need), the noise adds
@@ -269,16 +286,19 @@ def plateau(gamma, p, label_noise):
 # %% check="plateau"
 check("03/plateau", plateau)
 
+# %% see="plateau"
+see("03/plateau", plateau)
+
 # %% [markdown] discussion="plateau" tags=["solution"]
 # **Discussion.** It is an approximation, exact only for many units. The check compares with the end of the ODE of four to eight units, which it meets within 3 % as long as $\eta \le 1$; with one unit it would be
 # 8 % too low there, because $\mathbb E[g'^4]$ is more than $\mathbb E[g'^2]^2$. At a fixed learning rate the floor falls as $1/p$: over-parameterisation averages the noise away. With committees that are *sums*, as in most
 # of the older literature, the same floor grows with $p$, because there $\eta = \gamma p$ in our units: same physics, opposite headline. The pole at $\eta = \pi\sqrt3 = 5.44$ comes too late for the
 # same reason: the ODE loses its solution at 4.06 to 5.33 for 1 to 16 units. For one unit the lesson's formula has its pole exactly there.
 
-# %% [markdown] exercise="rests" stars=2 minutes=15 concept="a cut tells slow from noise"
+# %% [markdown] exercise="rests" stars=2 minutes=15 concept="a cut tells slow from noise" role="core"
 # ## Exercise 6: slow or stuck in noise
 #
-# ★★ · 15 minutes · experiment
+# ★★ · 15 minutes · experiment · core
 #
 # You get a network that rests, and cannot look inside. `advance(eta, steps)` takes `steps` times $d$ steps of the size `eta` from where
 # the network is, and returns its risk; it does not go back. Here is one at each rest:
@@ -323,14 +343,17 @@ def rests(advance, eta):
 # %% check="rests"
 check("03/rests", rests)
 
+# %% see="rests"
+see("03/rests", rests)
+
 # %% [markdown] discussion="rests" tags=["solution"]
 # **Discussion.** Noise is proportional to the step size, nearly: after a cut by ten a tenth is left. A slow network loses only the noise on top of $R_1$, less than half of what it was. One of the noisy networks rests
 # as high as a slow one, so its height says nothing. To wait without a cut works as well, but takes hundreds of units of time where the cut takes 25; and in a poor minimum you would wait for ever (exercise 8).
 
-# %% [markdown] exercise="fluctuations" stars=3 minutes=15 concept="concentration"
+# %% [markdown] exercise="fluctuations" stars=3 minutes=15 concept="concentration" role="optional"
 # ## Exercise 7: how deterministic is SGD
 #
-# ★★★ · 15 minutes · simulate and fit
+# ★★★ · 15 minutes · simulate and fit · optional
 #
 # Start many runs of SGD from the same overlaps $Q, M$ and integrate the ODE from there, too. The *distance* of one run is the largest
 # $|\text{run} - \text{ODE}|$ over all entries of $Q$ and $M$ and over all the given times. Return its mean $D$ over the runs for each number of inputs
@@ -380,6 +403,9 @@ def fluctuations(Q, M, eta, label_noise, times, ds, runs):
 
 # %% check="fluctuations"
 check("03/fluctuations", fluctuations)
+
+# %% see="fluctuations"
+see("03/fluctuations", fluctuations)
 
 # %% [markdown] discussion="fluctuations" tags=["solution"]
 # **Discussion.** The slope is $-1/2$: each step is a random kick of size $1/d$, and $d$ of them make a unit of time. The order of maximum and mean matters. Averaging
@@ -458,9 +484,34 @@ def success_rates(flow, k, seeds):
 # %% check="success_rates"
 check("03/success_rates", success_rates)
 
+# %% see="success_rates"
+see("03/success_rates", success_rates)
+
 # %% [markdown] discussion="success_rates" tags=["solution"]
 # **Discussion.** Stopped at $t = 1500$, one more unit seems to do harm: of 24 starts one has found the solution with ten units, none with
 # eleven. Given the time it is the other way round: two thirds, and all. The wider student is slower at first and approaches the solution as a power of time, not exponentially; what stops the
 # narrow one is a minimum in which one or two teacher units have no student of their own, and the students left over point away from them. "Stuck" is a statement about a limit. A figure with a time axis that is too
 # short can turn it into its opposite, and nothing in the figure tells. With $k = 6$ nobody is stuck, so one more unit can't help. The effect
 # is the one of Safran and Shamir 2018; Veiga et al. describe the same picture for erf units, where we found slow runs and no stuck ones.
+
+# %% [markdown]
+# ## Two questions to write about
+#
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
+#
+# **1.** Cutting the step size tells the two rests apart. Why does the risk of the second rest go down with the step, and why does that of the first
+# stay where it is?
+#
+# <details><summary>A model answer</summary>
+#
+# At the second rest two things balance: per step, the drift takes away an amount in proportion to η, and noise adds one in proportion to η². So the risk at which
+# they balance is nearly proportional to η. The first rest is no balance. There all units have learned the same, and the drift itself nearly vanishes; they leave as fast as their small
+# differences grow, at a rate per unit of time that does not depend on the step. A smaller step only means more steps for the same time.</details>
+#
+# **2.** What would happen to each of the two rests if the labels had no noise at all, with a step size well below the critical one?
+#
+# <details><summary>A model answer</summary>
+#
+# The first would be there as before: it comes from the symmetry of the units, not from noise, and the time spent in it grows with log d. The second would disappear: its height is proportional to Δ. What noise is
+# left comes from the error itself, on single samples, and vanishes with it. So the risk falls exponentially until the arithmetic ends it. (Above the critical step it would not come down even so: exercise 5
+# has no balance there.)</details>

@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 04: min-norm bias"
-#     minutes: 130
+#     minutes: 140
 #     needs: ["04"]
 #     papers: [min2021]
 #     objectives:
@@ -18,23 +18,26 @@
 #
 # Seven exercises on [lesson 04](../lessons/04_min_norm_bias.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
 # Arrays are `torch.float64` tensors: inputs $X$ $(n, d)$ of rank $r$, labels $Y$ $(n, q)$, parameters $U$ $(d, m)$ and $V$ $(q, m)$ of the network
 # $f(x) = VU^\top x$. With orthonormal bases $\Phi_1$ ($r$ columns) of the row space of $X$ and $\Phi_2$ of what is perpendicular to it,
 # $U = \Phi_1 U_1 + \Phi_2 U_2$: the part that the samples see, and the rest. Where a number is asked for, a Python number and a tensor without axes are equally right. Leave the arguments as they are.
+# Numbers have to agree to seven digits, entries to seven digits of the largest one, in exercise 5 to eight. The formulas are yours to write: an answer calls nothing of `regimes`.
 
 # %%
 import torch
 
-from regimes_course.exercises import check
+from regimes_course.exercises import check, see
 from regimes_course.lesson04.boxes import BOXES, data, recorded
 
-# %% [markdown] exercise="distance_from_last_layer" stars=1 minutes=10 concept="what training leaves alone"
+# %% [markdown] exercise="distance_from_last_layer" stars=1 minutes=10 concept="what training leaves alone" role="core"
 # ## Exercise 1: how far from the min-norm solution?
 #
-# ★ · 10 minutes · derive, then implement
+# ★ · 10 minutes · derive, then implement · core
 #
 # A network was trained until it fits: $XUV^\top = Y$. How far is its predictor $\Theta = UV^\top$ from the min-norm solution $\hat\Theta = X^+Y$, that is,
 # what is $\lVert UV^\top - X^+Y\rVert_F$?
@@ -68,6 +71,9 @@ def distance_from_last_layer(X, U_start, V_end):
 
 # %% check="distance_from_last_layer"
 check("04/distance_from_last_layer", distance_from_last_layer)
+
+# %% see="distance_from_last_layer"
+see("04/distance_from_last_layer", distance_from_last_layer)
 
 # %% [markdown] discussion="distance_from_last_layer" tags=["solution"]
 # **Discussion.** $U V^\top = \hat\Theta + \Phi_2\,U_2(0)\,V(\infty)^\top$, and $\Phi_2$ has orthonormal columns, so the distance is $\lVert U_2(0)\,V(\infty)^\top\rVert_F$. All that training
@@ -112,14 +118,17 @@ def start_sizes(m, r, d, rate, distance):
 # %% check="start_sizes"
 check("04/start_sizes", start_sizes)
 
+# %% see="start_sizes"
+see("04/start_sizes", start_sizes)
+
 # %% [markdown] discussion="start_sizes" tags=["solution"]
 # **Discussion.** $\sigma_V = \sqrt{\text{rate}/2m}$ and $\sigma_U = \text{distance}\,\sqrt{2/((d - r)\,\text{rate})}$, whatever the width. Speed and nearness are no longer at odds: make the last layer large and the
 # first one small in proportion. The price is not on this bill: V hardly turns, and the hidden weights hardly move.
 
-# %% [markdown] exercise="invariant_init" stars=2 minutes=20 concept="the invariant set"
+# %% [markdown] exercise="invariant_init" stars=2 minutes=20 concept="the invariant set" role="core"
 # ## Exercise 3: start so that it ends at the min-norm solution
 #
-# ★★ · 20 minutes · construct
+# ★★ · 20 minutes · construct · core
 #
 # Gradient flow, gradient descent and Gauss-Newton from $V U_2^\top = 0$ *and* $U_1 U_2^\top = 0$ keep both products at zero, and so end at $\hat\Theta$ if they
 # end at a solution. Taking $U_2 = 0$ would be easy. Construct such a start with
@@ -163,6 +172,9 @@ def invariant_init(X, m, q, seed):
 
 # %% check="invariant_init"
 check("04/invariant_init", invariant_init)
+
+# %% see="invariant_init"
+see("04/invariant_init", invariant_init)
 
 # %% [markdown] discussion="invariant_init" tags=["solution"]
 # **Discussion.** Units of two kinds are one way; another is to take any $U$ and $V$ and to subtract from the rows of $U_1$ and $V$ their projections on the rows of
@@ -218,6 +230,9 @@ def imbalance_level(X, U, V):
 # %% check="imbalance_level"
 check("04/imbalance_level", imbalance_level)
 
+# %% see="imbalance_level"
+see("04/imbalance_level", imbalance_level)
+
 # %% [markdown] discussion="imbalance_level" tags=["solution"]
 # **Discussion.** With the loss $\frac12\lVert Y - XUV^\top\rVert_F^2$ the level alone guarantees
 # $L(t) - L^* \le e^{-2 s_r^2 c t}\,(L(0) - L^*)$, where $c$ is the level and $s_r$ the smallest singular value of $X$ that is not zero. The whole $U$ in place
@@ -268,6 +283,9 @@ def gn_step(U1, V, target):
 
 # %% check="gn_step"
 check("04/gn_step", gn_step)
+
+# %% see="gn_step"
+see("04/gn_step", gn_step)
 
 # %% [markdown]
 # **Predict.** Draw all weights with standard deviation $m^{-\alpha}$. The expected distance of the solution from $\hat\Theta$ is $\sqrt{d - r}\;m^{-\alpha}\lVert V\rVert_F$, with the $V$ of
@@ -368,6 +386,9 @@ def what_is_kept(X, coarse, fine, inside):
 # %% check="what_is_kept"
 check("04/what_is_kept", what_is_kept)
 
+# %% see="what_is_kept"
+see("04/what_is_kept", what_is_kept)
+
 # %% [markdown] discussion="what_is_kept" tags=["solution"]
 # **Discussion.** Three properties, three reasons. $U_2$ is *frozen* by every step that moves $U$ by combinations of the samples: mini-batches, momentum, any preconditioner on the side
 # of the samples. The set is *kept* by steps $dU_1 = F_1 V$, $dV = F_2 U_1$ with any $F_1$, $F_2$, and sums of such steps: blocks and unequal rates pass, and so
@@ -382,10 +403,10 @@ print("   frozen kept conserved")
 for number, box in enumerate(BOXES):
     frozen, kept, conserved = ("yes" if verdict else "no" for verdict in box.keeps)
     print(f"{number:2} {frozen:6} {kept:4} {conserved:9} {box.name}")
-# %% [markdown] exercise="scalar_flow" stars=3 minutes=30 concept="hyperbolas"
+# %% [markdown] exercise="scalar_flow" stars=3 minutes=30 concept="hyperbolas" role="optional"
 # ## Exercise 7: solve the scalar network, from any start
 #
-# ★★★ · 30 minutes · derive, then implement
+# ★★★ · 30 minutes · derive, then implement · optional
 #
 # The smallest network, $u v$ for a label $y$, under the gradient flow of $\frac12 (y - uv)^2$:
 #
@@ -430,8 +451,33 @@ def scalar_flow(u0, v0, y, t):
 # %% check="scalar_flow"
 check("04/scalar_flow", scalar_flow)
 
+# %% see="scalar_flow"
+see("04/scalar_flow", scalar_flow)
+
 # %% [markdown] discussion="scalar_flow" tags=["solution"]
 # **Discussion.** $\theta = \int (y - uv)\,dt$ is the rapidity of a Lorentz boost: $s = s_0 e^{\theta}$ and $d = d_0 e^{-\theta}$, that is
 # $u = u_0\cosh\theta + v_0\sinh\theta$ and $v = v_0\cosh\theta + u_0\sinh\theta$. Hence $sd$ is conserved, and neither $s$ nor $d$ ever changes its sign: which of the two
 # branches of $uv = y$ is reached, the start decides. With $s_0 = 0$ and $y > 0$ there is nothing to grow, $d$ decays, and the flow ends at the saddle
 # $u = v = 0$. The exponent $2c = \sqrt{4y^2 + (u_0^2 - v_0^2)^2}$ is the late rate of the error, and twice that is the rate of the loss: imbalance is speed.
+
+# %% [markdown]
+# ## Two questions to write about
+#
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
+#
+# **1.** Stochastic gradient descent with momentum takes another way than gradient descent, and may end at another distance from the min-norm
+# solution. Why does the formula of exercise 1 hold for both all the same? And why not for Adam?
+#
+# <details><summary>A model answer</summary>
+#
+# The formula needs one thing: U₂, the part of U outside the row space, is at the end what it was at the start. The gradient by U is Xᵀ times something, for all samples or
+# for a few, and momentum adds up such gradients; so both move U inside the row space only. What differs is the V at the end, and the formula is told that. Adam divides each entry of the
+# gradient by a size of its own. What comes out is no combination of the rows of X, U₂ moves, and the formula is about a U₂ that no longer exists.</details>
+#
+# **2.** Take a start as in exercise 2, with a large last layer. What would happen to the rate and to the distance if you drew V with twice the standard deviation, and U with half of it?
+#
+# <details><summary>A model answer</summary>
+#
+# The rate of the last layer is 2m σ_V², so it would be four times as large. The distance is √(d − r) σ_U times the length of V, which is √m σ_V: one factor is halved, the other
+# doubled, and the distance stays what it was. So speed and nearness can be chosen apart. (With U drawn as before the distance would have doubled: a large last layer alone is fast and
+# ends far away.)</details>

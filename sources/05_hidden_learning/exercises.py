@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 05: hidden learning"
-#     minutes: 65
+#     minutes: 75
 #     needs: ["05"]
 #     papers: [arbel2023]
 #     objectives:
@@ -18,11 +18,14 @@
 #
 # Five exercises on [lesson 05](../lessons/05_hidden_learning.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
 # Arrays are `torch.float64` tensors; exercises 1 and 2 take or return plain numbers. Return new tensors and new networks; leave the
-# arguments as they are.
+# arguments as they are. Entries have to agree to seven digits of the largest one. The formulas are yours to write: an answer calls nothing of
+# `regimes.theory`, and in exercise 4 not `refit` either.
 
 # %%
 import copy
@@ -35,15 +38,15 @@ from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.theory import gauss_newton as theory
 from regimes.training import train
-from regimes_course.exercises import check
+from regimes_course.exercises import check, see
 from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
 from regimes_course.lesson05.experiments import attempt, trained
 
-# %% [markdown] exercise="diagnose" stars=1 minutes=10 concept="gap and gain"
+# %% [markdown] exercise="diagnose" stars=1 minutes=10 concept="gap and gain" role="core"
 # ## Exercise 1: read a measurement
 #
-# ★ · 10 minutes · read a measurement
+# ★ · 10 minutes · read a measurement · core
 #
 # Three test losses describe the hidden layer of a network: `test`, its own; `refit`, with the last layer fitted again; `rf`, of random
 # features, that is, re-fitted at the start. The *gap* is how many times lower the re-fit is than the network itself, the *gain* how many
@@ -95,6 +98,9 @@ def diagnose(test, refit, rf):
 
 # %% check="diagnose"
 check("05/diagnose", diagnose)
+
+# %% see="diagnose"
+see("05/diagnose", diagnose)
 
 # %% [markdown] discussion="diagnose" tags=["solution"]
 # **Discussion.** The second run is the trap. From large hidden weights the features stay what they were, so the re-fit is no better than random
@@ -156,6 +162,9 @@ def break_it():
 
 # %% check="break_it"
 check("05/break_it", break_it)
+
+# %% see="break_it"
+see("05/break_it", break_it)
 
 # %% [markdown] discussion="break_it" tags=["solution"]
 # **Discussion.** The first step moves only $v$, along features that nearly depend on each other: to fit the labels along the small eigenvalues that
@@ -238,6 +247,9 @@ def learned_at(refits, factor):
 # %% check="learned_at"
 check("05/learned_at", learned_at)
 
+# %% see="learned_at"
+see("05/learned_at", learned_at)
+
 # %% [markdown] discussion="learned_at" tags=["solution"]
 # **Discussion.** The lazy run was done before it began. From std 0.1 the hidden layer is done early, while much of the training loss is left: all later steps only make the last layer louder.
 # Whoever stops a run by its test loss pays for the second part; whoever stops it by its re-fit need not. (In practice the re-fit is judged on held-out data.)
@@ -247,10 +259,10 @@ for std, (losses, left) in curves.items():
     k = learned_at(losses, 2.0)
     print(f"std {std:<4} done at step {k:3}, with {left[k]:.0%} of the training loss left")
 
-# %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth"
+# %% [markdown] exercise="refit_last_layer" stars=2 minutes=15 concept="what the features are worth" role="core"
 # ## Exercise 4: fit the last layer again
 #
-# ★★ · 15 minutes · implement
+# ★★ · 15 minutes · implement · core
 #
 # Freeze the hidden layer of a network in training and fit its output weights anew: the test loss then says what the *features* are worth,
 # whatever the outputs look like. Given the features $\Phi_{ij} = \phi(w_j\cdot x_i + b_j)$, return the shortest $v$ that solves
@@ -290,16 +302,19 @@ def refit_last_layer(Phi, y, cutoff):
 # %% check="refit_last_layer"
 check("05/refit_last_layer", refit_last_layer)
 
+# %% see="refit_last_layer"
+see("05/refit_last_layer", refit_last_layer)
+
 # %% [markdown] discussion="refit_last_layer" tags=["solution"]
 # **Discussion.** `torch.linalg.pinv(Phi / m, rtol=cutoff**0.5) @ y` is the same in one line: the square root, because `pinv` compares singular
 # values. State the cut-off whenever you report a re-fit. The library's `regimes.metrics.refit` uses 1e-6; with 1e-10 random features from
 # small hidden weights predict worse, and everything looks good beside them. With the labels of a repeated sample in conflict
 # no $v$ fits; least squares takes their mean.
 
-# %% [markdown] exercise="rescale" stars=3 minutes=15 concept="shrinkage"
+# %% [markdown] exercise="rescale" stars=3 minutes=15 concept="shrinkage" role="optional"
 # ## Exercise 5: take the shrinkage out
 #
-# ★★★ · 15 minutes · derive, then implement
+# ★★★ · 15 minutes · derive, then implement · optional
 #
 # Without damping a Gauss-Newton step of size $\eta$ turns the residual $r = f - y$ on the training data into $(1-\eta)\,r$, to first order in
 # $\eta$. Start from $f = 0$. What is $f$ on the training data after $k$ steps? The figure has two networks in mid-training.
@@ -355,7 +370,32 @@ def rescale(net, k, eta):
 # %% check="rescale"
 check("05/rescale", rescale)
 
+# %% see="rescale"
+see("05/rescale", rescale)
+
 # %% [markdown] discussion="rescale" tags=["solution"]
 # **Discussion.** $r_k = (1-\eta)^k r_0$ with $r_0 = -y$, so $f_k = (1 - (1-\eta)^k)\,y$: the labels times one number, which tends to $1 - e^{-t}$
 # for small steps. The number needs neither test data nor a fit. So most of the gap is no mystery: half way through the training the outputs are half as
 # large as they should be. The lesson measures what a re-fit still gains over this network.
+
+# %% [markdown]
+# ## Two questions to write about
+#
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
+#
+# **1.** Why does a gap, however large, prove nothing about the hidden layer? Which second number is needed, and what does it compare?
+#
+# <details><summary>A model answer</summary>
+#
+# The gap compares a network with its own re-fit. In mid-training the outputs are the labels times one number below 1, whatever the features
+# are; so a network on random features has a gap too, because its last layer is not done. Whether the hidden layer has learned anything is told
+# by the gain: the re-fit now against the re-fit at the start. Both have a finished last layer, and differ in their features only.</details>
+#
+# **2.** At t = 0.5 a network says 1 − e^(−0.5) = 0.393 times the right answer, on new inputs too. What would happen to gap and gain if somebody
+# multiplied its output weights by two?
+#
+# <details><summary>A model answer</summary>
+#
+# The outputs would be 0.787 times the right answer, so the test loss would fall from 0.607² to 0.213² of what predicting zero costs: by a factor
+# of 8.1. The re-fit throws the output weights away and would notice nothing. So the gap would be 8.1 times smaller and the gain what it was: the gap is
+# a matter of the last layer, the gain one of the features.</details>

@@ -1,4 +1,4 @@
-"""An exercise in a real JupyterLab: typed, run, checked."""
+"""An exercise in a real JupyterLab: typed, run, checked, drawn."""
 
 import pytest
 from playwright.sync_api import expect
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 def test_an_answer_is_typed_and_checked(open_notebook):
     notebook = open_notebook("exercises/01_gradient_descent_and_gauss_newton.ipynb")
-    answer, check = notebook.cell("def gn_direction"), notebook.cell('check("01/gn_direction"')
+    answer, check, see = map(notebook.cell, ("def gn_direction", 'check("01/gn_direction"', 'see("01/gn_direction"'))
     notebook.menu("Edit", "Clear Outputs of All Cells")
     notebook.select(answer)
     notebook.menu("Run", "Run All Above Selected Cell")
@@ -28,4 +28,8 @@ def test_an_answer_is_typed_and_checked(open_notebook):
         notebook.run(answer)
         notebook.run(check)
         expect(verdict).to_contain_text(says)
+        notebook.run(see)
+        expect(see).to_contain_text(
+            "Drawn with your gn_direction." if code == RIGHT else "Drawn with a solution: yours has not"
+        )
         check.screenshot(path=ARTIFACTS / f"check_{says.split()[1].strip('.')}.png")

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from regimes_course import exercises as checks
-from regimes_course.exercises import EXERCISES, Behaviour, Function, Mistake, Result, WrongAnswer, check
+from regimes_course.exercises import EXERCISES, Behaviour, Function, Mistake, Result, WrongAnswer, check, see
 from regimes_course.kit.checking import MIME, Complaint
 from regimes_course.kit.comparing import Outcome, describe, random, same
+from regimes_course.kit.plotting import panels
 
 KEY = "07/scale"
 
@@ -39,9 +40,21 @@ TOY = Function(
 )
 
 
+def picture(answer):
+    """Draws what an answer makes of one, on an argument that no case has."""
+    fig, (ax,) = panels()
+    value = answer(torch.ones(1, 1, dtype=torch.float64), 5.0).item()
+    ax.plot([0, 1], [0, value])
+    return fig, f"Five times one is {value:g}."
+
+
+TOY = replace(TOY, alternatives=(lambda x, a: x * a,), picture=picture)
+
+
 @pytest.fixture(autouse=True)
 def _toy(monkeypatch):
     monkeypatch.setitem(checks.EXERCISES, KEY, TOY)
+    monkeypatch.setattr(checks, "_checked", {})
 
 
 def in_place(x, a):
@@ -446,3 +459,89 @@ def test_a_mistake_is_known_although_one_case_is_special():
         return J.T @ torch.linalg.solve(J @ J.T + 1e-300 * damping, r)
 
     assert EXERCISES["01/gn_direction"].examine(solves).mistake == "damping ignored"
+
+
+# ---- the picture that is drawn with an answer
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What `see` shows: figures with their sentences."""
+    seen = []
+    monkeypatch.setattr(checks, "show", lambda fig, says: seen.append((fig, says)))
+    return seen
+
+
+def gives_up(x, a):
+    if a == 5:
+        raise ValueError("five")
+    return a * x
+
+
+SOLUTION = "drawn with a solution: yours has not passed yet"
+SEEN = {
+    "passed": (scale, "drawn with your scale"),
+    "a stub": (stub, SOLUTION),
+    "wrong": (lambda x, a: x / a, SOLUTION),
+    "raises": (lambda x, a: [][0], SOLUTION),
+    "ends Python": (lambda x, a: sys.exit(3), SOLUTION),
+    "changes its argument": (in_place, SOLUTION),
+    "not a function": (torch.ones(2), SOLUTION),
+    "none": (None, SOLUTION),
+    "hostile": (Hostile(), SOLUTION),
+    "passed, and fails in the picture": (
+        gives_up,
+        "drawn with a solution: yours passed, but the picture cannot use it (ValueError: five)",
+    ),
+    "passed, and ends Python in the picture": (
+        lambda x, a: sys.exit(1) if a == 5 else a * x,
+        "drawn with a solution: yours passed, but the picture cannot use it "
+        "(SystemExit: 1 (an answer returns; it does not end Python))",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answer", "mark"), SEEN.values(), ids=SEEN)
+def test_a_picture_says_with_whose_function_it_is_drawn(answer, mark, shown):
+    assert see(KEY, answer) is None
+    ((fig, says),) = shown
+    assert fig.get_suptitle() == f"({mark.split(' (')[0]})" and says == f"{mark[0].upper()}{mark[1:]}. Five times one is 5."
+
+
+def test_a_title_is_kept_above_the_mark(shown, monkeypatch):
+    def titled(answer):
+        fig, says = picture(answer)
+        fig.suptitle("A line")
+        return fig, says
+
+    monkeypatch.setitem(checks.EXERCISES, KEY, replace(TOY, picture=titled))
+    see(KEY, scale)
+    assert shown[0][0].get_suptitle() == "A line\n(drawn with your scale)"
+
+
+def test_a_picture_is_computed_from_the_answer(shown, monkeypatch):
+    monkeypatch.setitem(checks.EXERCISES, KEY, replace(TOY, rtol=0.1))
+    see(KEY, lambda x, a: 1.05 * a * x)
+    assert shown[0][1].endswith("Five times one is 5.25.")
+
+
+def test_seeing_keeps_no_verdict_and_asks_no_second_time(shown, monkeypatch):
+    kept, examined = [], []
+    monkeypatch.setattr(checks, "record", lambda *verdict: kept.append(verdict))
+    counting = replace(TOY, cases=lambda: examined.append(1) or TOY.cases())
+    monkeypatch.setitem(checks.EXERCISES, KEY, counting)
+    see(KEY, scale)
+    assert not kept and len(examined) == 1
+    check(KEY, scale)
+    see(KEY, scale)
+    assert len(kept) == 1 and len(examined) == 2  # the check's verdict on this very function
+    see(KEY, lambda x, a: x)
+    assert len(examined) == 3 and SOLUTION[1:] in shown[-1][1]
+
+
+def test_there_is_no_picture_of_nothing(monkeypatch):
+    with pytest.raises(KeyError, match="no exercise '01/gn_dirction'"):
+        see("01/gn_dirction", scale)
+    monkeypatch.setitem(checks.EXERCISES, KEY, replace(TOY, picture=None))
+    with pytest.raises(KeyError, match="exercise '07/scale' has no picture"):
+        see(KEY, scale)

@@ -158,7 +158,7 @@ BAD_CELLS = {
     "warning": ("import warnings\nwarnings.warn('careful')", "stderr or a warning"),
     "path": ("print('', 'data', 'x', sep='/')", "an absolute path in the output"),
     "address": ("print(object())", "a memory address in the output"),
-    "leak": ("print('twice_of_it', '= x + x')", "an output shows line 29 of the solution"),
+    "leak": ("print('twice_of_it', '= x + x')", "an output shows line 33 of the solution"),
 }
 
 
@@ -184,7 +184,7 @@ def test_one_failure_does_not_stop_the_other_notebooks(course, monkeypatch, caps
     monkeypatch.setattr(notebooks, "execute", fail_solutions)
     root = course()
     assert notebooks.main(["build"], root) == 1
-    assert "sources/01_tiny/exercises.py:22: solutions/01_tiny.ipynb: no" in capsys.readouterr().err
+    assert "sources/01_tiny/exercises.py:26: solutions/01_tiny.ipynb: no" in capsys.readouterr().err
     assert [(root / name).exists() for name in ALL] == [True, True, False]
 
 

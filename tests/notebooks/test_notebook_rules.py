@@ -22,6 +22,17 @@ BAD_EXERCISES = {
     "no check": ('# %% check="double"', "# %%", "exercise 'double' has no check"),
     "check of another": ('# %% check="double"', '# %% check="treble"', "check for an unknown exercise 'treble'"),
     "check calls another": ('check("01/double"', 'check("01/dbl"', 'must call check("01/double"'),
+    "see of another": ('# %% see="double"', '# %% see="treble"', "see for an unknown exercise 'treble'"),
+    "see calls another": ('see("01/double"', 'see("01/dbl"', "the see of exercise 'double' must call see(\"01/double\", ...)"),
+    "see is hidden": ('see="double"', 'see="double" tags=["solution"]', "must be a code cell that the learner gets"),
+    "see is text": ('# %% see="double"', '# %% [markdown] see="double"', "must be a code cell that the learner gets"),
+    "see before the check": ("# %% check", '# %% see="double"\nsee("01/double", double)\n\n# %% check', "duplicated see"),
+    "see after the discussion": (
+        '# %% see="double"\nsee("01/double", double)\n\n# %% [markdown] discussion="double" tags=["solution"]\n',
+        '# %% [markdown] discussion="double" tags=["solution"]\n# x\n\n# %% see="double"\nsee("01/double", 0)\n',
+        "must come in the order statement, stub, hints, check, see, discussion",
+    ),
+    "unknown role": ('role="core"', 'role="corn"', "exercise 'double': the role must be core or optional, or left out"),
     "no discussion": (' discussion="double"', "", "exercise 'double' has no discussion"),
     "discussion shown": (' tags=["solution"]', "", "needs tags="),
     "no statement": (' exercise="double" stars=1', "", "exercise 'double' has no statement"),
@@ -72,6 +83,11 @@ def test_lessons_are_refused_with_file_and_line(course, lesson_text, old, new, m
     found = broken(course(lesson=lesson_text.replace(old, new, 1)))
     assert any(message in p.message for p in found), found
     assert {p.path for p in found} == {"sources/01_tiny/lesson.py"} and all(p.line >= 1 for p in found)
+
+
+def test_an_exercise_may_come_without_a_picture_and_without_a_role(course, exercises_text):
+    text = exercises_text.replace('# %% see="double"\nsee("01/double", double)\n', "").replace(' role="core"', "")
+    assert "see=" not in text and sources(course(exercises=text))
 
 
 def test_the_line_is_the_right_one(course, exercises_text):

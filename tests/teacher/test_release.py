@@ -60,7 +60,7 @@ def test_no_line_of_a_solution_is_in_it(released):
 def test_there_are_no_solutions_sources_or_tests(released):
     names = {path.relative_to(released).as_posix() for path in released.rglob("*")}
     assert not [name for name in names if re.match(r"(solutions|sources|tests|\.git)\b", name) or "BEGIN SOLUTION" in name]
-    assert not [name for name in names if re.search(r"lesson\d\d/(pictures|checks/(?!__init__|keys))|teacher", name)]
+    assert not [name for name in names if re.search(r"lesson\d\d/checks/(?!__init__|keys)|teacher", name)]
 
 
 TRY_ALL = """
@@ -83,18 +83,23 @@ def test_nothing_that_can_be_called_passes(released):
 
 SAYS = """
 import torch
-from regimes_course.exercises import check
+from regimes_course.exercises import check, see
 right = lambda J, r, damping: J.T @ torch.linalg.solve(J @ J.T + damping * torch.eye(len(r), dtype=J.dtype), r)
 for answer in (right, lambda J, r, damping: J.T @ r, lambda J, r, damping: r):
     print(check("01/gn_direction", answer))
 print(check("01/find_the_bug", right))
+see("01/gn_direction", lambda J, r, damping: r)
+see("01/find_the_bug", right)
+see("01/gn_direction", right)
 """
 
 
 def test_its_checks_answer_as_ever_where_they_can(released):
-    right, named, other, later = python(released, "-c", SAYS).stdout.splitlines()
+    right, named, other, later, *pictures = python(released, "-c", SAYS).stdout.splitlines()
     assert "passed" in right and "the solve with the Gram matrix is missing" in named
     assert "shape" in other and "your teacher" in later
+    assert [("only with a function that has passed" in line) for line in pictures[:2]] == [True, True]
+    assert len(pictures) > 2  # that one is drawn
 
 
 def test_a_student_can_work_with_it(released):

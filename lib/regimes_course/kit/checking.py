@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from regimes_course.kit.comparing import Complaint, Outcome, describe, given, parameters, printed, random, said, stub
 
-__all__ = ["Behaviour", "Complaint", "Exercise", "Function", "Mistake", "Result", "Trial", "random"]
+__all__ = ["Behaviour", "Complaint", "Exercise", "Function", "Mistake", "Picture", "Result", "Trial", "random"]
 
 MIME = "application/vnd.regimes.check+json"
 DRAWN = 20
+Picture = Callable[[Callable], tuple[Figure, str]]  # the answer: a figure, and the sentence that says what it shows
 SIGNS = {"passed": "✓", "wrong": "✗", "not attempted": "○"}
 ERRSTATE = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # NumPy's own, whatever the notebook set
 
@@ -83,11 +85,13 @@ class Mistake:
 
 
 class Exercise:
-    """What all exercises share: a key, the mistakes they recognise, other right answers, and the way a check goes."""
+    """What all exercises share: a key, the mistakes they recognise, other right answers, the way a check goes, and a picture
+    that is drawn with the answer."""
 
     key: str
     mistakes: Sequence[Mistake]
     alternatives: Sequence[Callable]
+    picture: Picture | None
 
     def examine(self, answer: Any) -> Result:
         """The learner's answer, judged. Never raises."""
@@ -102,6 +106,28 @@ class Exercise:
             raise
         except BaseException as error:  # SystemExit too: an answer must not end the notebook
             return self._wrong(f"the check could not follow what your answer did ({said(error)})")
+
+    def draw_with(self, answer: Any, result: Result) -> tuple[Figure, str]:
+        """The picture of the exercise, from an answer that ``result`` says has passed, or else from a right one; title and
+        sentence say from which. Never raises for what an answer does."""
+        mark = "drawn with a solution: yours has not passed yet"
+        if result.status == "passed":
+            try:
+                return self._drawn(answer, f"drawn with your {self.key.split('/')[1]}")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # it passed, and fails for what the picture asks of it
+                mark = f"drawn with a solution: yours passed, but the picture cannot use it ({said(error)})"
+        return self._drawn(self.alternatives[0], mark)
+
+    def _drawn(self, answer: Callable, mark: str) -> tuple[Figure, str]:
+        if self.picture is None:
+            raise KeyError(f"exercise {self.key!r} has no picture")
+        with _as_usual():
+            fig, says = self.picture(answer)
+        short = mark.split(" (")[0]  # an error's words would not fit into a title
+        fig.suptitle("\n".join(filter(None, [fig.get_suptitle(), f"({short})"])), fontsize=10.5)
+        return fig, f"{mark[0].upper()}{mark[1:]}. {says}"
 
     def _judge(self, answer: Callable) -> Result:
         raise NotImplementedError
@@ -139,6 +165,7 @@ class Function(Exercise):
         rtol: relative tolerance.
         draw: arguments from a random generator, for twenty more cases.
         seed: of these; a grader takes another one, so that nobody has seen its cases.
+        picture: a figure and its sentence, computed from what the answer returns.
     """
 
     key: str
@@ -150,6 +177,7 @@ class Function(Exercise):
     rtol: float = 1e-7
     draw: Callable[[Random], tuple] | None = None
     seed: int = 0
+    picture: Picture | None = None
 
     def form(self, value: Any) -> Any:
         """What an answer returned, as it is compared."""
@@ -225,6 +253,7 @@ class Behaviour(Exercise):
         alternatives: at least two other right answers, for the tests.
         praise: said when the answer passed; may use the observation.
         otherwise: said when no mistake was recognised; may use the observation.
+        picture: a figure and its sentence, computed from what the answer does.
     """
 
     key: str
@@ -234,6 +263,7 @@ class Behaviour(Exercise):
     alternatives: Sequence[Callable]
     praise: Callable[[Any], str]
     otherwise: Callable[[Any], str]
+    picture: Picture | None = None
 
     def _judge(self, answer: Callable) -> Result:
         calls, raised = [], []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from regimes_course.kit.checking import Exercise, Function, Mistake, Result
+from regimes_course.kit.checking import Exercise, Function, Mistake, Picture, Result
 from regimes_course.kit.comparing import Outcome
 
 KEYS = "keys.pt"
@@ -22,7 +22,7 @@ class Values:
     """What is released of a `Function`.
 
     Attributes:
-        key, praise, rtol: as there.
+        key, praise, rtol, picture: as there.
         cases: arguments by label.
         right: what is right for each.
         mistakes: for each, its name, its sentence, and what it does in each case.
@@ -34,6 +34,7 @@ class Values:
     cases: dict[str, tuple]
     right: dict[str, Outcome]
     mistakes: list[tuple[str, str, list[Outcome]]]
+    picture: Picture | None
 
     @classmethod
     def of(cls, exercise: Function) -> "Values":
@@ -42,14 +43,15 @@ class Values:
         outcome = lambda function: [Outcome.of(function, args, exercise.form) for args in cases.values()]  # noqa: E731
         mistakes = [(m.name, m.says, outcome(m.example)) for m in exercise.mistakes if not m.seen]
         right = dict(zip(cases, outcome(exercise.reference), strict=True))
-        return cls(exercise.key, exercise.praise, exercise.rtol, cases, right, mistakes)
+        return cls(exercise.key, exercise.praise, exercise.rtol, cases, right, mistakes, exercise.picture)
 
     def exercise(self) -> "Shown":
         """An exercise that checks with them."""
         mistakes = [Mistake(name, says, _unknown) for name, says, _ in self.mistakes]
         examples = {name: outcomes for name, _, outcomes in self.mistakes}
         cases = lambda: self.cases  # noqa: E731
-        return Shown(self.key, _unknown, cases, mistakes, (), self.praise, self.rtol, right=self.right, examples=examples)
+        known = {"right": self.right, "examples": examples, "picture": self.picture}
+        return Shown(self.key, _unknown, cases, mistakes, (), self.praise, self.rtol, **known)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from regimes.optimizers import GaussNewton
 from regimes.problems import Problem, teacher_student
 from regimes.training import Diverged, train
 
-__all__ = ["LOOK", "Moment", "Run", "Watched", "attempt", "trained", "watched"]
+__all__ = ["LOOK", "Moment", "Run", "Watched", "attempt", "begin", "trained", "watched"]
 
 LOOK = 0.5  # the time at which we look into the hidden layer
 
@@ -43,7 +43,7 @@ class Watched:
     y_test: Tensor
 
 
-def _begin(std: float, seed: int) -> tuple[Problem, TwoLayer]:
+def begin(std: float, seed: int) -> tuple[Problem, TwoLayer]:
     """A teacher of two units with d = 3 and n = 50, and a network with m = 100 and ``v = 0``."""
     return teacher_student(50, 3, teacher_width=2, seed=seed), TwoLayer(3, 100, std=std, seed=seed + 50)
 
@@ -52,7 +52,7 @@ def _begin(std: float, seed: int) -> tuple[Problem, TwoLayer]:
 def watched() -> Watched:
     """Gauss-Newton from hidden weights of 0.1 and ``v = 0`` to t = 6, with d = 3, n = 50, m = 100, seed 0."""
     eta, steps = 0.02, 300
-    data, net = _begin(0.1, 0)
+    data, net = begin(0.1, 0)
     measure = {
         "W": lambda net: net.W.detach().clone(),
         "f": lambda net: net(data.x_test),
@@ -75,7 +75,7 @@ def watched() -> Watched:
 
 def trained(seed: int, k: int, eta: float) -> tuple[TwoLayer, Problem]:
     """A network after ``k`` undamped Gauss-Newton steps from ``v = 0``, d = 3, n = 50, m = 100, std 1, and its problem."""
-    problem, net = _begin(1.0, seed)
+    problem, net = begin(1.0, seed)
     train(net, problem.x, problem.y, GaussNewton(net, eta), k)
     return net, problem
 
@@ -118,7 +118,7 @@ class Run:
 
 def attempt(std: float, lr: float, damping: float, seed: int = 0) -> Run:
     """Train a network with Gauss-Newton for 60 steps from ``v = 0``: d = 3, n = 50, m = 100."""
-    data, net = _begin(std, seed)
+    data, net = begin(std, seed)
     rf = loss_on(refit(net, data.x, data.y), data.x_test, data.y_test)
     try:
         trace = train(net, data.x, data.y, GaussNewton(net, lr, damping=damping), 60)

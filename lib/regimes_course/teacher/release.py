@@ -20,7 +20,7 @@ FILES = (
     "CITATION.cff",
 )
 FILES += ("tools/__init__.py", "tools/environment.py", "docs/NOTATION.md", "docs/CLAIMS.md", "docs/regimes.png")
-LEFT_OUT = shutil.ignore_patterns("checks", "pictures.py", "teacher", "__pycache__", ".ipynb_checkpoints")
+LEFT_OUT = shutil.ignore_patterns("checks", "teacher", "__pycache__", ".ipynb_checkpoints")
 TEACHING = re.compile(r"^## (For teachers|The library in a few lines)$.*?(?=^## )|^python3 course\.py test .*?\n", re.M | re.S)
 CHECKS = '''"""What answers the exercises here, for a class: see `regimes_course.kit.released`."""
 

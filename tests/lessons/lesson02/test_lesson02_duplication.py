@@ -8,7 +8,7 @@ import torch
 
 from regimes.networks import TwoLayer
 from regimes_course.exercises import check
-from regimes_course.lesson02.checks.laws import LAWS, data
+from regimes_course.lesson02.laws import LAWS, data
 
 WRONG_LAWS = [law for law in LAWS if not law.right]
 

@@ -15,6 +15,7 @@ from regimes.problems import Problem
 from regimes.theory.gauss_newton import random_feature_prediction
 from regimes.training import Diverged, Trace, train
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.lesson01 import pictures
 from regimes_course.lesson01.experiments import Watched, fresh
 
 __all__ = ["FIND_THE_BUG"]
@@ -121,6 +122,7 @@ def _random_output(net):
 
 FIND_THE_BUG = Behaviour(
     key="01/find_the_bug",
+    picture=pictures.find_the_bug,
     observe=observe,
     passed=solved,
     praise=lambda runs: f"The test loss is {worst(runs, 'gain', largest=False):.0f} times below that of random features.",

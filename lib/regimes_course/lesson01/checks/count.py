@@ -4,6 +4,7 @@ import math
 from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson01 import pictures
 
 __all__ = ["STEPS_TO"]
 
@@ -41,6 +42,7 @@ def _draw(rng: Random) -> tuple:
 
 STEPS_TO = Function(
     key="01/steps_to",
+    picture=pictures.steps_to,
     reference=_count_by_running,
     cases=_count_cases,
     draw=_draw,

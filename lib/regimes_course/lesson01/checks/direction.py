@@ -6,6 +6,7 @@ import torch
 
 from regimes.reference import augmented_step, minimum_norm_step
 from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.lesson01 import pictures
 
 __all__ = ["GN_DIRECTION"]
 
@@ -56,6 +57,7 @@ def _only_damped(trials: list[Trial]) -> bool:
 
 GN_DIRECTION = Function(
     key="01/gn_direction",
+    picture=pictures.gn_direction,
     reference=_direction,
     cases=_direction_cases,
     draw=_draw,

@@ -6,6 +6,7 @@ import torch
 from torch.func import jacrev
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson01 import pictures
 
 __all__ = ["TWO_LAYER_GRAM"]
 
@@ -73,6 +74,7 @@ def _v_once(W, b, v, X):
 
 TWO_LAYER_GRAM = Function(
     key="01/two_layer_gram",
+    picture=pictures.two_layer_gram,
     reference=_gram_by_autograd,
     cases=_gram_cases,
     draw=_draw,

@@ -6,7 +6,8 @@ import torch
 
 from regimes.networks import TwoLayer
 from regimes_course.kit.checking import Behaviour, Mistake
-from regimes_course.lesson02.checks.visits import missed, observe, otherwise, refused
+from regimes_course.lesson02 import pictures
+from regimes_course.lesson02.visits import missed, observe, otherwise, refused
 
 __all__ = ["DUPLICATION_TEST"]
 
@@ -114,6 +115,7 @@ def _on_new_inputs(step, net, x, y, x_new):
 
 DUPLICATION_TEST = Behaviour(
     key="02/duplication_test",
+    picture=pictures.duplication_test,
     observe=observe,
     passed=lambda visits: not refused(visits) and not missed(visits),
     praise=lambda visits: (

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regimes.theory import gauss_newton as theory
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson02 import pictures
 
 __all__ = ["DAMPED_ENVELOPE"]
 
@@ -118,6 +119,7 @@ def _square_of_the_sum(t, K, r0, damping):
 
 DAMPED_ENVELOPE = Function(
     key="02/damped_envelope",
+    picture=pictures.damped_envelope,
     reference=_by_matrix_exponential,
     cases=_cases,
     draw=_draw,

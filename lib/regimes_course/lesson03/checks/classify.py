@@ -4,6 +4,7 @@ from collections.abc import Callable
 from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson03 import pictures
 
 __all__ = ["CLASSIFY", "LABELS"]
 
@@ -74,6 +75,7 @@ def _draw(rng: Random) -> tuple:
 
 CLASSIFY = Function(
     key="03/classify",
+    picture=pictures.classify,
     reference=_from_steps,
     cases=_cases,
     draw=_draw,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson03 import pictures
 
 __all__ = ["DRIFT"]
 
@@ -112,6 +113,7 @@ def _undivided(omega, c, p):
 
 DRIFT = Function(
     key="03/drift",
+    picture=pictures.drift,
     reference=_by_loops,
     cases=_cases,
     draw=_draw,

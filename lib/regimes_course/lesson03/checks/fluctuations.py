@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from regimes.theory.online_sgd import Path, integrate
 from regimes_course.kit.checking import Complaint, Function, Mistake
 from regimes_course.kit.comparing import number, printed
 from regimes_course.kit.numbers import numbers
+from regimes_course.lesson03 import pictures
 from regimes_course.lesson03.experiments import start
 
 __all__ = ["FLUCTUATIONS"]
@@ -147,10 +149,19 @@ def _sum_of_both(Q, M, path):
     return (np.abs(Q - path.Q[:, None]).max((-1, -2)).max(0) + np.abs(M - path.M[:, None]).max((-1, -2)).max(0)).mean()
 
 
+def _draw(rng: Random) -> tuple:
+    p, k, eta = rng.randint(1, 3), rng.randint(1, 3), rng.choice([0.5, 1.0, 2.0])
+    times = [0.0, *sorted(rng.sample([1.0, 1.5, 2.0, 3.0], rng.randint(1, 3)))]
+    ds = sorted(rng.sample(range(8, 33, 4), rng.randint(2, 3)))
+    return *start(p, k, rng.randrange(1000)), eta, 10 ** rng.uniform(-3, -0.5), times, ds, rng.randint(2, 6)
+
+
 FLUCTUATIONS = Distances(
     key="03/fluctuations",
+    picture=pictures.fluctuations,
     reference=_measure(),
     cases=_cases,
+    draw=_draw,
     rtol=1e-3,
     praise="It agrees with going through runs, times and entries one by one. From d = 50 on the slope is -1/2 up to chance.",
     alternatives=(_measure(), _with_the_library, _run_by_run),

@@ -8,6 +8,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson03 import pictures
 
 __all__ = ["I2_I3"]
 
@@ -108,6 +109,7 @@ def _c23_untilted(C):
 
 I2_I3 = Function(
     key="03/i2_i3",
+    picture=pictures.i2_i3,
     reference=_quadrature,
     cases=_cases,
     draw=_draw,

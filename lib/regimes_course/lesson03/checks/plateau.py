@@ -11,6 +11,7 @@ from regimes.theory.online_sgd import integrate
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import printed
 from regimes_course.kit.numbers import numbers
+from regimes_course.lesson03 import pictures
 
 __all__ = ["PLATEAU"]
 
@@ -132,6 +133,7 @@ def _mistake(name: str, says: str, **options) -> Mistake:
 
 PLATEAU = Behaviour(
     key="03/plateau",
+    picture=pictures.plateau,
     observe=observe,
     passed=lambda seen: right(seen) and seen.refuses,
     praise=lambda seen: (

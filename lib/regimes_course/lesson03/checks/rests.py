@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson03 import pictures
 from regimes_course.lesson03.experiments import rest
 
 __all__ = ["RESTS"]
@@ -77,6 +78,7 @@ def _by_difference(advance, eta):
 
 RESTS = Behaviour(
     key="03/rests",
+    picture=pictures.rests,
     observe=observe,
     passed=lambda seen: _words(seen) and seen.labels == TRUTH,
     praise=lambda seen: (

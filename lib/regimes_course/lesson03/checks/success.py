@@ -8,6 +8,7 @@ import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
 from regimes_course.kit.numbers import numbers
+from regimes_course.lesson03 import pictures
 from regimes_course.lesson03.experiments import STARTS, UNTIL, recorded
 
 __all__ = ["SUCCESS_RATES"]
@@ -123,6 +124,7 @@ def _stopped(seen: Seen, low: float, high: float) -> bool:
 
 SUCCESS_RATES = Behaviour(
     key="03/success_rates",
+    picture=pictures.success_rates,
     observe=observe,
     passed=solved,
     praise=lambda seen: (

@@ -5,6 +5,7 @@ from random import Random
 
 from regimes_course.kit.checking import Mistake
 from regimes_course.kit.numbers import Numbers
+from regimes_course.lesson03 import pictures
 
 __all__ = ["STEP_TO_TIME"]
 
@@ -69,6 +70,7 @@ def _draw(rng: Random) -> tuple:
 
 STEP_TO_TIME = Numbers(
     key="03/step_to_time",
+    picture=pictures.step_to_time,
     reference=_by_terms,
     cases=_cases,
     draw=_draw,

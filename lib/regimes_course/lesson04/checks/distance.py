@@ -9,6 +9,7 @@ from torch import Tensor
 from regimes.metrics import row_space
 from regimes_course.kit.checking import Mistake, random
 from regimes_course.kit.numbers import Numbers
+from regimes_course.lesson04 import pictures
 from regimes_course.lesson04.checks.imbalance import rank
 from regimes_course.lesson04.checks.invariant import trained
 
@@ -80,6 +81,7 @@ def _draw(rng: Random) -> tuple:
 
 DISTANCE_FROM_LAST_LAYER = Numbers(
     key="04/distance_from_last_layer",
+    picture=pictures.distance_from_last_layer,
     reference=_size(_outside),
     cases=_cases,
     draw=_draw,

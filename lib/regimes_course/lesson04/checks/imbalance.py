@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from regimes.metrics import row_space
 from regimes_course.kit.checking import Mistake, random
 from regimes_course.kit.numbers import Numbers, numbers
+from regimes_course.lesson04 import pictures
 
 __all__ = ["IMBALANCE_LEVEL"]
 
@@ -142,6 +143,7 @@ def _same_side(X, U, V):
 
 IMBALANCE_LEVEL = Numbers(
     key="04/imbalance_level",
+    picture=pictures.imbalance_level,
     reference=_of(),
     cases=_cases,
     draw=_draw,

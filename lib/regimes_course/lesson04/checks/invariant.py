@@ -10,6 +10,7 @@ from torch import Tensor
 from regimes.metrics import row_space
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake, random
 from regimes_course.kit.comparing import printed
+from regimes_course.lesson04 import pictures
 from regimes_course.lesson04.checks import starts
 
 __all__ = ["INVARIANT_INIT", "trained"]
@@ -142,6 +143,7 @@ def _says(seen: list[Seen]) -> str:
 
 INVARIANT_INIT = Behaviour(
     key="04/invariant_init",
+    picture=pictures.invariant_init,
     observe=observe,
     passed=solved,
     praise=_says,

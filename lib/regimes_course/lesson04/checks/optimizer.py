@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson04 import pictures
 from regimes_course.lesson04.boxes import BOXES
 from regimes_course.lesson04.checks.verdicts import TILTING, Visit, all_say, change, imbalance, observe, split, wrong
 
@@ -112,6 +113,7 @@ def _only(which: int, *names: str) -> Callable[[list[Visit]], bool]:
 
 WHICH_OPTIMIZER = Behaviour(
     key="04/what_is_kept",
+    picture=pictures.what_is_kept,
     observe=observe,
     passed=lambda visits: all(v.said == v.box.keeps for v in visits),
     praise=_praise,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Behaviour, Mistake
+from regimes_course.lesson04 import pictures
 from regimes_course.lesson04.checks.paths import CLOSE, HUGE, Run, observe, path
 
 __all__ = ["SCALAR_FLOW"]
@@ -138,6 +139,7 @@ def _otherwise(runs: list[Run]) -> str:
 
 SCALAR_FLOW = Behaviour(
     key="04/scalar_flow",
+    picture=pictures.scalar_flow,
     observe=observe,
     passed=lambda runs: all(run.u is not None and run.kept for run in runs) and not _wrong(runs),
     praise=lambda runs: (

@@ -5,6 +5,7 @@ from random import Random
 
 from regimes_course.kit.checking import Mistake
 from regimes_course.kit.numbers import Numbers
+from regimes_course.lesson04 import pictures
 
 __all__ = ["START_SIZES"]
 
@@ -51,6 +52,7 @@ def _first_large(m, r, d, rate, distance):
 
 START_SIZES = Numbers(
     key="04/start_sizes",
+    picture=pictures.start_sizes,
     reference=sizes,
     cases=_cases,
     draw=_draw,

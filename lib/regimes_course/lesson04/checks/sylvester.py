@@ -8,6 +8,7 @@ from scipy.linalg import solve_sylvester
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson04 import pictures
 
 __all__ = ["GN_STEP"]
 
@@ -137,6 +138,7 @@ def _draw(rng: Random) -> tuple:
 
 GN_STEP = Function(
     key="04/gn_step",
+    picture=pictures.gn_step,
     reference=_by_jacobian,
     cases=_cases,
     draw=_draw,

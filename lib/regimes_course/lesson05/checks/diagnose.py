@@ -3,6 +3,7 @@
 from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson05 import pictures
 
 __all__ = ["DIAGNOSE"]
 
@@ -67,6 +68,7 @@ def _draw(rng: Random) -> tuple:
 
 DIAGNOSE = Function(
     key="05/diagnose",
+    picture=pictures.diagnose,
     reference=_diagnose,
     cases=_cases,
     draw=_draw,

@@ -7,6 +7,7 @@ from numbers import Real
 
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import number, printed
+from regimes_course.lesson05 import pictures
 from regimes_course.lesson05.experiments import Run, attempt
 
 __all__ = ["BREAK_IT"]
@@ -75,6 +76,7 @@ def _all(seen: Seen) -> str:
 
 BREAK_IT = Behaviour(
     key="05/break_it",
+    picture=pictures.break_it,
     observe=observe,
     passed=solved,
     praise=_all,

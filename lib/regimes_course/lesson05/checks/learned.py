@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson05 import pictures
 
 __all__ = ["LEARNED_AT"]
 
@@ -56,6 +57,7 @@ def _from_then_on(good: Tensor) -> int:
 
 LEARNED_AT = Function(
     key="05/learned_at",
+    picture=pictures.learned_at,
     reference=_learned_at,
     cases=_cases,
     draw=_draw,

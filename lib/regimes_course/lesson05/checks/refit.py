@@ -6,6 +6,7 @@ import torch
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.kit.comparing import same
+from regimes_course.lesson05 import pictures
 
 __all__ = ["REFIT_LAST_LAYER"]
 
@@ -78,6 +79,7 @@ def _whatever_the_cut_off(trials: list[Trial]) -> bool:
 
 REFIT_LAST_LAYER = Function(
     key="05/refit_last_layer",
+    picture=pictures.refit_last_layer,
     reference=_fit,
     cases=_cases,
     draw=_draw,

@@ -10,6 +10,7 @@ import torch
 from regimes.networks import TwoLayer
 from regimes.problems import Problem
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
+from regimes_course.lesson05 import pictures
 from regimes_course.lesson05.experiments import trained
 
 __all__ = ["RESCALE"]
@@ -125,6 +126,7 @@ def _from_state(net, k, eta):
 
 RESCALE = Behaviour(
     key="05/rescale",
+    picture=pictures.rescale,
     observe=observe,
     passed=solved,
     praise=lambda seen: (

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regimes.networks import TwoLayer
 from regimes_course.kit.comparing import number
-from regimes_course.lesson02.checks.laws import LAWS, Law, data
+from regimes_course.lesson02.laws import LAWS, Law, data
 
 __all__ = ["Visit", "missed", "observe", "otherwise", "refused"]
 
@@ -47,7 +47,7 @@ class Visit:
         return [len(path) - 1 for path in self.paths.values()]
 
     def apart(self, steps: int | None = None) -> float:
-        """How far the outputs of the networks are apart at most, over the first ``steps`` (else: those that all of them took)."""
+        """How far the outputs of the networks are apart at most, over the first ``steps`` (else: those all of them took)."""
         stop = 1 + (min(self.counts, default=0) if steps is None else steps)
         at_each_step = zip(*(path[:stop] for path in self.paths.values()), strict=False)
         return max((abs(f - outputs[0]).max().item() for outputs in at_each_step for f in outputs), default=0.0)

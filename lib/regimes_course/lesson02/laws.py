@@ -128,7 +128,7 @@ def _sorted(net, x, y):
 
 @torch.no_grad()
 def _exact_last_layer(net, x, y):
-    """Hidden weights go down the gradient without the factor m; then the last layer makes the residual exactly 0.8 of its size."""
+    """Hidden weights descend without the factor m; then the last layer takes 0.2 of the residual away, exactly."""
     wanted = y + 0.8 * (net(x) - y)
     net.W.sub_(10 * LR / net.width * gradient(net, x, y).tensors[0])
     net.v.add_(torch.linalg.pinv(net.scale * net.hidden(x)[0]) @ (wanted - net(x)))

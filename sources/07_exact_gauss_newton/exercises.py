@@ -2,12 +2,13 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 07: exact Gauss-Newton in deep networks"
-#     minutes: 80
+#     minutes: 95
 #     needs: ["07"]
 #     papers: [buffelli2024]
 #     objectives:
 #       - run a chain of coupling blocks backwards
-#       - compute an exact Gauss-Newton step, cross term and all
+#       - compute an exact Gauss-Newton step, of a block and of a chain
+#       - verify any step by finite differences
 #       - compute the shortest step through the kernel, without a Jacobian
 #       - measure whose loss a step lowers, and how alike two sets of features are
 # ---
@@ -15,10 +16,10 @@
 # %% [markdown]
 # # Exercises 07: exact Gauss-Newton in deep networks
 #
-# Five exercises on [lesson 07](../lessons/07_exact_gauss_newton.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Seven exercises on [lesson 07](../lessons/07_exact_gauss_newton.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order; exercise 2 uses the idea of exercise 1.
+# depends on your answers, so you can take the exercises in any order; the first three build on each other.
 #
 # Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
 
@@ -27,7 +28,7 @@ import torch
 
 from regimes.problems import ten_digits
 from regimes_course.exercises import check
-from regimes_course.lesson07.experiments import half
+from regimes_course.lesson07.experiments import block_step, half
 
 # %% [markdown] exercise="invert" stars=1 minutes=10 concept="reversible blocks"
 # ## Exercise 1: run it backwards
@@ -67,12 +68,12 @@ check("07/invert", invert)
 
 # %% [markdown] discussion="invert" tags=["solution"]
 # **Discussion.** tanh cannot be undone where it saturates, and it need not be: a block is undone by computing *the same thing again* and subtracting it. The map preserves volume: each half
-# layer is a shear. On paper the inverse is exact for any weights; in the lesson you saw what rounding makes of that.
+# layer is a shear. On paper the inverse is exact for any weights; *deeper* shows what rounding makes of that.
 
-# %% [markdown] exercise="exact_step" stars=3 minutes=30 concept="the exact step"
-# ## Exercise 2: one exact step
+# %% [markdown] exercise="one_block" stars=2 minutes=15 concept="the exact step of a block"
+# ## Exercise 2: one block moves it all
 #
-# ★★★ · 30 minutes · implement
+# ★★ · 15 minutes · implement
 #
 # Now with ReLU and a bias: `half(x, V, W)` gives you a half layer at `x`, with `.output` (what it adds), `.A` (features $[\phi(xV), 1]$) and
 # `.jvp(t)` (how the output moves if $x$ moves by $t$). An example:
@@ -83,12 +84,52 @@ v, w, x = (torch.randn(*s, generator=generator).double() for s in ((3, 8), (9, 3
 layer, tiny = half(x, v, w), torch.full((4, 3), 1e-6).double()
 moved = half(x + tiny, v, w).output - layer.output
 print("features:", tuple(layer.A.shape), " output:", tuple(layer.output.shape))
-print("push is right to 1e-5:", torch.allclose(moved, layer.jvp(tiny), atol=1e-5 * 1e-6))
+print("jvp is right to 1e-5:", torch.allclose(moved, layer.jvp(tiny), atol=1e-5 * 1e-6))
 
 # %% [markdown]
-# Given the state `z` after the last block and a wanted movement `E` of it, return weights `delta` with $J\,\delta = E$: at each block, from the last to the first,
-# the step that would move $z$ by $E$ on its own, and at the end the mean over the blocks. Within a block with the movement $(e_1, e_2)$ wanted at its output,
-# the first half layer makes $e_1$. What is left for the second to do?
+# Given the input `x` of *one* block and a wanted movement `E` of its output, return the shortest weights `delta` with $J\,\delta = E$. With $E = (e_1, e_2)$, the first half layer
+# has to make $e_1$; no other can. What is left for the second to do?
+
+
+# %% exercise="one_block"
+def one_block(x, E, V, W):
+    """The shortest weights that move the output of a block by E, to first order.
+
+    x, E: (n, 2 h).   V: (2, h, m).   W: (2, m + 1, h), with m + 1 >= n.
+    Returns: (2, m + 1, h).
+    """
+    ### BEGIN SOLUTION
+    (x1, x2), (e1, e2) = x.chunk(2, dim=1), E.chunk(2, dim=1)
+    F = half(x2, V[0], W[0])
+    G = half(x1 + F.output, V[1], W[1])
+    delta_F = torch.linalg.pinv(F.A) @ e1
+    delta_G = torch.linalg.pinv(G.A) @ (e2 - G.jvp(F.A @ delta_F))
+    return torch.stack([delta_F, delta_G])
+    ### END SOLUTION
+
+
+# %% [markdown] hints="one_block"
+# <details><summary>Hint 1</summary>
+# Which x1 does the second half layer read? And what does moving that x1 by A δ_F do to x2?</details>
+#
+# <details><summary>Hint 2</summary>
+# δ_F = A⁺ e1, the shortest solution of A δ_F = e1. For the second half layer a part of e2 is there already: G.jvp(A δ_F).</details>
+
+# %% check="one_block"
+check("07/one_block", one_block)
+
+# %% [markdown] discussion="one_block" tags=["solution"]
+# **Discussion.** Since $A\,\delta_F = e_1$, what is left for the second half layer does not depend on *which* $\delta_F$ made it: so both can be the shortest of their kind, and the pair is the shortest of all. With
+# weights of 0.001 the step without the cross term misses $E$ by less than one per cent, and a curve would hardly show it. That is why the check uses large weights.
+
+# %% [markdown] exercise="exact_step" stars=3 minutes=20 concept="the exact step"
+# ## Exercise 3: the walk through a chain
+#
+# ★★★ · 20 minutes · implement
+#
+# Given the state `z` after the *last* of several blocks and a wanted movement `E` of it, return weights `delta` with $J\,\delta = E$: for each block the shortest weights of this block
+# that would move $z$ by $E$ on their own, and at the end the mean over the blocks. (That is not the shortest step of all: exercise 5 has that one.) `block_step(x, E, V, W)` does exercise 2
+# for you, so two things are left: the input of each block, and the movement that is wanted at its output.
 
 
 # %% exercise="exact_step"
@@ -106,8 +147,8 @@ def exact_step(z, E, V, W):
         x2 = x2 - G.output
         F = half(x2, V[b, 0], W[b, 0])
         x1 = x1 - F.output
-        delta[b, 0] = torch.linalg.pinv(F.A) @ e1
-        delta[b, 1] = torch.linalg.pinv(G.A) @ (e2 - G.jvp(F.A @ delta[b, 0]))
+        x, wanted = torch.cat([x1, x2], dim=1), torch.cat([e1, e2], dim=1)
+        delta[b] = block_step(x, wanted, V[b], W[b])
         e2 = e2 - G.jvp(e1)
         e1 = e1 - F.jvp(e2)
     return delta / len(W)
@@ -116,11 +157,11 @@ def exact_step(z, E, V, W):
 
 # %% [markdown] hints="exact_step"
 # <details><summary>Hint 1</summary>
-# First rebuild the states, as in exercise 1. The second half layer reads x1 after the first has changed it: what does moving x1 by A δ_F do to x2?</details>
+# Go from the last block to the first. The input of a block comes from undoing it, as in exercise 1.</details>
 #
 # <details><summary>Hint 2</summary>
-# δ_F = A⁺ e1 and δ_G = B⁺ (e2 − G.jvp(A δ_F)). Then the movement has to be pulled back to the block's input: the same two subtractions as for the states, with
-# push in place of output.</details>
+# What movement at the *input* of a block leads to (e1, e2) at its output, with the weights as they are? Undo the movement like the state: the same two subtractions, with jvp
+# in place of output.</details>
 #
 # <details><summary>Hint 3</summary>
 # e2 ← e2 − G.jvp(e1), then e1 ← e1 − F.jvp(e2) with the new e2. At the end divide by the number of blocks.</details>
@@ -129,16 +170,56 @@ def exact_step(z, E, V, W):
 check("07/exact_step", exact_step)
 
 # %% [markdown] discussion="exact_step" tags=["solution"]
-# **Discussion.** Look at the two lines with `G.jvp`: since $A\,\delta_F = e_1$, the corrected right-hand side *is* the pulled-back $e_2$, so you can pull back first and save a product. With weights of 0.001
-# the step without the cross term misses $E$ by less than one per cent, and no curve would have shown it at the start. That is why the check uses large weights.
+# **Discussion.** The corrected right-hand side of exercise 2, $e_2 - G.\mathrm{jvp}(e_1)$, *is* the pulled-back $e_2$: so the lesson's loop gets along with six lines. Dividing by the number of blocks is one of many
+# ways to share the work; any weights that sum to one would do, and give another right inverse.
+
+# %% [markdown] exercise="verified" stars=2 minutes=15 concept="right inverse"
+# ## Exercise 4: which of these are right inverses?
+#
+# ★★ · 15 minutes · verify
+#
+# Somebody hands you steps, and does not say how they were computed. `outputs(w)` are the outputs of a network with weights `w`. Say of each step δ whether $J\delta = r$, that is whether
+# $\lVert J\delta - r\rVert$ is at most a thousandth of $\lVert r\rVert$. Moving the weights a little is enough; no formula of the network is needed. (Which of the right ones would you train with?)
+
+
+# %% exercise="verified"
+def verified(outputs, w, r, steps):
+    """For each step, whether it moves the outputs by r, to first order, within a thousandth of r's length.
+
+    outputs: a function from weights to outputs (n, q).   w: weights.   r: (n, q).   steps: a list of tensors like w.
+    Returns: a list of True or False, one for each step.
+    """
+    ### BEGIN SOLUTION
+    found = []
+    for step in steps:
+        h = 1e-6 / step.norm()
+        moved = (outputs(w + h * step) - outputs(w - h * step)) / (2 * h)
+        found.append(bool((moved - r).norm() <= 1e-3 * r.norm()))
+    return found
+    ### END SOLUTION
+
+
+# %% [markdown] hints="verified"
+# <details><summary>Hint 1</summary>
+# J δ is the derivative of outputs(w + h δ) with respect to h, at h = 0.</details>
+#
+# <details><summary>Hint 2</summary>
+# Take a small move both ways: (outputs(w + h δ) − outputs(w − h δ)) / (2 h). A step may be long or short: choose h by its length.</details>
+
+# %% check="verified"
+check("07/verified", verified)
+
+# %% [markdown] discussion="verified" tags=["solution"]
+# **Discussion.** All that pass have one training curve, to first order; nothing here tells which of them generalises. In the lesson it was not even the length that told. So verify first, and then measure on data
+# the step has not seen.
 
 # %% [markdown] exercise="min_norm" stars=3 minutes=20 concept="the shortest step"
-# ## Exercise 3: the shortest step
+# ## Exercise 5: the shortest step
 #
 # ★★★ · 20 minutes · derive, then implement
 #
 # A network has weights $W_k$ in several layers. Output $c$ of sample $i$ moves by $\sum_k a_{ki}^\top\,\dot W_k\, s_{kic}$ if the weights move by $\dot W_k$, with features $a_{ki}$ and
-# sensitivities $s_{kic}$. Return the shortest of all steps that move the outputs by $r$, one tensor a layer, without writing down the Jacobian.
+# sensitivities $s_{kic}$. Return the shortest of all steps that move the outputs by $r$, one tensor per layer, without writing down the Jacobian.
 
 
 # %% exercise="min_norm"
@@ -172,11 +253,11 @@ def min_norm(A, S, r):
 check("07/min_norm", min_norm)
 
 # %% [markdown] discussion="min_norm" tags=["solution"]
-# **Discussion.** The inner product of outer products is a product of inner products: that is the Hadamard product of lesson 01, a layer at a time. In the lesson this step and the exact one followed one training
-# curve, and their test accuracies differed by 40 points. Theorem 4.3 of Buffelli et al. 2024 is about the training curve. It would be a mistake to call the step of exercise 2 the shortest one because it is exact: both are.
+# **Discussion.** The inner product of outer products is a product of inner products: that is the product, entry by entry, of lesson 01, one layer at a time. In the lesson this step and the exact one followed one training
+# curve, and their test accuracies differed by 40 points. Theorem 4.3 of Buffelli et al. 2024 is about the training curve. The step of exercise 3 is as exact as this one, and longer.
 
 # %% [markdown] exercise="changes" stars=1 minutes=10 concept="own batch, next batch"
-# ## Exercise 4: whose loss goes down?
+# ## Exercise 6: whose loss goes down?
 #
 # ★ · 10 minutes · measure
 #
@@ -214,11 +295,11 @@ check("07/changes", changes)
 # because what it learns on one batch does less harm to the others. Look at the whole training loss, too.
 
 # %% [markdown] exercise="cka" stars=2 minutes=10 concept="centred kernel alignment"
-# ## Exercise 5: how alike are two sets of features?
+# ## Exercise 7: how alike are two sets of features?
 #
 # ★★ · 10 minutes · implement
 #
-# Linear CKA compares features $X$ and $Y$ of the same samples. Centre the columns of both, then
+# Section 6 of [*deeper*](../lessons/deeper/07_exact_gauss_newton.ipynb) compares features by linear CKA, of features $X$ and $Y$ of the same samples. Centre the columns of both, then
 # $$\mathrm{CKA} = \frac{\lVert X^\top Y\rVert_F^2}{\lVert X^\top X\rVert_F\,\lVert Y^\top Y\rVert_F} .$$
 # What must a measure of "the same features" not see? Here are the digits; the second set is the first one rotated, shifted and magnified.
 
@@ -256,4 +337,4 @@ check("07/cka", cka)
 
 # %% [markdown] discussion="cka" tags=["solution"]
 # **Discussion.** It is the cosine between the centred Gram matrices $XX^\top$ and $YY^\top$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
-# that stretches one direction, as Adam does in the lesson, loses CKA and participation ratio together.
+# that stretches one direction, as Adam does in *deeper*, loses CKA and participation ratio together.

@@ -19,7 +19,7 @@ from regimes_course.lesson03.widgets import phase_diagram, two_rests
 from regimes_course.lesson04.widgets import hyperbolas, line_of_fits, width_dial
 from regimes_course.lesson05.widgets import flow
 from regimes_course.lesson06.widgets import lazy_dial
-from regimes_course.lesson07.widgets import exact_steps
+from regimes_course.lesson07.widgets import exact_steps, same_curve
 from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
@@ -53,6 +53,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         lazy_dial: [("alpha", "ArrowLeft"), ("width", "ArrowRight"), ("moment", "ArrowLeft"), ("alpha", "ArrowRight")],
     },
     "lessons/07_exact_gauss_newton.ipynb": {
+        same_curve: [("rule", "ArrowRight"), ("halves", "ArrowRight"), ("damping", "ArrowRight"), ("seed", "ArrowRight")],
+    },
+    "lessons/deeper/07_exact_gauss_newton.ipynb": {
         exact_steps: [("method", "ArrowRight"), ("step", "ArrowLeft"), ("data", "ArrowRight"), ("halves", "ArrowRight")],
     },
     "lessons/08_edge_of_stability.ipynb": {

@@ -69,6 +69,9 @@ WITHOUT_THEORY = {
     "05/rest",
     "05/two_starts",
     "05/noise",
+    "07/block",
+    "07/chosen",
+    "07/matched",
 }
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
@@ -87,6 +90,9 @@ WITHOUT_LEGEND = {
     "05/two_starts",
     "05/noise",
     "07/exactness",
+    "07/block",
+    "07/matched",
+    "07/next_batch",
 }  # the sentence, the names at the axis or a legend of the figure say what is what
 
 every = pytest.mark.parametrize("name", NAMES)

@@ -29,6 +29,7 @@ __all__ = [
     "METHODS",
     "STEPS",
     "batch_changes",
+    "block_step",
     "half",
     "long_run",
     "long_runs",
@@ -54,9 +55,9 @@ GRID = {
     "halves": ("top and bottom", "columns", "checkerboard"),
 }
 LONG = {  # method, step, epochs
-    "exact Gauss-Newton, α = 0.5": ("exact Gauss-Newton", 0.5, 40),
-    "exact Gauss-Newton, α = 0.1": ("exact Gauss-Newton", 0.1, 40),
-    "min-norm Gauss-Newton, α = 0.5": ("min-norm Gauss-Newton", 0.5, 12),
+    "exact Gauss-Newton, η = 0.5": ("exact Gauss-Newton", 0.5, 40),
+    "exact Gauss-Newton, η = 0.1": ("exact Gauss-Newton", 0.1, 40),
+    "min-norm Gauss-Newton, η = 0.5": ("min-norm Gauss-Newton", 0.5, 12),
     "Adam": ("Adam", 1e-3, 40),
 }
 
@@ -68,6 +69,15 @@ def half(x: Tensor, V: Tensor, W: Tensor) -> HalfLayer:
     """
     phi, slope = get_activation("relu")(x @ V)
     return HalfLayer(x, torch.nn.functional.pad(phi, (0, 1), value=1.0), slope, V, W)
+
+
+def block_step(x: Tensor, E: Tensor, V: Tensor, W: Tensor) -> Tensor:
+    """The shortest weights ``(2, m + 1, h)`` that move the output of a block of two half layers by ``E``, to first order."""
+    (x1, x2), (e1, e2) = x.chunk(2, -1), E.chunk(2, -1)
+    F = half(x2, V[0], W[0])
+    G = half(x1 + F.output, V[1], W[1])
+    delta_F = torch.linalg.pinv(F.A) @ e1
+    return torch.stack([delta_F, torch.linalg.pinv(G.A) @ (e2 - G.jvp(F.A @ delta_F))])
 
 
 def batch_changes(

@@ -1,5 +1,7 @@
 """Slips and solutions that the exercises of lesson 07 do not list: rejected and accepted all the same."""
 
+from random import Random
+
 import numpy as np
 import torch
 
@@ -7,12 +9,14 @@ from regimes.metrics import cka
 from regimes.networks import Reversible
 from regimes.reversible_gauss_newton import walk_back
 from regimes_course.lesson07.checks import EXERCISES
+from regimes_course.lesson07.checks.block import _step
 from regimes_course.lesson07.checks.changes import CHANGES
 from regimes_course.lesson07.checks.features import CKA
 from regimes_course.lesson07.checks.invert import INVERT
 from regimes_course.lesson07.checks.shortest import SHORTEST, _cases
-from regimes_course.lesson07.checks.walk import EXACT_STEP, _walk
-from regimes_course.lesson07.experiments import half
+from regimes_course.lesson07.checks.verified import VERIFIED, _by, _moved
+from regimes_course.lesson07.checks.walk import EXACT_STEP, _walk, forward
+from regimes_course.lesson07.experiments import block_step, half
 
 
 def inverted(z, V, W, *, read=lambda x2, old: x2, tanh=torch.tanh, blocks=None):
@@ -69,6 +73,27 @@ WRONG = {
         ("truncated a little", None, lambda *a: _walk(*a, inverse=lambda A, R: torch.linalg.pinv(A, rtol=0.3) @ R)),
         ("the sum over samples", "transpose", lambda *a: _walk(*a, inverse=lambda A, R: A.mT @ R)),
     ],
+    "one_block": [
+        ("zero", None, lambda x, E, V, W: torch.zeros_like(W)),
+        ("first half layer alone", None, lambda *a: _step(*a) * torch.tensor([1.0, 0.0]).double()[:, None, None]),
+        ("no bias", None, lambda *a: _step(*a, inverse=lambda A, R: no_bias(A, R))),
+        ("truncated", None, lambda *a: _step(*a, inverse=lambda A, R: torch.linalg.pinv(A, rtol=0.3) @ R)),
+        ("pulled through F", None, lambda *a: _step(*a, by=lambda F, G, delta: F.jvp(F.A @ delta))),
+        ("twice", None, lambda *a: 2 * _step(*a)),
+        ("a tuple", None, lambda *a: tuple(_step(*a))),
+        ("cross term of the old x1", "features of the input", lambda *a: _step(*a, stale=True)),
+    ],
+    "verified": [
+        ("always", None, lambda f, w, r, steps: [True] * len(steps)),
+        ("never", None, lambda f, w, r, steps: [False] * len(steps)),
+        ("a number", None, lambda *a: sum(_by(*a))),
+        ("the misses", None, lambda f, w, r, steps: [(_moved(f, w, s) - r).norm().item() for s in steps]),
+        ("signs of entries", None, lambda *a: _by(*a, good=lambda moved, r: bool((moved.sign() == r.sign()).all()))),
+        ("a coarse difference", None, lambda *a: _by(*a, moved=lambda f, w, s: (f(w + 0.1 * s) - f(w - 0.1 * s)) / 0.2)),
+        ("too strict", None, lambda *a: _by(*a, good=lambda moved, r: torch.equal(moved, r))),
+        ("the longest alone", None, lambda *a: longest(*a)),
+        ("a whole step down", "a whole step", lambda *a: _by(*a, moved=lambda f, w, s: f(w) - f(w - s))),
+    ],
     "min_norm": [
         ("sensitivities alone", None, lambda A, S, r: shortest([torch.ones_like(a) for a in A], S, r, solve=lstsq)),
         ("twice", None, lambda A, S, r: [2 * d for d in shortest(A, S, r)]),
@@ -115,6 +140,12 @@ WRONG = {
 }
 
 
+def longest(outputs, w, r, steps):
+    right = _by(outputs, w, r, steps)
+    most = max((s.norm() for s, good in zip(steps, right, strict=True) if good), default=0.0)
+    return [good and bool(s.norm() >= most) for s, good in zip(steps, right, strict=True)]
+
+
 def no_bias(A, R):
     D = torch.linalg.pinv(A[:, :-1]) @ R
     return torch.cat([D, torch.zeros_like(D[:1])])
@@ -140,6 +171,23 @@ def crossed(z, E, V, W):
     return delta / len(W)
 
 
+def chain(z, E, V, W):
+    """As the exercise proposes."""
+    delta = torch.empty_like(W)
+    for b in reversed(range(len(W))):
+        x = inverted_block(z, V[b], W[b])
+        delta[b] = block_step(x, E, V[b], W[b])
+        E = torch.func.jvp(lambda z, b=b: inverted_block(z, V[b], W[b]), (z,), (E,))[1]
+        z = x
+    return delta / len(W)
+
+
+def inverted_block(z, V, W):
+    x1, x2 = z.chunk(2, 1)
+    x2 = x2 - half(x1, V[1], W[1]).output
+    return torch.cat([x1 - half(x2, V[0], W[0]).output, x2], 1)
+
+
 def by_library(z, E, V, W):
     net = Reversible(z.shape[1], z.shape[1], V.shape[-1], blocks=len(W))
     net.V, net.W.data = V, W
@@ -159,8 +207,21 @@ RIGHT = {
     "invert": {"plain": inverted, "backwards list": lambda z, V, W: inverted(z.clone(), V.clone(), W)},
     "exact_step": {
         "the library": by_library,
+        "by blocks": chain,
         "lstsq": lambda *a: _walk(*a, inverse=lambda A, R: torch.linalg.lstsq(A, R, driver="gelsd").solution),
         "qr": lambda *a: _walk(*a, inverse=lambda A, R: by_qr(A, R)),
+    },
+    "one_block": {
+        "block_step itself": block_step,
+        "lstsq": lambda *a: _step(*a, inverse=lambda A, R: torch.linalg.lstsq(A, R, driver="gelsd").solution),
+        "the chain of one": lambda x, E, V, W: _walk(forward(x, V[None], W[None]), E, V[None], W[None])[0],
+    },
+    "verified": {
+        "finite differences": _by,
+        "bools of torch": lambda f, w, r, steps: [torch.tensor(good) for good in _by(f, w, r, steps)],
+        "autograd": lambda f, w, r, steps: [
+            bool((torch.func.jvp(f, (w,), (s,))[1] - r).norm() < 1e-3 * r.norm()) for s in steps
+        ],
     },
     "min_norm": {"least squares": flattened, "a tuple": lambda A, S, r: tuple(shortest(A, S, r))},
     "changes": {"by loops": CHANGES.reference, "NumPy": lambda L: tuple(float(c) for c in by_numpy(L))},
@@ -198,5 +259,15 @@ def test_cases_have_no_square_sizes():
             assert all(t.shape[-1] != t.shape[-2] for t in flat), exercise.key
 
 
-def test_there_are_five():
-    assert [e.key for e in EXERCISES] == ["07/invert", "07/exact_step", "07/min_norm", "07/changes", "07/cka"]
+def test_the_candidates_are_clear_cases():
+    """No step is near the boundary of a thousandth, so that any careful finite difference will do."""
+    for args in (*VERIFIED.cases().values(), *(VERIFIED.draw(Random(i)) for i in range(20))):
+        outputs, w, r, steps = args
+        J = torch.func.jacrev(outputs)(w).reshape(r.numel(), -1)
+        for miss in ((J @ step.flatten() - r.flatten()).norm() / r.norm() for step in steps):
+            assert miss < 1e-7 or miss > 5e-3
+
+
+def test_there_are_seven():
+    names = "invert one_block exact_step verified min_norm changes cka".split()
+    assert [e.key for e in EXERCISES] == [f"07/{name}" for name in names]

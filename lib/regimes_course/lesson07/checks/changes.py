@@ -1,4 +1,4 @@
-"""Exercise 4: whose loss does a step lower?"""
+"""Exercise 6: whose loss does a step lower?"""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Exercise 5: how alike are two sets of features?"""
+"""Exercise 7: how alike are two sets of features?"""
 
 from random import Random
 

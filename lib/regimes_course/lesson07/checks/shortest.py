@@ -1,4 +1,4 @@
-"""Exercise 3: the shortest step, through the kernel."""
+"""Exercise 5: the shortest step, through the kernel."""
 
 from random import Random
 

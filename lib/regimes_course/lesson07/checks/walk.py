@@ -1,4 +1,4 @@
-"""Exercise 2: an exact Gauss-Newton step by one walk backwards."""
+"""Exercise 3: an exact Gauss-Newton step by one walk backwards."""
 
 from random import Random
 

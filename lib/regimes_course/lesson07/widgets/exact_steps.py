@@ -29,9 +29,9 @@ CHOICES = {
 }
 START = {name: choice.start for name, choice in CHOICES.items()}
 FRAMES = {
-    "exact Gauss-Newton, α = 0.5": START,
-    "min-norm Gauss-Newton, α = 0.5": START | {"method": METHODS[1]},
-    "exact Gauss-Newton, α = 0.9, batches of 128": START | {"step": "large", "batch": 128},
+    "exact Gauss-Newton, η = 0.5": START,
+    "min-norm Gauss-Newton, η = 0.5": START | {"method": METHODS[1]},
+    "exact Gauss-Newton, η = 0.9, batches of 128": START | {"step": "large", "batch": 128},
 }
 
 
@@ -152,7 +152,7 @@ def _changes(ax: Axes) -> Panel:
     ax.set_axisbelow(True)
     zero = ax.axhline(0, color=GREY, linewidth=1)
     bars = ax.bar([0, 1], [0, 0], 0.7, color=[BLUE, ORANGE])
-    (promised,) = ax.plot([], [], "--", color="black", linewidth=1.3, label=r"predicted, $(1-\alpha)^2 - 1$")
+    (promised,) = ax.plot([], [], "--", color="black", linewidth=1.3, label=r"predicted, $(1-\eta)^2 - 1$")
     ax.legend(loc="lower left", fontsize=7.5)
 
     def show(run: Run) -> None:
@@ -181,7 +181,7 @@ def _alike(ax: Axes) -> Panel:
 
 def sentence(run: Run) -> str:
     """What the picture shows, with its numbers."""
-    name = "α" if "Newton" in run.method else "step"
+    name = "η" if "Newton" in run.method else "step"
     begin = f"{run.method[0].upper()}{run.method[1:]}, {name} = {run.lr:g}, batches of {run.batch}, {run.data}, {run.halves}:"
     if run.diverged is not None:
         return (

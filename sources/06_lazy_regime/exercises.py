@@ -2,19 +2,20 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 06: the lazy regime"
-#     minutes: 55
+#     minutes: 70
 #     needs: ["06"]
 #     papers: [buffelli2024]
 #     objectives:
 #       - write the kernel of infinite width in closed form
 #       - predict a network at new inputs without training it
+#       - count the samples that a kernel needs for a task
 #       - write the loss of the dial from rich to lazy
 # ---
 
 # %% [markdown]
 # # Exercises 06: the lazy regime
 #
-# Three exercises on [lesson 06](../lessons/06_lazy_regime.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Four exercises on [lesson 06](../lessons/06_lazy_regime.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
@@ -45,14 +46,14 @@ from regimes_course.kit.plotting import curve, legend, panels, predicted
 # A network $f(x) = \frac{1}{\sqrt m}\sum_j v_j\,\phi(w_j\cdot x)$ with ReLU, $\phi(z) = \max(z, 0)$, and weights from $N(0, 1)$ has at infinite
 # width the kernel
 #
-# $$K(x, z) = E[\phi(w\cdot x)\,\phi(w\cdot z)] + x\cdot z\;E[\dot\phi(w\cdot x)\,\dot\phi(w\cdot z)].$$
+# $$K(x, z) = E[\phi(w\cdot x)\,\phi(w\cdot z)] + x\cdot z\;E[\phi'(w\cdot x)\,\phi'(w\cdot z)].$$
 #
-# Let $\theta$ be the angle between $x$ and $z$. The second expectation is the share of directions $w$ that have a positive inner product with
+# (The lesson states the result for you to compare with: its bracket holds both parts.) Let $\theta$ be the angle between $x$ and $z$. The second expectation is the share of directions $w$ that have a positive inner product with
 # both: find it in the plane of $x$ and $z$. The first one takes an integral, and its value is
 #
 # $$E[\phi(w\cdot x)\,\phi(w\cdot z)] = \frac{|x||z|}{2\pi}\left[\sin\theta + (\pi - \theta)\cos\theta\right].$$
 #
-# Write the kernel. Inputs have any length, some are parallel, none is zero.
+# Write the kernel, without `regimes.theory`. Inputs have any length; some are parallel, some opposite, none is zero.
 
 
 # %% exercise="relu_limit"
@@ -168,8 +169,70 @@ check("06/predict", predict)
 # finite time the small eigenvalues are left out softly, so that stopping early is a regulariser. With small $\lambda$ solving with $K$ loses digits:
 # `torch.expm1` on the eigenvalues does not, and serves a singular $K$ as well (the library's `lazy.flow_prediction`).
 
+# %% [markdown] exercise="samples_needed" stars=2 minutes=15 concept="count before you train"
+# ## Exercise 3: count before you train
+#
+# ★★ · 15 minutes · derive, then implement
+#
+# Inputs are $d$ random signs, divided by $\sqrt d$. The label is the product of $k$ of them, and nobody says which. A lazy network of infinite width, ReLU and no bias,
+# has the kernel
+#
+# $$K(x, z) = \frac{1}{2\pi}\,\big[\sin\theta + 2(\pi-\theta)\cos\theta\big].$$
+#
+# **First question.** It sees angles only, so all products of $k$ signs have the same weight for it. How many are there? With fewer samples than that, $n$ of them, it can hold on average at
+# most the part $n/C$ of one of $C$ products.
+#
+# **Second question.** Some products have weight zero. Flip all signs of $z$: the angle becomes $\pi - \theta$. Work out $K(x, z) - K(x, -z)$, and say which products of an odd
+# number of signs the kernel can tell from zero.
+#
+# Return the number of products that share the weight of the target: below it a kernel cannot learn the task. Return `math.inf` where no number of samples will do.
+
+
+# %% exercise="samples_needed"
+def samples_needed(d, k):
+    """How many samples the kernel of infinite width needs at least for a product of k out of d signs.
+
+    d: number of signs.   k: from 1 to d.
+    Returns: an integer, or math.inf.
+    """
+    ### BEGIN SOLUTION
+    return math.inf if k % 2 == 1 and k > 1 else math.comb(d, k)
+    ### END SOLUTION
+
+
+# %% [markdown] hints="samples_needed"
+# <details><summary>Hint 1</summary>
+# Subsets of k out of d: the order doesn't matter, and no sign comes twice. Python has math.comb.</details>
+#
+# <details><summary>Hint 2</summary>
+# sin(π − θ) = sin θ and cos(π − θ) = −cos θ. The sines cancel, and 2(π − θ) cos θ + 2θ cos θ = 2π cos θ.</details>
+#
+# <details><summary>Hint 3</summary>
+# So K(x, z) − K(x, −z) = cos θ = x·z. The odd part of the kernel is linear: single signs. A product of three signs is odd, and not linear.</details>
+
+# %% check="samples_needed"
+check("06/samples_needed", samples_needed)
+
+# %% [markdown] discussion="samples_needed" tags=["solution"]
+# **Discussion.** Below, the count beside what regression with the kernel gets right on new samples. The count is a bound: below it a kernel fails, and at products of three signs it fails for ever. How far above
+# it has to be depends on the weight, which falls with $k$: for pairs about one sample each is enough, for four signs it takes more. A bias gives the kernel all odd products, too: append a one to the
+# inputs and try. A network that learns features is not bound by any of this.
+
+# %% tags=["solution"]
+for d, k in ((15, 2), (30, 2), (10, 4), (20, 3)):
+    shares = []
+    for n in (128, 512):
+        data = parity(n, d, k=k, seed=0)
+        K, K_new = (lazy.relu_kernel(x, data.x) for x in (data.x, data.x_test))
+        f = K_new @ torch.linalg.solve(K + 1e-9 * torch.eye(n), data.y)
+        shares.append((f * data.y_test > 0).double().mean().item())
+    needed = samples_needed(d, k)
+    print(
+        f"d = {d}, k = {k}: {needed} needed; right {shares[0]:.0%} with 128, {shares[1]:.0%} with 512"
+    )
+
 # %% [markdown] exercise="scaled_loss" stars=2 minutes=20 concept="the dial from rich to lazy"
-# ## Exercise 3: the dial
+# ## Exercise 4: the dial
 #
 # ★★ · 20 minutes · implement
 #

@@ -2,391 +2,302 @@
 # jupyter:
 #   regimes:
 #     title: The lazy regime
-#     minutes: 50
+#     minutes: 45
 #     needs: ["01", "02"]
 #     papers: [buffelli2024]
 #     objectives:
-#       - write a network's linearisation, and predict with its kernel what training will do
-#       - say which directions are learned when, from the eigenvalues of the kernel
-#       - measure how lazy a network is, and tell a bound on a rate from the rate
-#       - turn a network from rich to lazy without changing its size
+#       - turn a network from rich to lazy by one number, and say how far its weights will go
+#       - write the kernel of an infinitely wide network, and predict a function without training
+#       - count how many samples a kernel needs, before training
 #       - say which scaling makes a wide network lazy, and which does not
 # ---
 
 # %% [markdown]
-# # The lazy regime
+# # Why doesn't my network move?
 #
-# **After these 50 minutes you will be able to**
+# You train a wide network. Its loss goes to zero, and its weights have moved by one per cent. What did it learn? Look at the right column:
+
+# %% tags=["hero"]
+from regimes_course.kit import evidence, guess, show
+from regimes_course.lesson06 import figures as draw
+
+show(*draw.hero())
+
+# %% [markdown]
+# Left and right are the same 200 units, the same start and the same nine points; only a factor in front differs. Left, the *rich* network moved its bends to where the
+# data bend. Right, the *lazy* one left them where chance had put them, and leans on all of them a little. Both fit. On a task that needs features, only one of them will be right.
 #
-# - write a network's linearisation, and predict with its kernel what training will do,
-# - say which directions are learned when, from the eigenvalues of the kernel,
-# - measure how lazy a network is, and tell a bound on a rate from the rate,
-# - turn a network from rich to lazy without changing its size,
+# <details><summary>What you will be able to do, and what this rests on</summary>
+#
+# - turn a network from rich to lazy by one number, and say how far its weights will go;
+# - write the kernel of an infinitely wide network, and predict a function without training;
+# - count how many samples a kernel needs, before training;
 # - say which scaling makes a wide network lazy, and which does not.
 #
-# **Needs** lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). **Papers:** Jacot, Gabriel, Hongler 2018 (*Neural tangent kernel*); Chizat, Oyallon, Bach 2019 (*On lazy training
-# in differentiable programming*). They are the ground for lesson 07, where Buffelli et al. 2024 ask whether Gauss-Newton makes deep networks lazy.
+# Needs lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). 45 minutes. The papers are Jacot, Gabriel, Hongler 2018
+# and Chizat, Oyallon, Bach 2019. The formulas are derived here.</details>
 #
-# **Recap.** Answer before you unfold.
+# ## 1. The dial
 #
-# <details><summary>1. What drives the outputs under gradient flow?</summary>
-# The kernel K = c J Jᵀ: the outputs move as ḟ = −K r / n.</details>
+# A unit with weight w, bias b and ReLU is a straight line with a bend at −b/w. Our network adds up $m = 200$ of them; the input carries a one for the bias, so that $w_j$
+# holds both:
 #
-# <details><summary>2. Why is that not yet a solution?</summary>
-# K changes while the network trains: J is taken at the present weights.</details>
+# $$f_\alpha(x) = \frac{\alpha}{\sqrt m}\sum_{j=1}^m v_j\,\phi(w_j\cdot x).$$
 #
-# <details><summary>3. What are the two scalings of a two-layer network?</summary>
-# f = s Σ v φ(w·x) with s = 1/m (mean-field, and time runs m times as fast) or s = 1/√m (NTK). Both have a kernel of order one at any width.</details>
+# The number $\alpha$ is the *dial*. All weights start as standard normal numbers. Each unit has a twin with the opposite $v_j$, so that f is zero at the start,
+# whatever the dial. One factor $\alpha$ is in the gradient, and a second in what a step does to the output. So we divide the step by $\alpha^2$: all dials then move
+# their outputs equally fast at first.
+#
+# **Predict.** Turn the dial from 1 to 10. What share of their way do the weights still go? A number.
 
 # %%
-import numpy as np
+import math
+
 import torch
-from IPython.display import display
 
-from regimes.kernels import LazyScaling, Linearised, neural_tangent_kernel
-from regimes.metrics import change_from_init, kernel_cosine, kernel_distance
-from regimes.networks import TwoLayer
-from regimes.optimizers import GradientDescent
-from regimes.problems import digits, parity
-from regimes.sweeps import stack_size, sweep
-from regimes.theory import lazy
-from regimes.training import train
-from regimes_course.kit import Ledger, guess, median, seeds, show, span
-from regimes_course.lesson06 import figures as draw
-from regimes_course.lesson06.widgets import lazy_dial
+from regimes.problems import parity
 
-ledger, S, n = Ledger("06"), seeds(5), 64
-
-
-# %%
-def fresh(m, seed, activation="relu", scaling="ntk", d=64):
-    options = {"activation": activation, "scaling": scaling, "bias": False}
-    return TwoLayer(d, m, runs=seed.shape, output_std=1.0, seed=seed + 50, **options)
-
-
-def slope(widths, values):
-    return np.polyfit(np.log(widths), values.log(), 1)[0]
-
-
-def each(name, runs):
-    return torch.stack([run[name] for run in runs])
-
-
-# %% [markdown]
-# ## 1. At infinite width the kernel is a formula
-#
-# Our network has one hidden layer, no bias, all weights from $N(0, 1)$, and both layers are trained. Its kernel at the start,
-#
-# $$K(x, x') = \frac1m\sum_{j=1}^m \left[\phi(w_j\cdot x)\,\phi(w_j\cdot x') + v_j^2\,\dot\phi(w_j\cdot x)\,\dot\phi(w_j\cdot x')\; x\cdot x'\right],$$
-#
-# is a mean over units drawn independently. By the law of large numbers it tends to its expectation, and for ReLU and for erf that is a
-# closed form (`theory.lazy`). **Claim.** A network of width $m$ misses it by an error of order $m^{-1/2}$ (Jacot et al. 2018, theorem 1, is the limit).
-#
-# The data: 64 handwritten digits, 3 against 8, each image centred and of length one.
-#
-# **Predict.** The error is measured as $\lVert K - K_\infty\rVert/\lVert K_\infty\rVert$ (Frobenius). How many times wider must a network be for an error ten
-# times smaller?
-
-# %%
 my_guess = ...
+x = torch.linspace(-1, 1, 9).double()
+X, y = torch.stack([x, torch.ones(9).double()], 1), (1 - 2 * x.abs()).clamp(min=0)
 
-# %%
-many, widths, errors = seeds(20), [32, 128, 512, 2048], {}
-data = digits(3, 8, n=n, unit=True, seed=many)
-for activation in ("erf", "relu"):
-    limit = lazy.infinite_width_kernel(activation, data.x)
-    kernels = [neural_tangent_kernel(fresh(m, many, activation), data.x) for m in widths]
-    errors[activation] = torch.stack([kernel_distance(K, limit) for K in kernels])
-    _ = ledger.claim(f"kernel-{activation}", slope(widths, errors[activation]), -1 / 2)
-show(*draw.kernel_error(widths, errors))
-falls = " and ".join(f"{draw.fall(error):.2g}" for error in errors.values())
-guess(my_guess, f"100; 64 times wider, the errors are {falls} times smaller")
+
+def relu(z):
+    return torch.relu(z), (z > 0).double()  # and its slope
+
+
+def start(m, d):
+    torch.manual_seed(0)
+    W, v = torch.randn(d + 1, m // 2, dtype=torch.float64).split([d, 1])
+    return torch.cat([W, W], 1).T, torch.cat([v, -v], 1)[0]  # twins
+
+
+def moved(W, v):  # the way of all weights, in lengths of the start
+    W0, v0 = start(len(v), W.shape[1])
+    way = (W - W0).norm() ** 2 + (v - v0).norm() ** 2
+    return (way / (W0.norm() ** 2 + v0.norm() ** 2)).sqrt().item()
+
+
+# %% tags=["idea"] vary="(0.1, 1, 10) -> (0.3, 3, 30)"
+def train(X, y, alpha, m=200, lr=0.03, steps=3000, left=1e-3, act=relu):
+    W, v = start(m, X.shape[1])
+    for _ in range(steps):
+        phi, slope = act(X @ W.T)
+        r = alpha / m**0.5 * phi @ v - y
+        if r @ r < left * y @ y:
+            break
+        a = lr / alpha**2 * alpha / m**0.5 * r
+        W, v = W - ((slope * v).T * a) @ X, v - phi.T @ a
+    return W, v
+
+
+far = [moved(*train(X, y, alpha)) for alpha in (0.1, 1, 10)]
+guess(my_guess, f"a tenth, nearly: from {far[1]:.2g} of their length to {far[2]:.2g}")
 
 # %% [markdown]
-# Ten times as accurate costs a hundred times the width. So the kernel at the start is known before a single weight is drawn. What about the
-# kernel later on?
+# To make the same outputs at ten times the dial, the weights need a tenth of the way. And a unit that hardly moves cannot take its bend anywhere. That is the whole
+# trick: *a large factor makes any network lazy, at any width.*
 #
-# ## 2. If the kernel stands still, training is solved
+# ## 2. If nothing moves, training is solved
 #
-# Linearise the network in its weights at the start: $f(x; w) \approx f_0(x) + J_0(x)(w - w_0)$. This is a linear model, its kernel $K$ never
-# moves, and its flow on the training data is $r_t = e^{-Kt/n}\, r_0$. In the basis of the eigenvectors of $K$ each coordinate decays on its own,
-# at the rate $\lambda_i/n$: **directions with large eigenvalues are learned first.** At inputs that were not trained on, the outputs follow
+# Over a short way a function is its tangent. Let $J$ hold the derivatives of the nine outputs with respect to all weights. A step $\eta$ against the gradient of
+# half the squared length of the residual $r = f - y$ moves the weights by $-\eta J^\top r$, and so the outputs by $-\eta JJ^\top r$. Only the *kernel* $K = JJ^\top$
+# counts, the *neural tangent kernel* or NTK (lesson 01): its entry $K(x, x')$ says how much training on $x'$ moves the output at $x$. If it stands still, then after k steps
 #
-# $$f_t(x') = f_0(x') - K(x', X)\,K^{-1}\left(1 - e^{-Kt/n}\right) r_0,$$
+# $$f_k(x) = K(x, X)\, K^{-1}\big[1 - (1-\eta K)^k\big]\, y,$$
 #
-# which for $t\to\infty$ is kernel regression. None of this takes any training. **Claim.** A wide network does what its linearisation does
-# (Lee et al. 2019, theorem 2.1).
+# at any x, with the nine points in $X$. Nothing has to be trained. (The dial drops out: twice in the kernel, squared under the step.)
 #
-# **Predict.** A ReLU network with 512 units learns to tell the digits by gradient descent. How far are its outputs on test images from the
-# formula? (Labels are ±1.)
+# It gets better. At the start the kernel is an average over random units. At infinite width that is an expectation, and for ReLU it can be written down. With the
+# angle $\theta$ between two inputs (the one for the bias included),
+#
+# $$K_\infty(x, x') = \frac{\lVert x\rVert\lVert x'\rVert}{2\pi}\,\big[\sin\theta + 2(\pi - \theta)\cos\theta\big].$$
+#
+# **Predict.** Which part of the tent does a frozen kernel learn last: `"height"`, `"flat parts"`, or `"corners"`?
 
 # %%
 my_guess = ...
 
 
-# %%
-def largest(K):
-    return torch.linalg.eigvalsh(K)[..., -1]
+# %% tags=["idea"] vary="(16, 128, 2048) -> (32, 512, 4096)"
+def kernel(W, v, X, Z):  # both layers are trained: two parts
+    (phi, slope), (phi_z, slope_z) = relu(X @ W.T), relu(Z @ W.T)
+    return (phi @ phi_z.T + (slope * v) @ (slope_z * v).T * (X @ Z.T)) / len(v)
 
 
-data, net = digits(3, 8, n=n, unit=True, seed=S[:3]), fresh(512, S[:3])
-K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
-r0, f0 = (net(data.x) - data.y).detach(), net(data.x_test).detach()
-rule, look = GradientDescent(net, 0.1 * n / largest(K)), {"f": lambda net: net(data.x)}
-trace = train(net, data.x, data.y, rule, 600, every=3, measure=look)
-(lam, a0), a = lazy.modes(K, r0), lazy.modes(K, trace.measured["f"] - data.y)[1]
-formula = a0 * lazy.mode_flow(lam, trace.time, n)
-test_formula = f0 + lazy.flow_prediction(K, K_new, r0, trace.time[-1])
-test = net(data.x_test).detach()
-show(*draw.frozen(trace.time, a, formula, test, test_formula))
+def K_infinite(X, Z):
+    size = X.norm(dim=1).outer(Z.norm(dim=1))
+    theta = torch.arccos((X @ Z.T / size).clamp(-1, 1))  # rounding makes 1.0000000000000002
+    return size / (2 * math.pi) * (theta.sin() + 2 * (math.pi - theta) * theta.cos())
 
-# %%
-_ = ledger.claim("modes", (a - formula).norm(dim=-1).amax(0) / a0.norm(dim=-1))
-off = (test - test_formula).square().mean(-1).sqrt()
-_ = ledger.claim("wide-net", off)
-kernels = [lazy.relu_kernel(x, data.x) for x in (data.x, data.x_test)]
-limit = f0 + lazy.flow_prediction(*kernels, r0, trace.time[-1])
-_ = ledger.claim("limit-net", (test - limit).square().mean(-1).sqrt())
-linear = Linearised(fresh(128, S[:3]))
-K, r0 = neural_tangent_kernel(linear, data.x), (linear(data.x) - data.y).detach()
-lr = n / largest(K)
-train(linear, data.x, data.y, GradientDescent(linear, lr), 50)
-miss = linear(data.x) - data.y - r0 - lazy.step_prediction(K, K, r0, lr, 50)
-_ = ledger.claim("linearised", miss.norm(dim=-1) / r0.norm(dim=-1))
-guess(my_guess, f"{span(off)} (root mean square)")
+
+for m in (16, 128, 2048):
+    gap = kernel(*start(m, 2), X, X) - K_infinite(X, X)
+    print(f"{m} units: off by {gap.norm() / K_infinite(X, X).norm():.0%}")
 
 # %% [markdown]
-# On the left the coloured curves are measured on the network, the dashed ones are $e^{-\lambda_i t/n}$ with the kernel of the start. On the right
-# each point is a test image. With the kernel of *infinite* width in place of the network's own the formula is less accurate, and needs no
-# kernel of a network at all. `Linearised(net)` is the linear model as a network of its own; its training agrees with
-# $(1-\eta K/n)^k$ to rounding (see the ledger). The rest of the lesson asks when the true network behaves like it.
+# With two thousand units hardly any draw matters, and the kernel is known before a weight is drawn. Now our 200 units train with the dial at 100, and stop on the way, beside the
+# formula with their own kernel at the start:
+
+
+# %% tags=["idea"] vary="100, {} -> 1, {}"
+def tangent(K, K_new, y, k, lr=0.03):
+    left = torch.linalg.matrix_power(torch.eye(len(y)) - lr * K, k)
+    return K_new @ torch.linalg.solve(K, y - left @ y)
+
+
+grid = torch.stack([torch.linspace(-1, 1, 201), torch.ones(201)], 1).double()
+K, K_grid = (kernel(*start(200, 2), Z, X) for Z in (X, grid))
+alpha, seen = 100, {}
+for k in (10, 100, 1000):
+    W, v = train(X, y, alpha, steps=k, left=0)
+    seen[k] = alpha / 200**0.5 * relu(grid @ W.T)[0] @ v, tangent(K, K_grid, y, k)
+show(*draw.learned(grid[:, 0], seen))
+guess(my_guess, "the corners", why={"height": "but the tip of it is a corner, too"})
+
+# %% [markdown]
+# Along each eigenvector of the kernel the residual shrinks by its own factor, $1 - \eta\lambda$. Smooth, wide shapes have large eigenvalues λ; corners live in the small
+# ones. (At a dial of 1 the network leaves the formula: try it. That this lazy curve is rugged is no law of lazy networks: with $K_\infty$ it is nearly the tent, see
+# *deeper*.)
 #
-# ## 3. How lazy is a wide network?
+# ## 3. What laziness costs: 435 pairs and 256 samples
 #
-# Four things to measure after the same time of training, each relative to the start: how far the **weights** went, how far the
-# hidden **features** went, how far the **kernel** drifted, and how far the test **outputs** are from the formula. From here on the outputs at the
-# start are taken out, $f - f_0$ (that is `LazyScaling(net, 1)`), so that all runs start from zero.
+# On the tent both networks did well. Here is a task that rewards features, *sparse parity*. An input is 30 random signs (divided by √30, so that its length is 1). The label is the
+# product of the first two. There are 256 samples, and nobody says which two signs count.
+
+# %% tags=["idea"] vary="(0.1, 30) -> (0.3, 3)"
+data, found = parity(256, 30, seed=0), {}
+for alpha in (0.1, 30):
+    W, v = train(data.x, data.y, alpha, m=256, lr=0.02, left=0.01)
+    right = (relu(data.x_test @ W.T)[0] @ v * data.y_test > 0).double().mean()
+    found[alpha] = kernel(W, v, data.x, data.x), right
+    print(f"α = {alpha}: {right:.1%} of new samples right")
+
+# %% [markdown]
+# Both fit their samples; one understood. Why does the lazy one fail? **Count.** All inputs have one length, so to the kernel of infinite width only angles matter, and every pair of
+# signs looks like every other. There are 30 · 29 / 2 = 435 products of two signs, no two of them correlated. The lazy answer is a sum of 256 functions, one for each
+# sample. Such sums can hold, on average over the pairs, at most 256/435 = 59 % of the mean square of a product, whatever the labels (derived in *deeper*). The kernel
+# pays for all pairs; the network looks for one.
 #
-# To move the outputs by order one, $m$ units share the work, and each weight moves by order $m^{-1/2}$. So weights and features move by
-# $m^{-1/2}$, and it is often said that the kernel does, too. What is proved is a bound: it drifts by *at most* that order (Lee et al. 2019, theorem 2.1).
-#
-# **Predict.** At $m = 1024$ the weights move a quarter as far as at $m = 64$. By what factor does the drift of the kernel fall?
+# **Predict.** A reason should predict something else. 15 signs instead of 30, the same 256 samples: does the kernel solve it? And 45 signs?
 
 # %%
 my_guess = ...
 
-# %%
-widths = [64, 128, 256, 512, 1024]
+
+# %% tags=["idea"] vary="seed=0 -> seed=1"
+def kernel_right(d, n):  # the end of lazy training; equal samples need the 1e-9
+    data = parity(n, d, seed=0)
+    K, K_new = (K_infinite(Z, data.x) for Z in (data.x, data.x_test))
+    f = K_new @ torch.linalg.solve(K + 1e-9 * torch.eye(n), data.y)
+    return (f * data.y_test > 0).double().mean().item()
 
 
-def trained(m, activation="relu", scaling="ntk", sign=lambda v: v, slower=1):
-    def run(seed):
-        data = digits(3, 8, n=n, unit=True, seed=seed)
-        net = fresh(m, seed, activation, scaling)
-        net.v.data = sign(net.v.data)
-        net = LazyScaling(net, 1.0)
-        K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
-        lr, steps = n / largest(K) / slower, 200 * slower
-        train(net, data.x, data.y, GradientDescent(net, lr), steps, every=steps)
-        formula = lazy.step_prediction(K, K_new, -data.y, lr, steps)
-        off = (net(data.x_test) - formula).square().mean(-1).sqrt()
-        return {**change_from_init(net, data.x), "outputs": off}
-
-    return sweep(run, {"seed": S}, stack=stack_size(n, m))
-
-
-# %%
-runs = {a: [trained(m, a) for m in widths] for a in ("erf", "relu")}
-what = ("weights", "features", "drift", "outputs")
-found = {a: {name: each(name, runs[a]) for name in what} for a in runs}
-show(*draw.widths(widths, found))
-for a in found:
-    for name in ("weights", "features", "drift"):
-        _ = ledger.claim(f"{name}-{a}", slope(widths, found[a][name]))
-falls = ", ".join(f"{draw.fall(found[a]['drift']):.2g} for {draw.NAMES[a]}" for a in found)
-guess(my_guess, f"{falls} (medians); a slope of -1/2 would be 4")
+shares = {15: [], 20: [], 30: [], 45: []}
+for d, n in ((d, n) for d in shares for n in (64, 128, 256, 512)):
+    shares[d].append((n / math.comb(d, 2), kernel_right(d, n)))
+show(*draw.pairs(data.x, found, shares))
+guess(my_guess, f"105 pairs: {shares[15][2][1]:.0%}; 990 pairs: {shares[45][2][1]:.0%}")
 
 # %% [markdown]
-# Weights move as $m^{-1/2}$, and so do features (with ReLU not quite yet at these widths). **The drift of the kernel falls faster:** $-1/2$ is a bound, not
-# its rate. Why? Write the change of $K$ to first order in the weights: a mean over $m$ units of terms that each contain one factor $v_j$ from the gradient. The change of a
-# unit is of order $m^{-1/2}$, but the signs of $v_j$ are random, so the mean of these terms is smaller by another $m^{-1/2}$: together $m^{-1}$. (First
-# order is not the whole story for ReLU, whose kinks flip: see how slowly its test outputs approach the formula.)
+# Four tasks, nearly one curve: what matters is how many samples there are for each pair. About one is needed. And the red and blue blocks are what understanding looks like: to the rich network
+# two samples with the same first signs have become alike. For products of k out of d signs, set the number of samples against *d choose k* before you train
+# anything.
 #
-# An explanation has to survive an experiment. **Take the random signs away:** replace $v_j$ by $|v_j|$ at the start. The prediction: the drift of ReLU
-# now falls as $m^{-1/2}$. For erf it should not matter: $\mathrm{erf}$ is odd, so that for each unit $w_j$ one at $-w_j$ would cancel it, whatever the sign
-# of $v_j$.
+# ## 4. The width isn't the point, the scaling is
 #
-# **Predict.** Which slopes do you expect?
+# "Wide networks are lazy", one often hears. Lesson 02 had a wide network full of moving particles. Both are right: its *mean-field scaling* has $1/m$ in
+# front, ours (*NTK scaling*) $1/\sqrt m$. And
+#
+# $$\frac1m = \frac{1}{\sqrt m}\cdot\frac{1}{\sqrt m},$$
+#
+# so mean-field scaling is NTK scaling with the dial at $1/\sqrt m$, up to a constant. A wider network there turns its own dial towards rich.
+#
+# **Predict.** From 50 to 1000 units, back at the tent: do the weights in mean-field scaling move `"less"`, `"as far"`, or `"further"`?
 
 # %%
 my_guess = ...
 
-# %%
-one_sign = {a: [trained(m, a, sign=torch.abs) for m in widths[:4]] for a in ("erf", "relu")}
-drifts = {a: (found[a]["drift"][:4], each("drift", one_sign[a])) for a in one_sign}
-show(*draw.signs(widths[:4], drifts))
-for a, (_, alike) in drifts.items():
-    _ = ledger.claim(f"one-sign-{a}", slope(widths[:4], alike))
-slopes = [np.median(slope(widths[:4], alike)) for _, alike in drifts.values()]
-guess(my_guess, f"{slopes[0]:.2f} for erf, {slopes[1]:.2f} for ReLU (medians)")
+# %% tags=["idea"] vary="(50, 1000) -> (100, 400)"
+runs = {}
+for m in (50, 1000):
+    for name, alpha in (("NTK scaling", 1), ("mean-field scaling", (50 / m) ** 0.5)):
+        W, v = train(X, y, alpha, m)
+        runs[name, m] = W, v, alpha / m**0.5 * relu(grid @ W.T)[0] @ v, moved(W, v)
+show(*draw.two_scalings(grid[:, 0], runs))
+guess(my_guess, "as far, nearly", why={"less": "that is NTK scaling, on the left"})
 
 # %% [markdown]
-# Both predictions hold. The bound $-1/2$ is reached, by a network whose output weights all have one sign.
+# This is the core of μP, the maximal update parametrisation (Yang et al.): choose the scaling so that features move equally at every width, and a step that was tuned on a small network fits a large one. (Why
+# a lazy network never climbs to the edge of stability is in lesson [08](08_edge_of_stability.ipynb).)
 #
-# ## 4. A dial from rich to lazy
+# ## It breaks when the network cannot
 #
-# So far the width made networks lazy. It is not the width as such. Multiply what the network adds to its start by $\alpha$,
+# The dial is no cure. Take erf for ReLU in the parity task, $\phi(z) = \mathrm{erf}(z/\sqrt2)$, on the rich side. It fits all its samples, too.
 #
-# $$f_\alpha(x) = \alpha\,[f(x) - f_0(x)],$$
-#
-# and run time $\alpha^2$ times slower (`LazyScaling(net, alpha)`; Chizat et al. do without $f_0$ and ask that it be small). The kernel at the start is the same for every $\alpha$, and so is the
-# step. But at a large $\alpha$ a small change of the weights is enough to fit the labels. **Claim.** Large $\alpha$ is lazy, at
-# any width (Chizat et al. 2019, section 2), and a lazy network can be much worse on new data (their section 3).
-#
-# Digits 3 and 8 cannot show the second part: rich or lazy, networks of all widths are right on almost all test images. So take a task that rewards features. **Sparse
-# parity:** 30 random signs, the label is the product of the first two, and 256 samples. A network that finds the two has solved it; to a kernel
-# all signs are alike.
-#
-# **Predict.** Width 256, trained to an error of 1 %. What share of new samples is right at $\alpha = 0.1$, and at $\alpha = 30$?
+# **Predict.** Show it its own training samples with all signs flipped. (The label, a product of two, stays.) What share is right?
 
 # %%
 my_guess = ...
 
-# %%
-alphas = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0]
+
+# %% tags=["idea"] vary="alpha=0.1 -> alpha=1"
+def erf(z):
+    return torch.erf(z / 2**0.5), (2 / math.pi) ** 0.5 * torch.exp(-(z**2) / 2)
 
 
-def dial(alpha, activation="relu", slower=1):
-    def run(seed):
-        data, net = parity(256, 30, seed=seed), fresh(256, seed, activation, d=30)
-        net = LazyScaling(net, alpha)
-        K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test))
-        rule = GradientDescent(net, 256 / largest(K) / slower)
-        trace = train(net, data.x, data.y, rule, 1000, until=0.01, every=1000)
-        f, formula = net(data.x_test), lazy.kernel_regression(K, K_new, data.y)
-        right, kernel = ((g * data.y_test > 0).double().mean(-1) for g in (f, formula))
-        K_end, yy = neural_tangent_kernel(net, data.x), data.y[:, None] * data.y[..., None]
-        off = (f - formula).square().mean(-1).sqrt()
-        found = dict(right=right, kernel=kernel, off=off, left=trace.relative[-1])
-        return found | change_from_init(net, data.x) | {"aligned": kernel_cosine(K_end, yy)}
-
-    return sweep(run, {"seed": S[:3]}, stack=1)
-
-
-# %%
-turned = [dial(alpha) for alpha in alphas]
-right, drift = each("right", turned), each("drift", turned)
-show(*draw.dial(alphas, right, each("kernel", turned)[0], drift))
-_ = ledger.claim("rich", right[0])
-_ = ledger.claim("lazy", right[-1])
-_ = ledger.claim("rich-drift", drift[0])
-_ = ledger.claim("lazy-drift", drift[-1])
-_ = ledger.claim("drift-falls", slope(alphas[2:5], drift[2:5]))
-_ = ledger.claim("kernel-regression", turned[-1]["off"])
-_ = ledger.claim("alignment", turned[0]["aligned"] / turned[-1]["aligned"])
-guess(my_guess, f"{span(right[0], '.0%')} and {span(right[-1], '.0%')}")
+W, v = train(data.x, data.y, alpha=0.1, m=256, left=0.01, act=erf)
+score = []
+for Z, label in ((data.x, data.y), (data.x_test, data.y_test), (-data.x, data.y)):
+    score.append((erf(Z @ W.T)[0] @ v * label > 0).double().mean().item())
+show(*draw.mirror(score))
+guess(my_guess, f"{score[2]:.0%}")
 
 # %% [markdown]
-# One network, one step, one start: from nearly all right to no better than a kernel, by one number in front. At $\alpha = 30$ the network *is* kernel
-# regression. At $\alpha = 0.1$ the kernel has drifted by several times its size, and it has drifted *towards the labels*: its alignment with $yy^\top$
-# is several times that of the lazy one. (The drift falls a little faster than $\alpha^{-1}$, its rate in the limit.)
+# Without a bias erf is odd: $f(-x) = -f(x)$ whatever the weights, while $y(-x) = y(x)$. So on each flipped sample it says the opposite of what it has learned. A regime says
+# how a network uses its functions; it doesn't give it new ones.
 #
-# ## 5. Two scalings of one network
+# ## Play
 #
-# $1/m = \frac1{\sqrt m}\cdot\frac1{\sqrt m}$: **mean-field scaling is NTK scaling with the dial at $\alpha = 1/\sqrt m$.** With $f_0 = 0$ this is an identity: the
-# two networks take the same steps (in the ledger). So a wider network in mean-field scaling turns its own dial towards rich, against the width that makes it lazy.
+# The first picture with sliders. Run the cell, and find
 #
-# **Predict.** From 64 to 512 units in mean-field scaling: does the drift rise, fall, or stay?
-
-# %%
-my_guess = ...
-
-# %%
-mean_field = [trained(m, scaling="mean_field", slower=3) for m in widths[:4]]
-show(*draw.scalings(widths[:4], found["relu"]["drift"][:4], each("drift", mean_field)))
-_ = ledger.claim("mean-field", slope(widths[:4], each("drift", mean_field)))
-
-
-def without_start(scaling, alpha):
-    net = fresh(64, S, scaling=scaling).units(torch.arange(64).repeat(2))
-    net.v.data[:, 64:] *= -1
-    net, data = LazyScaling(net, alpha), digits(3, 8, n=n, unit=True, seed=S)
-    train(net, data.x, data.y, GradientDescent(net, 1.0), 100, every=100)
-    return net(data.x_test).detach()
-
-
-one, other = without_start("mean_field", 1.0), without_start("ntk", 128**-0.5)
-_ = ledger.claim("same-network", (one - other).norm(dim=-1) / one.norm(dim=-1))
-ends = median(each("drift", mean_field))
-guess(my_guess, f"medians {ends[0]:.2g} at 64 and {ends[-1]:.2g} at 512 units")
-
-# %% [markdown]
-# It stays. In mean-field scaling there is no width at which the kernel stands still, and this is why lesson 02 had a limit in which features are
-# learned. "Wide networks are lazy" is a statement about a scaling.
+# 1. with 200 units, the dial from which on fewer than half of the bends sit at a corner,
+# 2. at α = 1, the laziest width,
+# 3. a run that fails.
 #
-# ## 6. What breaks: a network that cannot
-#
-# The dial is no cure. Take erf for ReLU, everything else as in section 4, but for steps a third as long: with erf the kernel grows so much at a
-# small $\alpha$ that the step of section 4 becomes unstable.
-#
-# **Predict.** What share of new samples is right at $\alpha = 0.1$, on the rich side?
-
-# %%
-my_guess = ...
-
-# %%
-blind = [dial(alpha, "erf", slower=3) for alpha in alphas[:3]]
-_ = ledger.claim("blind", each("right", blind))
-_ = ledger.claim("fitted", each("left", [*turned, *blind]))
-guess(
-    my_guess,
-    f"{span(blind[0]['right'], '.0%')}; at α = 1: {span(blind[2]['right'], '.0%')}",
-)
-
-# %% [markdown]
-# Chance, at $\alpha = 1$ as at the rich end. Without a bias $\mathrm{erf}(w\cdot x)$ is odd in $x$, so $f(-x) = -f(x)$ whatever the weights are. But the parity of two signs
-# is even: $y(-x) = y(x)$. The network fits its 256 samples, and says the wrong thing on their mirror images. A regime says how
-# a network uses its functions; it does not give it new ones.
-#
-# ## 7. Turn the dial
-#
-# A smaller parity problem (16 signs, 96 samples), trained while you move. The kernel's rows are sorted by the two signs that count. Three positions of the sliders:
-
-# %%
-show(*lazy_dial.filmstrip("Three settings of the dial.", (9.6, 3.2)))
-
-# %% [markdown]
-# Run the next cell. Find
-#
-# 1. two bright blocks in a corner of the kernel, in which it had none: at which $\alpha$ do they appear, and when in training?
-# 2. a run that diverges, although its step was a third of the stability limit at the start,
-# 3. a width at which the kernel drifts by less than a quarter of its size at $\alpha = 1$, and one at which it drifts three times as far.
-#
-# <details><summary>What we found</summary>1. From α = 0.3 down, in the first half of the steps: two samples that agree in both signs have become alike to the
-# network. 2. Width 32, α = 0.05: the kernel grows during training, and the limit falls below the step. 3. 256, and 32.</details>
+# <details><summary>What we found</summary>1. Between 1 and 2. 2. 1000 units, the widest: in NTK scaling the width turns the dial, too. 3. 50 units at α = 0.05:
+# the kernel grows until the step is beyond its limit, two over the largest eigenvalue (lesson 08). With three times as many steps of a third the run fits.</details>
 
 # %% tags=["widget"] id="widget"
-lazy_dial.show()
+from regimes_course.lesson06.widgets import bends
+
+bends.show()
 
 # %% [markdown]
-# ## What we measured against what was predicted
+# ## The answer in three sentences
+#
+# A network is lazy when a small move of its weights is enough to fit: a large factor in front, or a large width in NTK scaling. It is then a kernel, known before
+# training, that pays in samples for every combination of inputs that might matter. A rich network takes its features to the data and needs few samples, if it has the
+# right features at all.
+#
+# ## How sure are we?
 
 # %%
-display(ledger)
+evidence("06", *"wide-net rich lazy count mean-field blind".split())
 
 # %% [markdown]
-# ## Limits
-#
-# - Two layers, squared loss, full batch. Depth changes the constants and brings kernels that are products of these; lesson 07 is about deep networks.
-# - Rates were fitted between $m = 64$ and $m = 1024$ over five seeds; single seeds scatter (see the ledger), and rates for ReLU are still changing with the width.
-# - The formulas are exact for infinite width at a fixed time. At a fixed width they fail for long times or large labels.
+# Over several seeds in [deeper](deeper/06_lazy_regime.ipynb), with the rates in the width. That the kernel drifts as one over the width, and not over its root,
+# is known; the reason, and an experiment on it, are there.
 #
 # ## Exercises and what to read next
 #
-# `python3 course.py start 06` puts the exercises into your folder `work`: the closed-form kernel, a prediction without training, and the dial by
-# hand. Lesson 07 asks whether exact Gauss-Newton makes deep networks lazy.
+# `python3 course.py start 06` puts the exercises into your folder `work`: the formula of infinite width, a network predicted without training, count before you train, and the dial by
+# hand. Next: lesson [07](07_exact_gauss_newton.ipynb), which asks whether exact Gauss-Newton makes deep networks lazy.
+#
+# <details><summary>Papers</summary>
 #
 # - A. Jacot, F. Gabriel, C. Hongler: *Neural tangent kernel*, NeurIPS 2018, arXiv 1806.07572.
-# - J. Lee et al.: *Wide neural networks of any depth evolve as linear models under gradient descent*, NeurIPS 2019, arXiv 1902.06720.
 # - L. Chizat, E. Oyallon, F. Bach: *On lazy training in differentiable programming*, NeurIPS 2019, arXiv 1812.07956.
-# - Y. Cho, L. Saul: *Kernel methods for deep learning*, NeurIPS 2009; C. Williams: *Computing with infinite networks*, NeurIPS 1996 (the expectations).
+# - F. Williams, M. Trager, C. Silva, D. Panozzo, D. Zorin, J. Bruna: *Gradient dynamics of shallow univariate ReLU networks*, NeurIPS 2019, arXiv 1906.07842: a theory of the
+#   first picture. Lazy networks are smooth interpolants; in rich ones the knots cluster at the samples.
+# - Since then: D. Karkada, *The lazy (NTK) and rich (µP) regimes: a gentle tutorial*, arXiv 2404.19719; G. Yang et al., *Tensor programs V*, arXiv 2203.03466 (μP).</details>

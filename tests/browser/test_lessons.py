@@ -18,7 +18,7 @@ from regimes_course.lesson02.widgets import particles
 from regimes_course.lesson03.widgets import phase_diagram, two_rests
 from regimes_course.lesson04.widgets import hyperbolas, line_of_fits, width_dial
 from regimes_course.lesson05.widgets import flow
-from regimes_course.lesson06.widgets import lazy_dial
+from regimes_course.lesson06.widgets import bends, lazy_dial
 from regimes_course.lesson07.widgets import exact_steps, same_curve
 from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
@@ -50,6 +50,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         flow: [("std", "ArrowRight"), ("damping", "ArrowLeft"), ("seed", "ArrowRight"), ("eta", "ArrowLeft")],
     },
     "lessons/06_lazy_regime.ipynb": {
+        bends: [("alpha", "ArrowRight"), ("m", "ArrowLeft"), ("moment", "ArrowLeft"), ("seed", "ArrowRight")],
+    },
+    "lessons/deeper/06_lazy_regime.ipynb": {
         lazy_dial: [("alpha", "ArrowLeft"), ("width", "ArrowRight"), ("moment", "ArrowLeft"), ("alpha", "ArrowRight")],
     },
     "lessons/07_exact_gauss_newton.ipynb": {

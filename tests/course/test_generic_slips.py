@@ -20,6 +20,7 @@ ALLOWED = {
     "06/scaled_loss": {"one axis more", "a column", "flattened"},  # a loss may come as a vector of length one
     "01/steps_to": {"a tensor for a whole number"},  # one element is a number
     "05/learned_at": {"a tensor for a whole number"},
+    "06/samples_needed": {"a tensor for a whole number"},
     "09/phase_switch": {"a tensor for a whole number"},
     "09/near_homogeneity_gap": {"a list for a tensor", "an array for a tensor", "one axis more", "a column", "flattened"},
     "09/best_eta": {"one entry off"},  # any good step will do

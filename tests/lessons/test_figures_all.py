@@ -89,6 +89,8 @@ WITHOUT_LEGEND = {
     "05/hero",
     "05/two_starts",
     "05/noise",
+    "06/hero",
+    "06/two_scalings",
     "07/exactness",
     "07/block",
     "07/matched",

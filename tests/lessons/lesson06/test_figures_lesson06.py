@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from regimes_course.lesson06 import figures as lesson06
-from tests.kit.test_plotting import is_measured, is_predicted, labels
-from tests.lessons.figure_data import drawn, runs, shows
+from regimes_course.lesson06.experiments import CORNERS, TENT, path, tent
+from tests.kit.test_plotting import is_marks, is_measured, is_predicted, labels
+from tests.lessons.figure_data import drawn, named, runs, shows, table
 
 M = [64, 128, 256, 512]
 WIDE = torch.tensor(M, dtype=torch.float64)
@@ -69,7 +70,44 @@ def scalings():
     return lesson06.scalings(M, law(0.2, -0.8), law(4.0, 0))
 
 
-FIGURES = {f.__name__: f for f in (kernel_error, frozen, widths, signs, dial, scalings)}
+GRID = torch.linspace(-1, 1, 21, dtype=torch.float64)
+SEEN = {10: (0.2 + 0 * GRID, 0.21 + 0 * GRID), 1000: (0.9 * tent(GRID), 0.9 * tent(GRID) + 0.002)}
+SIGNS = table([1, 1], [-1, 1], [1, -1], [-1, -1], [-1, 1]) / 2**0.5
+KERNELS = {
+    0.1: (torch.outer(*2 * [2 * SIGNS.prod(1)]) + torch.eye(5).double(), torch.tensor(0.98)),
+    30: (SIGNS @ SIGNS.T, torch.tensor(0.71)),
+}
+SHARES = {15: [(0.2, 0.55), (1.2, 0.94)], 20: [(0.4, 0.66), (0.6, 0.75)], 30: [(0.1, 0.5)], 45: [(2.0, 0.99)]}
+UNITS = table([1.0, 0.5], [1.0, 0.0], [-2.0, 1.0], [1.0, 5.0]), table(1.0, 2.0, -1.0, 9.0)  # the last bends far outside
+RUNS = {(name, m): (*UNITS, tent(GRID), 1 / m) for m in (50, 1000) for name in ("NTK scaling", "mean-field scaling")}
+
+
+@cache
+def hero():
+    return lesson06.hero()
+
+
+@cache
+def learned():
+    return lesson06.learned(GRID, SEEN)
+
+
+@cache
+def pairs():
+    return lesson06.pairs(SIGNS, KERNELS, SHARES)
+
+
+@cache
+def two_scalings():
+    return lesson06.two_scalings(GRID, RUNS)
+
+
+@cache
+def mirror():
+    return lesson06.mirror([1.0, 0.49, 0.02])
+
+
+FIGURES = named(kernel_error, frozen, widths, signs, dial, scalings, hero, learned, pairs, two_scalings, mirror)
 
 
 SAYS = {
@@ -82,6 +120,19 @@ SAYS = {
         "2 to 16; at α = 10 it is 9% to 72% and 0.01 to 0.08 (3 seeds)",
         "on 70% to 75%",
     ],
+    hero: [
+        f"After 3,000 steps the rich network (α = 0.1) has moved its weights by {path(0.1).moved[-1]:.2g} times their length, "
+        f"and {path(0.1).at_corners():.0%} of its bends",
+        f"(α = 10) has moved by {path(10.0).moved[-1]:.2g}, and {path(10.0).at_corners():.0%} do.",
+    ],
+    learned: ["by 0.01 after 10, 0.002 after 1,000 steps"],
+    pairs: [
+        "At α = 0.1 it has four blocks, and 98% of new samples",
+        "at α = 30 there is a trace of them, and 71% are.",
+        "gets at most 66% right with half a sample for each pair or less, at least 94% with one or more.",
+    ],
+    two_scalings: ["NTK scaling, 50 units 2 %; mean-field scaling, 50 units 2 %; NTK scaling, 1,000 units 0.1 %;"],
+    mirror: ["100% of the training samples, 49% of new ones, and 2% of the training samples with"],
     scalings: ["From 64 to 512 units the drift goes from 4 to 4.2 in mean-field", "from 0.2 to 0.04 in NTK", "of 3 seeds"],
 }
 
@@ -104,8 +155,8 @@ def test_power_laws_have_the_predicted_slope_and_the_level_of_the_medians():
             assert level(line) == pytest.approx(values[what][:, 1].log().mean().item())
     for ax, power in zip(signs()[0].axes, (-1, -0.5), strict=True):
         assert slope(*drawn(ax, is_predicted)) == pytest.approx(power)
-    flat, bound = drawn(scalings()[0].axes[0], is_predicted)
-    assert (slope(flat), slope(bound)) == pytest.approx((0, -0.5), abs=1e-9) and bound.get_ydata()[0] == pytest.approx(0.2)
+    flat, fall = drawn(scalings()[0].axes[0], is_predicted)
+    assert (slope(flat), slope(fall)) == pytest.approx((0, -1), abs=1e-9)
 
 
 def test_measurements_are_the_medians():
@@ -133,3 +184,54 @@ def test_frozen_has_groups_of_modes_beside_their_exponentials():
     assert labels(left)[0] == "eigenvector 1" and "eigenvectors 17–64" in labels(left)
     shows(*drawn(right, is_measured), TEST[0] + 0.1, TEST[0])
     shows(*drawn(right, is_predicted), [-1, 1], [-1, 1])
+
+
+def test_the_hero_has_a_world_line_for_each_unit_under_its_function():
+    figure, _ = hero()
+    for run, function, lines in zip((path(0.1), path(10.0)), figure.axes[:2], figure.axes[2:], strict=True):
+        shows(*drawn(function, is_measured), lesson06.LINE, run.outputs(lesson06.LINE))
+        shows(*drawn(function, is_marks), TENT, tent(TENT))
+        assert f"weights moved {run.moved[-1]:.2g} × their length" in [text.get_text() for text in function.texts]
+        (world,) = lines.collections
+        segments = np.stack(world.get_segments())
+        time = np.log1p(run.step.numpy()) / np.log1p(3000)
+        np.testing.assert_allclose(segments[..., 1], np.broadcast_to(time, (200, len(time))))
+        np.testing.assert_allclose(segments[..., 0], run.bends.T.clamp(-9, 9))
+        opacity, size = world.get_color()[:, 3], run.sizes[-1].numpy()
+        assert (np.diff(opacity[size.argsort()]) >= 0).all() and opacity.min() < 0.11 < 0.79 < opacity.max()
+        assert [line.get_xdata()[0] for line in drawn(lines, is_predicted)] == list(CORNERS)
+
+
+def test_learned_stands_beside_its_prediction():
+    for ax, (f, law) in zip(learned()[0].axes, SEEN.values(), strict=True):
+        shows(*drawn(ax, is_measured), GRID, f)
+        shows(*drawn(ax, is_predicted), GRID, law)
+
+
+def test_pairs_sorts_the_kernel_by_two_signs():
+    *heats, ax = pairs()[0].axes
+    rich = heats[0].images[0].get_array()
+    product = np.array([1, -1, -1, -1, 1])  # of −−, −+, −+, +−, ++
+    off = ~np.eye(5, dtype=bool)
+    mean = np.outer(product, product)[off].mean()
+    np.testing.assert_allclose(rich[off], (np.outer(product, product) - mean)[off], atol=1e-12)
+    assert (rich.diagonal() == 0).all()
+    assert list(heats[0].get_xticks()) == [0, 1.5, 3, 4]  # the middles of the groups
+    for line, values in zip(drawn(ax, is_measured), SHARES.values(), strict=True):
+        shows(line, *zip(*values, strict=True))
+
+
+def test_spikes_stand_where_units_bend_inside():
+    for ax, (_, _, f, _) in zip(two_scalings()[0].axes, RUNS.values(), strict=True):
+        shows(*drawn(ax, is_measured), GRID, f)
+        spikes = np.stack(ax.collections[0].get_segments())
+        np.testing.assert_allclose(spikes[:, 0, 0], [-0.5, 0.0, 0.5])
+        heights = spikes[:, 1, 1] - spikes[:, 0, 1]
+        np.testing.assert_allclose(heights / heights.max(), np.array([1.25**0.5, 2, 5**0.5]) / 5**0.5)
+
+
+def test_mirror_has_the_three_shares():
+    left, right = mirror()[0].axes
+    np.testing.assert_allclose([bar.get_width() for bar in right.patches], [1.0, 0.49, 0.02])
+    one, other = drawn(left, is_measured)
+    np.testing.assert_allclose(one.get_ydata(), -np.asarray(other.get_ydata()))

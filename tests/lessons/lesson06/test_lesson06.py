@@ -1,15 +1,18 @@
 """Slips and solutions that the exercises of lesson 06 do not list: rejected and accepted all the same."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 from scipy.integrate import solve_ivp
+from scipy.special import comb
 
 from regimes.networks import TwoLayer
 from regimes.theory import lazy
 from regimes_course.exercises import check
+from regimes_course.lesson06.checks.count import SAMPLES_NEEDED
 from regimes_course.lesson06.checks.limit import RELU_LIMIT
 from regimes_course.lesson06.checks.predict import PREDICT
 
@@ -123,6 +126,21 @@ WRONG = {
         ("transposed", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new.T, r0, f_new, t)),
         ("the start alone", None, lambda K, K_new, r0, f_new, t: f_new.clone()),
     ],
+    "samples_needed": [
+        ("pairs", None, lambda d, k: d * (d - 1) // 2),
+        ("d k", None, lambda d, k: d * k),
+        ("divided by (d - k)!", "order counted", lambda d, k: math.factorial(d) // math.factorial(d - k)),
+        ("no factor d!", None, lambda d, k: 1 / (math.factorial(k) * math.factorial(d - k))),
+        ("blind to three only", None, lambda d, k: math.inf if k == 3 else math.comb(d, k)),
+        ("blind to even", "even for odd", lambda d, k: math.comb(d, k) if k % 2 else math.inf),
+        ("all odd", "one sign refused", lambda d, k: math.inf if k % 2 else math.comb(d, k)),
+        ("a large number", None, lambda d, k: 10**9 if k % 2 and k > 1 else math.comb(d, k)),
+        ("none", None, lambda d, k: None if k % 2 and k > 1 else math.comb(d, k)),
+        ("minus infinity", None, lambda d, k: -math.inf if k % 2 and k > 1 else math.comb(d, k)),
+        ("one of them is in", None, lambda d, k: math.inf if k % 2 and k > 1 else math.comb(d - 1, k - 1)),
+        ("rounded", None, lambda d, k: math.inf if k % 2 and k > 1 else round(d**k / math.factorial(k))),
+        ("a bool", None, lambda d, k: k % 2 == 0),
+    ],
     "scaled_loss": [
         ("plain", None, loss(lambda f, f0, y, alpha: (f - y).square().mean() / 2)),
         ("nothing scaled", None, loss(lambda f, f0, y, alpha: (f - f0 - y).square().mean() / 2 * alpha)),
@@ -153,6 +171,17 @@ RIGHT = {
         "eigenvalues": predicted(learned),
         "expm1": predicted(lambda lam, s: -torch.expm1(-lam * s) / lam),
         "library": lambda K, K_new, r0, f_new, t: f_new + lazy.flow_prediction(K, K_new, r0, t),
+    },
+    "samples_needed": {
+        "SciPy's": lambda d, k: int(comb(d, k, exact=True)) if k == 1 or k % 2 == 0 else np.inf,
+        "float infinity": lambda d, k: float("inf") if k in range(3, d + 1, 2) else math.comb(d, d - k),
+        "gamma functions": lambda d, k: (
+            math.inf
+            if k % 2 and k > 1
+            else round(math.exp(math.lgamma(d + 1) - math.lgamma(k + 1) - math.lgamma(d - k + 1)))
+            if math.comb(d, k) < 1e9
+            else math.comb(d, k)
+        ),
     },
     "scaled_loss": {
         "start not detached": loss(dial),
@@ -189,3 +218,16 @@ def test_the_library_has_the_exercises():
     X, Z = list(RELU_LIMIT.cases().values())[2]
     torch.testing.assert_close(lazy.relu_kernel(X, Z), RELU_LIMIT.reference(X, Z), rtol=0, atol=1e-6)
     assert isinstance(TwoLayer(2, 3), torch.nn.Module)
+
+
+@pytest.mark.parametrize("d, k", [(6, 1), (6, 2), (6, 3), (6, 4), (5, 5)])
+def test_the_kernels_weights_are_those_that_the_exercise_says(d, k):
+    """All inputs listed: products of k signs are eigenvectors with one eigenvalue, zero where no number of samples will do."""
+    signs = torch.cartesian_prod(*d * [torch.tensor([-1.0, 1.0])]).double()
+    K = lazy.relu_kernel(signs / d**0.5) / len(signs)
+    products = torch.stack([signs[:, list(chosen)].prod(1) for chosen in combinations(range(d), k)])
+    weights = (products @ K * products).mean(1)
+    torch.testing.assert_close(products @ K, weights[:, None] * products, rtol=0, atol=1e-9)
+    assert weights.max() - weights.min() < 1e-9
+    needed = SAMPLES_NEEDED.reference(d, k)
+    assert needed == len(products) if weights[0] > 1e-6 else needed == math.inf

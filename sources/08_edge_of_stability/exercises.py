@@ -2,10 +2,11 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 08: edge of stability"
-#     minutes: 60
+#     minutes: 80
 #     needs: ["08"]
 #     papers: [cai2024]
 #     objectives:
+#       - read from two gradients whether a run is at its edge
 #       - compute a loss and its slope where the formula as written fails
 #       - find the largest eigenvalue from products with a vector
 #       - derive an exact step in two numbers, and watch it come to rest
@@ -15,12 +16,12 @@
 # %% [markdown]
 # # Exercises 08: edge of stability
 #
-# Four exercises on [lesson 08](../lessons/08_edge_of_stability.ipynb). Replace the lines `# YOUR CODE HERE` and
+# Six exercises on [lesson 08](../lessons/08_edge_of_stability.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order.
 #
-# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are. Where a number is asked for, a tensor with one element will do.
 
 # %%
 import torch
@@ -28,14 +29,85 @@ from torch.nn import functional as F
 
 from regimes import metrics
 from regimes.directions import time_scale
+from regimes.problems import chebyshev
 from regimes.theory.edge_of_stability import degree_four_end
 from regimes_course.exercises import check
 from regimes_course.kit import show
 from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson08.experiments import descend, network_hessian, networks
+from regimes_course.lesson08.climb import meter
+from regimes_course.lesson08.experiments import (
+    descend,
+    network_hessian,
+    networks,
+    plain_module,
+)
+
+# %% [markdown] exercise="edge_meter" stars=1 minutes=15 concept="curvature without a Hessian"
+# ## Exercise 1: an edge meter
+#
+# ★ · 15 minutes · derive, then implement
+#
+# A step of gradient descent of size $\eta$ leads from a place with gradient $g$ to one with gradient $g'$. Along the step the gradient changes by the mean Hessian times the step,
+# $g' - g = -\eta \bar H g$. Find $\frac\eta2\, g\cdot\bar H g / |g|^2$, the stability number along the step, from $g$ and $g'$ alone. Show on paper that it is one in a swing of period two, where
+# $g' = -g$.
+
+
+# %% exercise="edge_meter"
+def edge_meter(before, after):
+    """The stability number along a step of gradient descent.
+
+    before, after: tensors (p,), the gradients before and after the step.
+    Returns: a number.
+    """
+    ### BEGIN SOLUTION
+    return ((1 - after @ before / (before @ before)) / 2).item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="edge_meter"
+# <details><summary>Hint 1</summary>
+# Multiply g′ − g = −η H̄ g by g.</details>
+#
+# <details><summary>Hint 2</summary>
+# So η g·H̄ g = g·g − g·g′. What is left is to divide, twice.</details>
+
+# %% check="edge_meter"
+check("08/edge_meter", edge_meter)
+
+# %% [markdown]
+# It needs no Hessian and no knowledge of the network. Here is a plain torch module under `torch.optim.SGD`, on the full batch (with our meter; you may
+# replace it by yours, and the module by one of your own). For comparison, the number that takes a Hessian:
+
+# %%
+data, net, slopes, numbers = chebyshev(3), plain_module(0), [], []
+optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
+for k in range(1200):
+    if k % 10 == 0:
+        numbers.append(0.3 * metrics.sharpness(net, data.x, data.y).item() / 2)
+    optimizer.zero_grad()
+    (F.mse_loss(net(data.x), data.y) / 2).backward()
+    slopes.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
+    optimizer.step()
+m = meter(torch.stack(slopes))
+fig, (ax,) = panels(size=(6.4, 3.2))
+curve(ax, torch.arange(0, 1200, 10), torch.tensor(numbers), "ηS/2", color="C1", marker="")
+curve(ax, torch.arange(1199), m, "edge meter", color="C0", marker="")
+predicted(ax, torch.tensor([0, 1200]), torch.ones(2), "the edge")
+ax.set(xlabel="step k", ylabel="stability number")
+legend(ax, loc="center right")
+bursts = int(((m[1:] > 1) & (m[:-1] <= 1)).sum())
+late = torch.tensor(numbers[-90:])
+says = f"From step 300 on ηS/2 is {late.min():.2g} to {late.max():.2g}. The meter rises above one {bursts} times"
+show(fig, f"{says}, while the run swings; half of the time it is below {m.median():.1g}.")
+
+# %% [markdown] discussion="edge_meter" tags=["solution"]
+# **Discussion.** $m = (1 - g'\cdot g/|g|^2)/2$. In a swing of period two it is one *however large the swing is*: the two ends see different Hessians, their mean between them is
+# what counts. Without a swing the steps go along flatter directions, and it reads less than the sharpness would say: in the picture it sees the edge in bursts, each of which pushes the
+# sharpness down. If the gradient has a part that swings and, at right angles to it, one that stays, $m$ is the swinging part's share of $|g|^2$. Another optimizer takes other steps: with Adam, the
+# step, not the gradient, has to stand in these products.
 
 # %% [markdown] exercise="logistic_loss_and_weight" stars=1 minutes=10 concept="overflow and cancellation"
-# ## Exercise 1: the logistic loss, for any q
+# ## Exercise 2: the logistic loss, for any q
 #
 # ★ · 10 minutes · implement
 #
@@ -47,7 +119,7 @@ q = torch.tensor([-1000.0, 0.0, 16.0, 38.0, 700.0], dtype=torch.float64)
 print("as written:", torch.log(1 + torch.exp(-q)).tolist())
 
 # %% [markdown]
-# Two of these five are right to all digits. Write a function that returns the loss and its slope $\ell'(q)$, right to twelve digits each, for any $q$
+# One of these five, that of q = 0, is right to all digits. Write a function that returns the loss and its slope $\ell'(q)$, right to twelve digits each, for any $q$
 # between −1000 and 1000. (The size of the slope is the *weight* of the sample in the gradient.)
 
 
@@ -81,76 +153,103 @@ check("08/logistic_loss_and_weight", logistic_loss_and_weight)
 # lesson 09 these tiny numbers are the whole second phase of training. A gradient taken by autograd through `clamp` or `where` is a second trap: the loss is right
 # and the slope is not.
 
-# %% [markdown] exercise="sharpness" stars=3 minutes=20 concept="largest eigenvalue"
-# ## Exercise 2: sharpness from products
+# %% [markdown] exercise="shifted_power" stars=2 minutes=10 concept="largest, not largest in size"
+# ## Exercise 3: the largest eigenvalue, by a shift
 #
-# ★★★ · 20 minutes · implement
+# ★★ · 10 minutes · implement
 #
-# The Hessian $H$ of a network with $p$ parameters has $p^2$ entries, but a product $Hv$ costs about two gradients. Given only such products, find the largest
-# eigenvalue: the *largest*, not the largest in size. At a saddle these differ. Here is what a few products of the Hessian of a small network on digits look like:
+# The Hessian $H$ of a network with $p$ parameters has $p^2$ entries, but a product $Hv$ costs about two gradients. Multiply a vector again and again, and it turns to the
+# eigenvector whose eigenvalue is largest *in size*: at a saddle that may be a negative one. Here for a matrix with the eigenvalues 1 and −3:
 
 # %%
-H = network_hessian()
-v = torch.ones(H.size, dtype=torch.float64) / H.size**0.5
-for k in range(4):
-    Hv = H.matvec(v)
-    print(f"after {k} products: vᵀHv = {v @ Hv:.3g}")
-    v = Hv / Hv.norm()
+H = torch.diag(torch.tensor([1.0, -3.0], dtype=torch.float64))
+v = torch.tensor([0.8, 0.6], dtype=torch.float64)
+for k in range(5):
+    print(f"after {k} products: vᵀHv = {v @ H @ v:.3g}")
+    v = H @ v / (H @ v).norm()
 
 # %% [markdown]
-# The check asks for five matrices. Four are small, two of them saddles; the fifth is this Hessian. Six digits are wanted, and for the fifth at most 60 products.
+# Find the *largest* eigenvalue, to six digits, if you know a number that no eigenvalue exceeds in size. The check asks for four small matrices, with at most 300 products each.
 
 
-# %% exercise="sharpness"
-def sharpness(hvp, dim):
+# %% exercise="shifted_power"
+def shifted_power(hvp, dim, size):
     """The largest eigenvalue of a symmetric matrix that is known by its products.
 
     hvp: a function; hvp(v) is H v, for v of shape (dim,).   dim: a whole number.
+    size: a number; every eigenvalue lies between -size and size.
     Returns: a number.
     """
     ### BEGIN SOLUTION
-    q = torch.sin(torch.arange(1.0, dim + 1, dtype=torch.float64))
-    basis, images = [q / q.norm()], []
-    while len(images) < min(dim, 40):
-        images.append(hvp(basis[-1]))
-        rest = images[-1]
-        for q in basis * 2:
-            rest = rest - (q @ rest) * q
-        if rest.norm() < 1e-9 * images[0].norm():
-            break
-        basis.append(rest / rest.norm())
-    small = torch.stack(basis[: len(images)]) @ torch.stack(images).T
-    return torch.linalg.eigvalsh((small + small.T) / 2)[-1].item()
+    v = torch.sin(torch.arange(1.0, dim + 1, dtype=torch.float64))
+    for _ in range(200):
+        v = hvp(v) + size * v
+        v = v / v.norm()
+    return (v @ hvp(v)).item()
     ### END SOLUTION
 
 
-# %% [markdown] hints="sharpness"
+# %% [markdown] hints="shifted_power"
 # <details><summary>Hint 1</summary>
-# Repeated products lead to the eigenvalue of largest size. H + c·1 has the same eigenvectors, and for a large enough c no negative eigenvalue is the
-# largest in size any more. But the larger c, the slower.</details>
+# H + c·1 has the same eigenvectors, and eigenvalues that are larger by c. For which c is none of them negative?</details>
 #
 # <details><summary>Hint 2</summary>
-# Do not throw the earlier vectors away. Keep an orthonormal basis Q of all of them: the largest eigenvalue of the small matrix QᵀHQ comes very near after a dozen
-# products. This is Lanczos iteration.</details>
+# With c = size. Iterate with hvp(v) + size·v, and at the end ask for vᵀHv with the matrix itself. The larger c, the slower: so do not take more.</details>
+
+# %% check="shifted_power"
+check("08/shifted_power", shifted_power)
+
+# %% [markdown] discussion="shifted_power" tags=["solution"]
+# **Discussion.** Each product shrinks what is left of the other eigenvectors by $(\lambda_2 + c)/(\lambda_1 + c)$: a shift buys safety and pays in products. The lesson's central flow takes none, since
+# along ordinary training runs the negative eigenvalues are small. Near a saddle it would go astray.
+
+# %% [markdown] exercise="largest_sgd_step" stars=2 minutes=15 concept="units of a step"
+# ## Exercise 4: in the units of another library
 #
-# <details><summary>Hint 3</summary>
-# It is in SciPy: scipy.sparse.linalg.eigsh of a LinearOperator, with which="LA". It wants more than two dimensions; for two, build the matrix.</details>
+# ★★ · 15 minutes · derive and check
+#
+# You train networks of this course with `torch.optim.SGD` on the full batch and `torch.nn.MSELoss`. What is the largest learning rate at which a quadratic with the
+# same Hessian would be stable (to five digits)? `metrics.sharpness(net, x, y)` and `time_scale(net)` are at hand, and four networks:
 
-# %% check="sharpness"
-check("08/sharpness", sharpness)
+# %%
+for name, (net, x, y) in networks().items():
+    c, S = time_scale(net), metrics.sharpness(net, x, y).item()
+    print(f"{name:32} time scale {c:4g}, sharpness {S:.3g}")
 
-# %% [markdown] discussion="sharpness" tags=["solution"]
-# **Discussion.** The default of `eigsh` is `which="LM"`, the largest *magnitude*. Much published code measures sharpness so, and along ordinary training runs it does no harm:
-# there the negative eigenvalues are small. Near a saddle it does. Orthogonalising twice (the `* 2` above) keeps the basis orthogonal to rounding; after convergence Lanczos vectors
-# would otherwise come back.
+
+# %% exercise="largest_sgd_step"
+def largest_sgd_step(net, x, y):
+    """Two over the largest eigenvalue of the Hessian of MSELoss.
+
+    net: a TwoLayer, or any module with outputs (n,).   x: (n, d).   y: (n,).
+    Returns: a number.
+    """
+    ### BEGIN SOLUTION
+    return (time_scale(net) / metrics.sharpness(net, x, y)).item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="largest_sgd_step"
+# <details><summary>Hint 1</summary>
+# Two conventions differ: the half in the loss, and the time scale. SGD knows neither.</details>
+#
+# <details><summary>Hint 2</summary>
+# MSELoss = 2 L, so its Hessian is 2 H. And metrics.sharpness(net, x, y) is c times the largest eigenvalue of H.</details>
+
+# %% check="largest_sgd_step"
+check("08/largest_sgd_step", largest_sgd_step)
+
+# %% [markdown] discussion="largest_sgd_step" tags=["solution"]
+# **Discussion.** The limit is $2/(2\lambda)$ with $\lambda = S/c$, so it is $c/S$. For a wide network in mean-field scaling it is enormous, of the order of the width: parameters get gradients of order $1/m$.
+# Whoever forgets the factor trains $m$ times too slowly, sees a loss that falls at every step, and concludes that there is no edge.
 
 # %% [markdown] exercise="closed_step" stars=2 minutes=15 concept="two numbers that close"
-# ## Exercise 3: two numbers that close
+# ## Exercise 5: two numbers that close
 #
 # ★★ · 15 minutes · derive, then implement
 #
-# Gradient descent on $L = \frac14(x^2y^2-1)^2$ moves $x$ and $y$. The lesson used two other numbers, $p = xy$ and $q = x^2+y^2$: after a step they depend on $p$, $q$ and $\eta$ alone.
-# Derive how, without looking it up, and write it down.
+# Gradient descent on $L = \frac14(x^2y^2-1)^2$ moves $x$ and $y$. Take two other numbers, $p = xy$ and $q = x^2+y^2$: after a step they depend on $p$, $q$ and $\eta$ alone.
+# Derive how, without looking it up in *deeper*, and write it down.
 
 
 # %% exercise="closed_step"
@@ -198,42 +297,63 @@ show(
 # **Discussion.** $x+y$ is multiplied by $1-\eta g$ and $x-y$ by $1+\eta g$, whence everything. Without the terms with $\eta^2$ the step would be the first order of a flow, and
 # a flow knows no edge: $x^2-y^2$ would stay, and with it the valley in which the run ends.
 
-# %% [markdown] exercise="largest_sgd_step" stars=2 minutes=15 concept="units of a step"
-# ## Exercise 4: in the units of another library
+# %% [markdown] exercise="sharpness" stars=3 minutes=15 concept="largest eigenvalue"
+# ## Exercise 6: sharpness from few products
 #
-# ★★ · 15 minutes · derive and check
+# ★★★ · 15 minutes · implement
 #
-# You train networks of this course with `torch.optim.SGD` on the full batch and `torch.nn.MSELoss`. What is the largest learning rate at which a quadratic with the
-# same Hessian would be stable? `metrics.sharpness(net, x, y)` and `time_scale(net)` are at hand, and four networks:
+# The shift of exercise 3 is slow, and it throws away every vector but the last. Again find the *largest* eigenvalue from products, and no bound is given. Here is what a few products of the Hessian
+# of a small network on digits look like:
 
 # %%
-for name, (net, x, y) in networks().items():
-    c, S = time_scale(net), metrics.sharpness(net, x, y).item()
-    print(f"{name:32} time scale {c:4g}, sharpness {S:.3g}")
+H = network_hessian()
+v = torch.ones(H.size, dtype=torch.float64) / H.size**0.5
+for k in range(4):
+    Hv = H.matvec(v)
+    print(f"after {k} products: vᵀHv = {v @ Hv:.3g}")
+    v = Hv / Hv.norm()
+
+# %% [markdown]
+# The check asks for five matrices. Four are small, two of them saddles; the fifth is this Hessian. Six digits are wanted, and for the fifth at most 60 products.
 
 
-# %% exercise="largest_sgd_step"
-def largest_sgd_step(net, x, y):
-    """Two over the largest eigenvalue of the Hessian of MSELoss.
+# %% exercise="sharpness"
+def sharpness(hvp, dim):
+    """The largest eigenvalue of a symmetric matrix that is known by its products.
 
-    net: a TwoLayer, or any module with outputs (n,).   x: (n, d).   y: (n,).
+    hvp: a function; hvp(v) is H v, for v of shape (dim,).   dim: a whole number.
     Returns: a number.
     """
     ### BEGIN SOLUTION
-    return (time_scale(net) / metrics.sharpness(net, x, y)).item()
+    q = torch.sin(torch.arange(1.0, dim + 1, dtype=torch.float64))
+    basis, images = [q / q.norm()], []
+    while len(images) < min(dim, 40):
+        images.append(hvp(basis[-1]))
+        rest = images[-1]
+        for q in basis * 2:
+            rest = rest - (q @ rest) * q
+        if rest.norm() < 1e-9 * images[0].norm():
+            break
+        basis.append(rest / rest.norm())
+    small = torch.stack(basis[: len(images)]) @ torch.stack(images).T
+    return torch.linalg.eigvalsh((small + small.T) / 2)[-1].item()
     ### END SOLUTION
 
 
-# %% [markdown] hints="largest_sgd_step"
+# %% [markdown] hints="sharpness"
 # <details><summary>Hint 1</summary>
-# Two conventions differ: the half in the loss, and the time scale. SGD knows neither.</details>
+# Do not throw the earlier vectors away: keep an orthonormal basis Q of all of them. What can you say of the eigenvalues of the small matrix QᵀHQ?</details>
 #
 # <details><summary>Hint 2</summary>
-# MSELoss = 2 L, so its Hessian is 2 H. And metrics.sharpness(net, x, y) is c times the largest eigenvalue of H.</details>
+# Its largest one comes very near after a dozen products. Make each new vector from H times the last one, less its parts along all earlier ones, twice. This is Lanczos iteration.</details>
+#
+# <details><summary>Hint 3</summary>
+# It is in SciPy: scipy.sparse.linalg.eigsh of a LinearOperator, with which="LA". The operator gets arrays of NumPy, hvp wants tensors.</details>
 
-# %% check="largest_sgd_step"
-check("08/largest_sgd_step", largest_sgd_step)
+# %% check="sharpness"
+check("08/sharpness", sharpness)
 
-# %% [markdown] discussion="largest_sgd_step" tags=["solution"]
-# **Discussion.** The limit is $2/(2\lambda)$ with $\lambda = S/c$, so it is $c/S$. For a wide network in mean-field scaling it is enormous, of the order of the width: parameters get gradients of order $1/m$.
-# Whoever forgets the factor trains $m$ times too slowly, sees a loss that falls at every step, and concludes that there is no edge.
+# %% [markdown] discussion="sharpness" tags=["solution"]
+# **Discussion.** The default of `eigsh` is `which="LM"`, the largest *magnitude*. Much published code measures sharpness so, and along ordinary training runs it does no harm:
+# there the negative eigenvalues are small. Near a saddle it does. Orthogonalising twice (the `* 2` above) keeps the basis orthogonal to rounding; after convergence Lanczos vectors
+# would otherwise come back.

@@ -2,365 +2,298 @@
 # jupyter:
 #   regimes:
 #     title: Edge of stability
-#     minutes: 50
-#     needs: ["01"]
+#     minutes: 45
+#     needs: ["01", "02"]
 #     papers: [cai2024]
 #     objectives:
-#       - find the largest stable step of gradient descent, and say for what it is exact
-#       - tell a catapult from hovering, and predict where a run comes to rest
-#       - measure sharpness, and know four ways to get it wrong
-#       - say what the loss has to do with it
-#       - say whether Gauss-Newton has an edge
+#       - say how large a step can be, and why training survives a larger one
+#       - derive, in two lines, the force that pushes a run back to its edge
+#       - read from two gradients whether a run is at its edge
+#       - predict the loss of a swinging run without the swing
+#       - say which networks, losses and methods have no such edge
 # ---
 
 # %% [markdown]
-# # Edge of stability
+# # Why does training not blow up?
 #
-# **After these 50 minutes you will be able to**
+# You raise the learning rate. The loss jumps, you reach for the stop button, and it comes back down. By every textbook the run should have exploded. What
+# saved it?
+
+# %% tags=["hero"]
+from regimes_course.kit import evidence, guess, show
+from regimes_course.lesson08 import figures as draw
+
+show(*draw.hero())
+
+# %% [markdown]
+# Three runs of one network climb the same hill, pass the sharpness at which a step of their size should make them explode, and are thrown back to it. This lesson
+# says why, in two lines that hold for every network, and ends with a curve that predicts the loss *through* the chaos.
 #
-# - find the largest stable step of gradient descent, and say for what it is exact,
-# - tell a catapult from hovering, and predict where a run comes to rest,
-# - measure sharpness, and know four ways to get it wrong,
-# - say what the loss has to do with it,
-# - say whether Gauss-Newton has an edge.
+# <details><summary>What you will be able to do, and what this rests on</summary>
 #
-# **Needs** lesson [01](01_gradient_descent_and_gauss_newton.ipynb). **Papers:** Cohen, Kaur, Li, Kolter, Talwalkar 2021 (*Gradient descent on neural networks typically occurs at the
-# edge of stability*; we had its published code) and Cai, Wu, Mei, Lindsey, Bartlett 2024 (lesson 09; we had its abstract, introduction and captions). Formulas below are
-# derived here.
+# - say how large a step can be, and why training survives a larger one;
+# - derive, in two lines, the force that pushes a run back to its edge;
+# - read from two gradients whether a run is at its edge;
+# - predict the loss of a swinging run without the swing;
+# - say which networks, losses and methods have no such edge.
 #
-# **Recap.** Answer before you unfold.
+# Needs lessons [01](01_gradient_descent_and_gauss_newton.ipynb) and [02](02_mean_field_convergence.ipynb). 45 minutes. Papers at the end: of Cohen et al. 2021 we had
+# the published code, of the others abstracts at most; formulas are derived here.</details>
 #
-# <details><summary>1. On frozen features gradient descent turns r into (1 − ηK/n) r. For which η does r shrink?</summary>
-# For η below 2n/λ_max(K).</details>
+# ## 1. The edge, and the climb
 #
-# <details><summary>2. What does one undamped Gauss-Newton step of size η make of r, to first order?</summary>
-# (1 − η) r, whatever the eigenvalues.</details>
+# On a parabola of curvature S, a step of size η multiplies the distance z to the bottom:
 #
-# <details><summary>3. The squared loss of this course has a half and a mean. torch's MSELoss has no half. What does this do to a step?</summary>
-# A step lr there is 2 lr here: its Hessian is twice ours.</details>
+# $$z \to (1 - \eta S)\, z .$$
+#
+# Up to S = 2/η this shrinks. Beyond, z changes sign and grows at every step. So 2/η is the *edge*, and the *stability number* ηS/2 is 1 there.
+# A network's loss has many curvatures, the eigenvalues of its Hessian (the matrix of second derivatives). The largest is the *sharpness* S, its eigenvector u the
+# sharpest direction. But a network is no parabola: S changes as it trains.
+#
+# Ours has 20 tanh units, 60 numbers p in all, and fits a polynomial on 20 points. The width, 20, sets the unit of time as in lesson 02: a step follows
+# $\ell = 20 L$, where L is the loss. `slope` is the gradient of $\ell$, and S its sharpness.
+#
+# **Predict.** With infinitely small steps S goes from 0.8 to 7.7 by t = 300 (dashed in the picture). Take η = 0.2. What is its stability number at t = 300? Write a
+# number into the last line of this cell.
 
 # %%
 import torch
-from IPython.display import display
+from torch.func import grad, hessian
 
-from regimes.directions import gradient
-from regimes.hessians import hessian
-from regimes.losses import logistic, squared
-from regimes.metrics import sharpness, sometimes, spectrum
-from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton, GradientDescent
-from regimes.problems import chebyshev, even_odd, teacher_student
-from regimes.theory import edge_of_stability as theory
-from regimes.theory.gauss_newton import step_loss
-from regimes.training import train
-from regimes_course.kit import Ledger, guess, seeds, show, span
-from regimes_course.lesson08 import figures as draw
-from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
+from regimes import GradientDescent, TwoLayer, train
+from regimes.metrics import sharpness
 
-ledger, S5 = Ledger("08"), seeds(5)
+x = torch.linspace(0, 2, 20, dtype=torch.float64)
+y = torch.cos(3 * torch.arccos(x - 1))  # a polynomial of degree three
 
-# %% [markdown]
-# ## 1. A quadratic has an edge, exactly
-#
-# **Sharpness** $S$ is the largest eigenvalue of the Hessian $H$ of the loss. On a quadratic a step multiplies the component along an
-# eigenvector by $1-\eta\lambda$. So gradient descent diverges if and only if $\eta > 2/S$. We shall follow the **stability number** $\eta S/2$:
-# below one is stable.
-#
-# A network with frozen hidden weights has a quadratic loss. Below, $\eta$ is set to a share of $2/S$ and the gradient's component along the top
-# eigenvector is followed. `sharpness` has the network's time scale in it, as `GradientDescent` has: $\eta S/2$ means the same at any width.
-#
-# How large is the component after 200 steps with $\eta$ one or two percent beyond $2/S$? The figure stands in section 2.
 
-# %%
-data = teacher_student(20, 3, seed=S5)
-share = torch.tensor([0.98, 0.99, 1.0, 1.01, 1.02], dtype=torch.float64)[:, None]
-net = TwoLayer(3, 40, runs=(5, 5), seed=S5.expand(5, 5))
-net.W.requires_grad_(False)
-q = torch.linalg.eigh(hessian(net, data.x, data.y).dense())[1][..., -1]
-along = {"q": lambda net: (gradient(net, data.x, data.y).tensors[0] * q).sum(-1)}
-rule = GradientDescent(net, share * 2 / sharpness(net, data.x, data.y))
-trace = train(net, data.x, data.y, rule, 200, measure=along)
-top = (trace.measured["q"] / trace.measured["q"][0]).abs()
-wanted = theory.quadratic_factor(trace.step[:, None, None], 2.0, share)
-_ = ledger.claim("quadratic", (top / wanted - 1).abs().amax((0, 1)))
+def loss(p):
+    w, b, v = p.reshape(3, 20)
+    return ((torch.tanh(torch.outer(x, w) + b) @ v / 20 - y) ** 2).mean() / 2
 
-# %% [markdown]
-# ## 2. Two losses of two numbers
-#
-# **A product.** $L = \frac12(uv-1)^2$. Its flow keeps $u^2-v^2$ (lesson 04). One step multiplies $u+v$ by $1-\eta r$ and $u-v$ by $1+\eta r$,
-# with $r = uv-1$, hence exactly
-#
-# $$(u^2-v^2)_{k+1} = (u^2-v^2)_k\,(1-\eta^2 r_k^2).$$
-#
-# Large steps *balance*, and a balanced product is flat: near a solution $S = u^2+v^2$, at least 2.
-#
-# **Predict.** We start where $S$ is up to 1.9 times $2/\eta$. A quadratic would diverge. What happens here, and from which $\eta S/2$ on does it diverge?
 
-# %%
+def slope(p):
+    p = p.detach().requires_grad_()
+    return 20 * torch.autograd.grad(loss(p), p)[0]
+
+
+hess = hessian(lambda p: 20 * loss(p))
+torch.manual_seed(0)
+wb, v = torch.randn(20, 2, dtype=x.dtype), torch.randn(20, dtype=x.dtype)
 my_guess = ...
 
 
-# %%
-def descend(u, v, eta, steps):
-    path = [(u, v)]
+# %% tags=["idea"] vary="0.2, 1500), 1498, 0.2 -> 0.1, 3000), 2998, 0.1"
+def descend(p, eta, steps):
+    path = [p]
     for _ in range(steps):
-        r = u * v - 1
-        u, v = u - eta * r * v, v - eta * r * u
-        path.append((u, v))
-    return (torch.stack(numbers) for numbers in zip(*path, strict=True))
+        path.append(path[-1] - eta * slope(path[-1]))
+    return path
 
 
-chance = torch.Generator().manual_seed(S5[0].item())
-a, b, c = torch.rand(3, 8, generator=chance, dtype=torch.float64)
-u, v = descend(3.4 + a, 0.05 + 0.25 * b, 0.2, 60)
-d = u**2 - v**2
-wanted = theory.imbalance_after(d[0], (u * v - 1)[:-1], 0.2)
-S = (u**2 + v**2 + torch.hypot(d, 2 * (2 * u * v - 1))) / 2
-show(*draw.two_certainties(share[:, 0], top, 0.2, S, d, wanted))
-
-# %%
-shares = torch.linspace(0.9, 1.1, 81, dtype=torch.float64)[:, None]
-limit = shares * theory.catapult_limit(u[0] ** 2 + v[0] ** 2)
-far, _ = descend(u[0].expand(81, 8), v[0].expand(81, 8), limit, 300)
-stays = far[-1].isfinite().int().cumprod(0)  # up to the first that diverges
-largest = 2 * (shares * stays).amax(0)
-_ = ledger.claim("balancing", (d - wanted).abs().amax(0) / d[0])
-_ = ledger.claim("catapult", 0.2 * S[-1] / 2)
-_ = ledger.claim("catapult-limit", largest, 2.0)
-guess(my_guess, f"it converges, up to ηS/2 = {span(largest)}")
-
-# %% [markdown]
-# Left: $2/S$ is exact, at any number of steps. Right: beyond the edge the loss rises, $\eta^2r^2$ takes the imbalance away, and the run lands in a valley that is flat enough:
-# the *catapult* (Lewkowycz et al. 2020). Up to $\eta S/2 \approx 2$, that is. For the loss $\frac12(uv)^2$ the number two follows in a line (`theory.catapult_limit`).
-# But the run ends well *below* the edge. It does not hover there.
-#
-# **Degree four.** $L = \frac14(x^2y^2-1)^2$ (Zhu et al. 2023) does. With $p = xy$, $q = x^2+y^2$ and $g = p(p^2-1)$ a step is, exactly,
-#
-# $$p' = p\,(1+\eta^2g^2) - \eta g\,q, \qquad q' = q\,(1+\eta^2g^2) - 4\eta g\,p.$$
-#
-# The valley $p = 1$ has $S = 2q$ at its floor. Write $\eta q = 1+\delta$ (this is $\eta S/2$) and $p = 1+e$. Two steps change $a = e^2$ and $\delta$, to leading order,
-# by
-#
-# $$\Delta a = (8\delta - 32a)\,a, \qquad \Delta\delta = -8\eta^2a.$$
-#
-# Beyond the edge the oscillation $a$ grows, a large oscillation pushes $\delta$ down, and a smaller $\delta$ calms the oscillation: **self-stabilisation** (Damian et al. 2023). As $\delta$ is slow, $a = (\delta + \eta^2/4)/4$. So
-# $\delta+\eta^2/4$ falls as $e^{-\eta^2k}$, and the run comes to rest at
-#
-# $$\eta S/2 = 1 - \eta^2/4 .$$
-#
-# **Predict.** With half the step, how much nearer to the edge does the run come to rest?
-
-# %%
-my_guess = ...
+def number(path, k, eta):
+    middle = (path[k] + 2 * path[k + 1] + path[k + 2]) / 4  # a swing cancels
+    return eta * torch.linalg.eigvalsh(hess(middle))[-1].item() / 2
 
 
-# %%
-starts = 1.2 + 0.6 * c[:5]
-runs = [degree_four.compute(0.05, start, 1.01) for start in starts.tolist()]
-gaps = [(1 - run.number[-1]) / 0.05**2 for run in runs]
-_ = ledger.claim("gap", gaps, 0.25)
-_ = ledger.claim("settling", [run.left for run in runs], 0.368)
-guess(my_guess, f"four times: gap / η² is {gaps[0]:.2g} at η = 0.05")
+start = torch.cat([wb.T.flatten(), v])
+small = number(descend(start, 0.2, 1500), 1498, 0.2)
+guess(my_guess, f"{small:.2f}: it never meets its edge, 10", number=small)
 
-# %%
-show(*degree_four.filmstrip("Three slider positions.", (9, 3.4)))
-
-# %% tags=["widget"]
-degree_four.show()
-
-# %% [markdown]
-# *Try:* does the place of rest depend on the start? On what does it depend whether $xy$ ends at 1 or at −1? In the middle panel each run slides down the
-# dashed curve: where does it leave it, and why is $\eta^2/4$ less good at η = 0.2?
-#
-# ## 3. A network climbs to the edge by itself
-#
-# **Claim.** With the squared loss, sharpness rises during training (*progressive sharpening*) until it is $2/\eta$; then it hovers there, the loss is
-# not monotone any more, and falls all the same (Cohen et al. 2021). A network of 20 tanh units fits a Chebyshev polynomial of degree three on 20 points, both layers trained.
-#
-# **Predict.** $\eta S/2$ starts below 0.7 at each of the steps 0.4, 1.2 and 1.6. Where is it at the end, at each of the three?
-
-# %%
-my_guess = ...
-
-
-# %%
-def rises(loss):
-    return loss.diff(dim=0) > 1e-10 * loss[:-1]  # by more than rounding
-
-
-def watch(net, data, eta, steps, every, loss=squared):
-    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y, loss=loss), every)}
-    trace = train(
-        net, data.x, data.y, GradientDescent(net, eta, loss=loss), steps, measure=measure
+# %% tags=["idea"] vary="eta = 0.6 -> eta = 0.8"
+eta = 0.6
+path = descend(start, eta, 500)
+for k in (0, 100, 174, 240, 300, 498):
+    print(
+        f"step {k}: stability number {number(path, k, eta):.2f}, loss {loss(path[k]):.2g}"
     )
-    return trace, eta * trace.measured["S"][::every] / 2
-
-
-def tanh_units(seed, inputs=1, **start):
-    return TwoLayer(inputs, 20, activation="tanh", runs=seed.shape, seed=seed, **start)
-
-
-data, eta = chebyshev(3), torch.tensor([[0.4], [1.2], [1.6]]).double().expand(3, 5)
-many = S5.expand(3, 5)
-trace, number = watch(tanh_units(many, output_std=1.0), data, eta, 3000, 25)
-show(*draw.sharpening(eta[:, 0], trace.loss, trace.step[::25], 2 * number / eta))
-
-# %%
-up, means = rises(trace.loss).sum(0), draw.late(number)
-_ = ledger.claim("sharpening", number[-1, 0] / number[0, 0])
-_ = ledger.claim("monotone", up[0])
-_ = ledger.claim("hovering", means[1:], 1.0)
-_ = ledger.claim("not-monotone", up[1])
-_ = ledger.claim("falls", draw.late(trace.loss)[1] / trace.loss[500:1000, 1].mean(0))
-nudged, _ = watch(tanh_units(many, output_std=1 + 1e-12), data, eta, 1500, 1500)
-apart = (nudged.loss / trace.loss[:1501] - 1).abs().amax(0)
-_ = ledger.claim("not-chaotic", apart[0])
-_ = ledger.claim("chaotic", apart[1])
-guess(my_guess, f"{span(means[0])}; {span(means[1])}; {span(means[2])}")
 
 # %% [markdown]
-# The climb is the network's own; $\eta$ only decides where it ends. In the oscillating runs a nudge of $10^{-12}$ grows by many orders of magnitude: their **curves do not reproduce** on
-# another machine, their averages do. We claim averages only.
+# Beyond the edge the swing should grow at every step; at a stability number of 1.5 it doubles. Yet the run settles near 1. The climb is the network's own; η only decides where it
+# ends. (We measure, here and in the first picture, at the middle of the swing.)
 #
-# Is it the scaling? The same task with a plain module, $f = v\cdot\tanh(wx+b)+c$, in which `sharpness` differentiates twice:
-
-
-# %%
-def module(seed):
-    torch.manual_seed(seed)
-    first, last = torch.nn.Linear(1, 20), torch.nn.Linear(20, 1)
-    return torch.nn.Sequential(first, torch.nn.Tanh(), last, torch.nn.Flatten(0)).double()
-
-
-for e in (0.2, 0.3):
-    runs = [watch(module(seed), data, e, 3600, 20) for seed in seeds(2).tolist()]
-    means = torch.stack([draw.late(number) for _, number in runs])
-    _ = ledger.claim(f"module-{e}", means)
-    print(f"η = {e}: mean ηS/2 is one up to {(means - 1).abs().max():.1g}")
-
-# %%
-show(*chebyshev_fit.filmstrip("Three slider positions.", (9, 3.4)))
-
-# %% tags=["widget"]
-chebyshev_fit.show()
-
-# %% [markdown]
-# *Try:* from which step on does the run reach the edge within 500 steps? What do width and degree change? What is $\eta S/2$ when a run diverges?
+# ## 2. Why it comes back: the swing pushes
 #
-# ## 4. The loss decides what happens at the edge
+# Let the weights swing between $p + a u$ and $p - a u$. What do two steps feel on average? Expand both gradients in the size a of the swing. The odd terms cancel:
 #
-# Even against odd digits, 200 images, 20 tanh units. **Predict.** With the logistic loss, is the sharpness at the end above or below that at the start? The curvature of this loss is at most the loss itself.
+# $$\tfrac12\big[\nabla\ell(p + au) + \nabla\ell(p - au)\big] = \nabla\ell(p) + \tfrac{a^2}{2}\,\nabla S(p) + \dots$$
+#
+# The quadratic term is the third derivative of $\ell$, twice along u, and that *is* the gradient of $S = u^\top H u$ ($H$ is the Hessian of $\ell$; that u turns does not matter
+# to first order, because an eigenvector makes $u^\top H u$ stationary). What is left out is of order $a^4$.
+#
+# **So a swing of size a is gradient descent on $\ell + \frac{a^2}{2} S$: swinging costs sharpness.** This holds for every smooth loss. Now the cycle: too
+# sharp, the swing grows; it pushes S down; it dies; S climbs again (Damian, Nichani, Lee 2023).
+#
+# **Predict.** When the run of section 1 crosses its edge (step 174), we push the weights by one hundredth of their length *along the sharpest direction*. Will the overshoot
+# be `"larger"` or `"smaller"`?
 
 # %%
 my_guess = ...
 
+# %% tags=["idea"] vary="(0.05, 0.2) -> (0.1, 0.5)"
+p = path[174]
+u = torch.linalg.eigh(hess(p))[1][:, -1]
+dS = grad(lambda p: torch.linalg.eigvalsh(hess(p))[-1])(p)  # the gradient of S
+for a in (0.05, 0.2):
+    felt = (slope(p + a * u) + slope(p - a * u)) / 2 - slope(p)
+    off = (felt - a**2 / 2 * dS).norm() / felt.norm()
+    print(f"swing {a}: the law is off by {100 * off:.2g} %")
 
-# %%
-def on_digits(loss, eta, steps, every):
-    net = tanh_units(seeds(3), 64, std=0.3, output_std=0.5)
-    return watch(net, images, eta, steps, every, loss)
-
-
-images = even_odd(200, seed=seeds(3))
-runs = {
-    "squared, η = 1": on_digits(squared, 1.0, 800, 50),
-    "squared, η = 2": on_digits(squared, 2.0, 1500, 50),
-    "logistic, η = 6": on_digits(logistic, 6.0, 300, 2),
-}
-show(*draw.digits(runs))
-
-# %%
-(calm, _), (_, edgy), (classes, number) = runs.values()
-up, beyond = rises(classes.loss), number[:-1] > 1
-_ = ledger.claim("digits-calm", rises(calm.loss).sum(0))
-_ = ledger.claim("digits-hovering", draw.late(edgy), 1.0)
-_ = ledger.claim("logistic-peak", number.amax(0))
-_ = ledger.claim("logistic-end", number[-1] / number[0])
-_ = ledger.claim("logistic-last", (up * torch.arange(1, 301)[:, None]).amax(0))
-_ = ledger.claim("beyond-and-falling", (beyond & ~up[::2]).sum(0) / beyond.sum(0))
-guess(my_guess, f"below: {span(number[-1] / number[0])} of it")
+# %% tags=["idea"] vary="(0.0, 0.01) -> (0.0, 0.003)"
+numbers, losses = {}, {}
+for push in (0.0, 0.01):
+    run = descend(p + push * p.norm() * u, eta, 121)
+    numbers[push] = [number(run, k, eta) for k in range(0, 120, 4)]
+    losses[push] = [loss(q).item() for q in run]
+show(*draw.pushed(numbers, losses))
+guess(my_guess, f"smaller: {max(numbers[push]):.3g}, not {max(numbers[0.0]):.3g}")
 
 # %% [markdown]
-# The squared loss has curvature one everywhere: the edge holds the run. The logistic loss flattens where it is small: sharpness rises, goes beyond the edge, and collapses. Lesson 09 makes this a theorem.
+# Left alone, the swing starts from almost nothing and has to grow, while S goes on climbing. A push gives it a start. The swing is not the enemy; it is the brake.
 #
-# **A trap of words.** "Edge of stability" means two things. In Cohen et al. 2021: the sharpness *hovers at* $2/\eta$. In Wu et al. and Cai et al. 2024: the *non-monotone phase*,
-# whatever the sharpness does. On a quadratic they coincide. Here they do not: the logistic runs have a non-monotone phase and never hover; and at most of the recorded steps with $S > 2/\eta$ the loss *falls*.
+# **An edge meter to take home.** Two gradients in a row, $g_k$ and $g_{k+1}$, differ by $-\eta \bar H g_k$, where $\bar H$ is the mean Hessian along the step. So
 #
-# ## 5. Four ways to get sharpness wrong
+# $$m = \frac12\Big(1 - \frac{g_{k+1}\cdot g_k}{|g_k|^2}\Big) = \frac{\eta}{2}\,\frac{g_k\cdot\bar H g_k}{|g_k|^2}$$
 #
-# `sharpness` takes all eigenvalues of a closed-form Hessian where parameters are few; otherwise Lanczos iteration for the largest *algebraic* eigenvalue, a dozen products $Hv$, each about two gradients. The first network of section 3, at its start:
+# is a stability number, along the last step, and it needs no Hessian. In a swing of period two, $g_{k+1} = -g_k$ and m = 1 *exactly, however large
+# the swing*. (Without a swing, steps go along flatter directions, and m is small.)
 
-# %%
-net = tanh_units(S5, output_std=1.0)
-S = sharpness(net, data.x, data.y)
-lanczos = sharpness(net, data.x, data.y, method="lanczos")
-newton = spectrum(net, data.x)[..., 0] / len(data.x)
-print(f"Lanczos / all eigenvalues: one up to {(lanczos / S - 1).abs().max():.0e}")
-print(f"Gauss-Newton matrix / Hessian: {span(newton / S)}")
+# %% tags=["idea"] vary="375 -> 450"
+g = torch.stack([slope(p) for p in path])
+m = (1 - (g[1:] * g[:-1]).sum(1) / (g[:-1] ** 2).sum(1)) / 2
+print(f"at t = 90: {m[150]:.2g}; mean from t = 225 on: {m[375:].mean():.4f}")
 
 # %% [markdown]
-# 1. **Time scale.** Without the factor $c$ (here $m = 20$) the stability number is 20 times too small, and a run at the edge looks calm.
-# 2. **Half and mean.** With torch's `MSELoss` the Hessian is twice ours; with a sum it is $n$ times ours. A run then hovers at 2, or at $2n$.
-# 3. **Gauss-Newton matrix.** $\lambda_{\max}(K)/n$ is right where the fit is: the rest of the Hessian is multiplied by residuals. At the start it is not.
-# 4. **Largest magnitude.** Power iteration, and `eigsh` unless told otherwise, find the eigenvalue that is largest in *size*: for diag(1, −3) they say −3. Along
-#    ordinary training runs negative eigenvalues are small, and nobody notices. (Exercise 2.)
+# ## 3. The run without the swing
 #
-# ReLU is a trap of its own: almost everywhere its second derivative is zero, and a Hessian without the kinks is all that can be computed.
+# If a swing of size a acts like the force $\frac{a^2}{2}\nabla S$, the average path needs no swing: follow the loss, and where S would exceed 2/η, add just
+# the force that keeps it there. This is the *central flow* (Cohen, Damian, Talwalkar, Kolter, Lee 2025):
 #
-# ## 6. Does Gauss-Newton have an edge?
+# $$\dot p = -\nabla\ell - \tfrac{a^2}{2}\,\nabla S, \qquad a^2 = \frac{-2\,\nabla\ell\cdot\nabla S}{|\nabla S|^2}\ \text{at the edge, 0 below.}$$
 #
-# Undamped Gauss-Newton makes $r \to (1-\eta)\,r$ to first order: its edge should be at $\eta = 2$, **at every place, whatever the sharpness**. We go to an interpolant, for two conditionings of the inputs, and start
-# again from there.
+# So the size of the swing is *known*, and with it the mean loss: $L + \frac{a^2}{20\,\eta}$, half of $a^2$ times the curvature 2/η (over 20, from $\ell$ to L). In code we do not use the
+# formula for $a^2$: we step back to the edge along $\nabla S$ and read off how far that was. Both u and $\nabla S$ come from a few gradients.
+
+
+# %% tags=["idea"] vary="eta / 2 -> eta / 4"
+def central_flow(p, eta, end, h=1e-3):
+    u, dt, losses = torch.ones_like(p), eta / 2, []
+    for _ in range(round(end / dt)):
+        p = p - dt * slope(p)  # follow the loss
+        Hu = (slope(p + h * u) - slope(p - h * u)) / (2 * h)
+        S, u = Hu.norm(), Hu / Hu.norm()  # u turns to the sharpest direction
+        dS = (slope(p + h * u) + slope(p - h * u) - 2 * slope(p)) / h**2
+        back = (S - 2 / eta).clamp(min=0) / (dS @ dS)  # a^2 dt / 2
+        p = p - back * dS  # beyond the edge: straight back to it
+        losses.append([loss(p), loss(p) + 2 * back / dt / (20 * eta)])
+    return torch.tensor(losses).T  # of the centre alone, and with its swing
+
+
+centre, predicted = central_flow(start, eta, end=300)
+
+# %%
+measured = torch.stack([loss(p) for p in path])
+show(*draw.central(eta, measured, centre, predicted))
+
+# %% [markdown]
+# Gradient descent lies far above gradient flow. Is it behind on the same path, or swinging above a good place? Both: more than half of its loss is the swing itself, and the
+# centre, too, lies above gradient flow, since it keeps to flatter ground.
 #
-# **Predict.** Gradient descent beyond its edge escapes to a flatter place. Where can Gauss-Newton escape to at $\eta = 2.1$?
+# Where is the dashed curve wrong? Soon after the crossing: it swings at once, whereas the run has to grow its swing first. (Edge Flow, Marion 2026, is about this.)
+# *Deeper* measures it over seeds: within 15 % in the last 50 units of time, not earlier. And our version steers one eigenvalue: the second has to stay below the edge, as it does on these
+# inputs.
+#
+# ## 4. A lazy network never climbs
+#
+# S climbs because features move. To take that away, write $1/\sqrt m$ in front of m units instead of $1/m$: then the wider the network, the less its features move
+# (lesson [06](06_lazy_regime.ipynb)). Without that movement the model is linear in its weights, and the curvature of its squared loss does not change: the dashed line below.
+#
+# **Predict.** Widths 20, 80, 320, each in both scalings. Write which networks climb: `"all"`, `"all with 1/m"`, or `"the widest"`. (Each has to add the same polynomial to
+# what it says at initialisation. We plot against the loss that is left, not time, so that nobody is ahead.)
 
 # %%
 my_guess = ...
 
+# %% tags=["idea"] vary="range(31) -> range(11)"
+X, climbs = x.reshape(20, 1), {}
+for scaling, step in {"mean_field": 0.2, "ntk": 0.6}.items():  # 1/m, 1/sqrt(m)
+    for m in (20, 80, 320):
+        kind = dict(activation="tanh", output_std=1.0, seed=0)
+        net = TwoLayer(1, m, scaling=scaling, **kind)
+        wanted = y + net(X).detach()
+        left, S = [], []
+        for _ in range(31):
+            left.append(((net(X) - wanted) ** 2).mean().item() / 2)
+            S.append(sharpness(net, X, wanted).item())
+            train(net, X, wanted, GradientDescent(net, step), 50)
+        climbs[scaling, m] = left, S
 
 # %%
-def nearly_there(*stack):
-    data = teacher_student(20, 5, kappa=torch.tensor([[1.0], [100.0]]), seed=seeds(3))
-    net = TwoLayer(5, 100, runs=(*stack, 2, 3), seed=seeds(3).expand(*stack, 2, 3) + 50)
-    train(net, data.x, data.y, GaussNewton(net, 0.2), 60, until=1e-4)
-    return net, data
-
-
-net, data = nearly_there(3)
-etas = torch.tensor([1.9, 1.99, 2.1])
-rule = GaussNewton(net, etas[:, None, None].expand(3, 2, 3))
-losses = train(net, data.x, data.y, rule, 150).relative.flatten(2)
-net, data = nearly_there()
-edge = 2 / sharpness(net, data.x, data.y)
-descent, number = watch(net, data, 1.2 * edge, 600, 50)
-show(*draw.newton(etas, losses, edge, 1.2, descent, number.flatten(1)))
-
-# %%
-_ = ledger.claim("newton-below", losses[20, 0], step_loss(20, 1.9).item())
-_ = ledger.claim("newton-above", losses[20, -1], step_loss(20, 2.1).item())
-_ = ledger.claim("newton-stays", losses[100:, -1].amin(0))
-_ = ledger.claim("descent-escapes", number[-1])
-guess(
-    my_guess, f"nowhere: its loss stays above {losses[100:, -1].min():.0f} times the start"
-)
+show(*draw.lazy(climbs))
+ends = [S[-1] for left, S in climbs.values()]
+guess(my_guess, f"all with 1/m: S = {ends[2]:.2g} at width 320; {ends[5]:.2g} with 1/√m")
 
 # %% [markdown]
-# So there is an edge, at a step of 2 in function space (lesson 01), and sharpness has nothing to do with it: the limits of gradient descent differ from run to run, that of Gauss-Newton does not. The difference beyond it is deeper. For gradient descent the edge is a property of
-# the *place*, so oscillating leads to a flatter one. Gauss-Newton finds the same edge everywhere. Its loss grows until the tangent fails, and stays large: no self-stabilisation.
+# With $1/m$ the climb, hence the edge, hence the largest step below it does not depend on the width: tune it on a small network, use it on a large one. That is *learning-rate
+# transfer*; μP (Yang et al. 2021) carries this scaling through all layers, and Noci et al. 2024 found the same in ResNets and transformers: sharpness keeps its course
+# across widths under μP, not in the lazy scaling. A wide lazy network keeps the sharpness it was born with: textbook step sizes are right where no features are learned.
 #
-# ## What we measured, and what the papers say
+# ## It breaks when
+#
+# Change the *loss*: the logistic loss (digits, even against odd, η = 6) has hardly any curvature where it fits. Change the *method*: Gauss-Newton multiplies the
+# residual by $1 - \eta$, wherever it is (lesson 01).
 
 # %%
-display(ledger)
+show(*draw.breaks())
 
 # %% [markdown]
-# ## Limits
+# Nothing hovers on the left: the run jumps to where the loss is flat (lesson [09](09_large_steps.ipynb)). And Gauss-Newton has nowhere to flee. The edge of gradient descent belongs to
+# the *place*, so that swinging leads to a flatter one. Gauss-Newton finds the same edge everywhere.
 #
-# - Theorems here: the quadratic, the balancing identity. The rest at the edge is a leading order, good for small steps. Hovering in networks is a measurement.
-# - Small networks, full batches, tanh. With ReLU the Hessian exists almost everywhere only, and says nothing about kinks.
-# - Large steps in mean-field scaling are tame; with other settings of the same network runs above twice the step of the climb get ragged or diverge.
+# **If you train with mini-batches,** do not expect 2/η. By section 2 *any* noise along the sharpest direction pushes S down, not only the swing. Here, with η = 0.6, it stays near a fifth
+# of the edge with batches of 1, near half of it with 4 (*deeper*). Andreyev and Beneventano 2024 report that the sharpness of the batch's own loss sits at 2/η instead; at our size we do not see
+# that. And give the meter two gradients of the *same* batch, or it compares batches, not curvature.
 #
-# ## Read next
+# ## Play
 #
-# - Cohen et al. 2021 for the phenomenon, Damian, Nichani, Lee 2023 for self-stabilisation, Zhu et al. 2023 for degree four, Lewkowycz et al. 2020 for the catapult.
-# - Lesson 09: with the logistic loss, large steps are not only survived. They pay.
+# The first picture with sliders. Run the cell, and find
+#
+# 1. a step that never meets its edge,
+# 2. where the inputs must sit for η = 0.6 to be harmless,
+# 3. the largest step that survives. Is it a good one?
+#
+# <details><summary>What we found</summary>1. 0.2; and 0.25 hardly touches it. 2. Around 0: centred inputs climb less, and the sharpness ends below the edge. 3. 3 survives at all
+# seeds, 4 does not; but the larger the step, the more the swing costs: the loss at the end is lowest at 0.2.</details>
+
+# %% tags=["widget"] id="widget"
+from regimes_course.lesson08.widgets import edge
+
+edge.show()
+
+# %% [markdown]
+# ## The answer in three sentences
+#
+# A step of size η is stable up to the sharpness 2/η, and a network that learns features climbs there by itself. Beyond it the weights swing, the swing acts like a force
+# against sharpness, and the run settles where the mean curvature under its swing is 2/η. So what you see is a smooth path plus a swing whose size can be computed;
+# and a lazy network, the logistic loss and Gauss-Newton each lack one link of that chain.
+#
+# ## How sure are we?
+
+# %%
+rows = "climb push edge-meter central-flow lazy-never-climbs newton-above"
+evidence("08", *rows.split())
+
+# %% [markdown]
+# All of it over seeds, with digits, two toys that can be solved, and four ways to get sharpness wrong, in [deeper](deeper/08_edge_of_stability.ipynb).
+#
+# ## Exercises and what to read next
+#
+# `python3 course.py start 08` puts the exercises into your folder `work`: an edge meter for any network, sharpness from products, a step in the units of another library.
+# Next: lesson [09](09_large_steps.ipynb), where large steps are not only survived. They pay.
+#
+# <details><summary>Papers</summary>
+#
+# - J. Cohen, S. Kaur, Y. Li, J. Z. Kolter, A. Talwalkar: *Gradient descent on neural networks typically occurs at the edge of stability*, ICLR 2021.
+# - A. Damian, E. Nichani, J. D. Lee: *Self-stabilization*, ICLR 2023, arXiv 2209.15594.
+# - Central flows: arXiv 2410.24206, ICLR 2025. P. Marion: *Edge Flow*, arXiv 2606.18080.
+# - Mini-batches: A. Andreyev, P. Beneventano, arXiv 2412.20553. Widths: L. Noci et al., arXiv 2402.17457.</details>

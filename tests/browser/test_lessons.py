@@ -20,7 +20,7 @@ from regimes_course.lesson04.widgets import hyperbolas, line_of_fits, width_dial
 from regimes_course.lesson05.widgets import flow
 from regimes_course.lesson06.widgets import bends, lazy_dial
 from regimes_course.lesson07.widgets import exact_steps, same_curve
-from regimes_course.lesson08.widgets import chebyshev_fit, degree_four
+from regimes_course.lesson08.widgets import chebyshev_fit, degree_four, edge
 from regimes_course.lesson09.widgets import digit_steps, tug_of_war, two_points
 from tests.browser.jupyter import ARTIFACTS, ROOT, Notebook
 from tests.lessons.moves import NAMES
@@ -62,6 +62,9 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
         exact_steps: [("method", "ArrowRight"), ("step", "ArrowLeft"), ("data", "ArrowRight"), ("halves", "ArrowRight")],
     },
     "lessons/08_edge_of_stability.ipynb": {
+        edge: [("eta", "ArrowRight"), ("shift", "ArrowLeft"), ("push", "ArrowRight"), ("seed", "ArrowRight")],
+    },
+    "lessons/deeper/08_edge_of_stability.ipynb": {
         degree_four: [("eta", "ArrowRight"), ("number", "ArrowRight"), ("product", "ArrowLeft")],
         chebyshev_fit: [("eta", "ArrowRight"), ("degree", "ArrowLeft"), ("seed", "ArrowRight")],
     },

@@ -95,6 +95,10 @@ WITHOUT_LEGEND = {
     "07/block",
     "07/matched",
     "07/next_batch",
+    "08/hero",
+    "08/pushed",
+    "08/central",
+    "08/breaks",
 }  # the sentence, the names at the axis or a legend of the figure say what is what
 
 every = pytest.mark.parametrize("name", NAMES)

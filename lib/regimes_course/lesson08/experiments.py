@@ -1,5 +1,6 @@
-"""What the widgets and the exercises of lesson 08 run."""
+"""What the pictures, the widgets and the exercises of lesson 08 run."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -7,15 +8,93 @@ import torch
 from torch import Tensor, nn
 
 from regimes.hessians import Hessian, hessian
+from regimes.losses import logistic
+from regimes.metrics import sharpness, sometimes, spectrum
 from regimes.networks import TwoLayer
-from regimes.optimizers import GradientDescent
-from regimes.problems import even_odd
+from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.problems import Problem, chebyshev, even_odd, teacher_student
 from regimes.training import train
 from regimes_course.kit.checking import random
+from regimes_course.lesson08.climb import Task, start
 
-__all__ = ["descend", "network_hessian", "networks"]
+__all__ = [
+    "climb_of_width",
+    "descend",
+    "gauss_newton",
+    "logistic_digits",
+    "near_an_interpolant",
+    "network_hessian",
+    "networks",
+    "plain_module",
+    "with_batches",
+]
 
 FAR = 1e3  # a run that comes as far has diverged
+
+
+STEPS = {"mean_field": 0.2, "ntk": 0.6}  # both far below the edge; the lazy runs train three times as long
+
+
+@lru_cache
+def climb_of_width(scaling: str, width: int, seeds: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """Loss ``(k, seeds)`` and sharpness at every 100th of 1500 steps; last the sharpness with frozen features, ``(seeds,)``.
+
+    Inputs are those of the lesson, on [0, 2]; what is fitted is the polynomial plus the outputs at initialisation, so that all
+    networks begin with the same residuals.
+    """
+    data, seed = chebyshev(3), torch.tensor(seeds)
+    net = TwoLayer(1, width, scaling=scaling, activation="tanh", output_std=1.0, runs=seed.shape, seed=seed)
+    x, y = data.x + 1, data.y + net(data.x + 1).detach()
+    frozen = spectrum(net, x)[..., 0] / len(x)
+    measure = {"S": sometimes(lambda net: sharpness(net, x, y), 100)}
+    trace = train(net, x, y, GradientDescent(net, STEPS[scaling]), 1500, measure=measure)
+    return trace.loss[::100], trace.measured["S"][::100], frozen
+
+
+def with_batches(size: int, seeds: Tensor, eta: float = 0.6) -> tuple[Tensor, Tensor]:
+    """Mini-batches on the network of the lesson: ``(seeds,)`` means from t = 200 to 300 of eta/2 times the sharpness, and of
+    eta/2 times the curvature of a batch's own loss along its own gradient (the batch sharpness)."""
+    task, p, whole, own = Task(), start(seeds), [], []
+    chance = torch.Generator().manual_seed(int(seeds[0]))
+    for k in range(round(300 / eta)):
+        batch = task.batch(torch.stack([torch.randperm(20, generator=chance)[:size] for _ in seeds]))
+        g = batch.slope(p)
+        if k * eta > 200 and k % 4 == 0:
+            whole.append(task.sharpness(p))
+            bend = (batch.slope(p + 1e-4 * g) - batch.slope(p - 1e-4 * g)) / 2e-4
+            own.append((g * bend).sum(-1) / g.square().sum(-1))
+        p = p - eta * g
+    return eta / 2 * torch.stack(whole).mean(0), eta / 2 * torch.stack(own).mean(0)
+
+
+def logistic_digits(eta: float = 6.0, steps: int = 300, every: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Even against odd digits with the logistic loss: steps, stability numbers at some of them, and the loss at all."""
+    data, net = even_odd(200), TwoLayer(64, 20, activation="tanh", std=0.3, output_std=0.5, seed=0)
+    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y, loss=logistic), every)}
+    trace = train(net, data.x, data.y, GradientDescent(net, eta, loss=logistic), steps, measure=measure)
+    return trace.step[::every], eta * trace.measured["S"][::every] / 2, trace.loss
+
+
+def near_an_interpolant(*stack: int, kappa: Sequence[float], seeds: Tensor) -> tuple[TwoLayer, Problem]:
+    """Networks ``(*stack, kappa, seeds)`` that nearly fit 20 points in five dimensions, by the conditioning of these."""
+    grid = (*stack, len(kappa), len(seeds))
+    data = teacher_student(20, 5, kappa=torch.tensor(kappa)[:, None], seed=seeds)
+    net = TwoLayer(5, 100, runs=grid, seed=seeds.expand(grid) + 50)
+    train(net, data.x, data.y, GaussNewton(net, 0.2), 60, until=1e-4)
+    return net, data
+
+
+def gauss_newton(etas: Sequence[float], steps: int = 150, **where) -> Tensor:
+    """Losses relative to the start, ``(k, steps, kappa, seeds)``, of undamped Gauss-Newton that starts there."""
+    net, data = near_an_interpolant(len(etas), **where)
+    eta = torch.tensor(etas)[:, None, None].expand(net.runs)
+    return train(net, data.x, data.y, GaussNewton(net, eta), steps).relative
+
+
+def plain_module(seed: int) -> nn.Module:
+    """``f = v tanh(w x + b) + c`` with 20 units, as torch initialises it."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 1), nn.Flatten(0)).double()
 
 
 def descend(x: float, y: float, eta: float, steps: int) -> tuple[np.ndarray, int | None]:

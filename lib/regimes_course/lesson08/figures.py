@@ -1,6 +1,6 @@
 """Figures of lesson 08. Each function returns the figure and the sentence that says what it shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
@@ -9,13 +9,198 @@ from torch import Tensor
 from regimes.theory.edge_of_stability import quadratic_factor
 from regimes.theory.gauss_newton import step_loss
 from regimes.training import Trace
-from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, curve, legend, panels, predicted
+from regimes_course.kit.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PINK,
+    SKY,
+    curve,
+    legend,
+    new_figure,
+    panels,
+    predicted,
+    style,
+)
 from regimes_course.kit.words import median, span
+from regimes_course.lesson08.climb import END, GRAIN, Task, descend, flow, middle, start
+from regimes_course.lesson08.experiments import climb_of_width, gauss_newton, logistic_digits
 
-__all__ = ["digits", "newton", "sharpening", "two_certainties"]
+__all__ = ["breaks", "central", "digits", "hero", "lazy", "newton", "pushed", "sharpening", "two_certainties", "windows"]
 
 LOOKS = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "^"), (PINK, "D"), (GREY, "v"))
 NUMBER = "stability number ηS/2"
+TIME = "time t = ηk (step size × number of steps)"
+RUNS = {0.4: GREEN, 0.6: ORANGE, 0.8: BLUE}  # of the first picture
+
+
+def hero() -> tuple[Figure, str]:
+    """Sharpness of three runs and of the flow, over time; on the right one swing along the top eigenvector, and its loss."""
+    task, p, fig = Task(), start(0), new_figure((9.4, 4.6))
+    with style():
+        axes = fig.subplot_mosaic([["climb", "swing"], ["climb", "loss"]], width_ratios=(1.6, 1))
+    climb, smooth = axes["climb"], task.sharpness(flow(task, p)[::10])
+    predicted(climb, 10 * GRAIN * torch.arange(len(smooth)), smooth, "gradient flow")
+    climb.text(196, 7.0, "infinitely small steps", ha="right")
+    peaks = {}
+    for eta, colour in RUNS.items():
+        path = descend(task, p, eta, round(END / eta))
+        t, S = 4 * eta * torch.arange(1 + (len(path) - 3) // 4), task.sharpness(middle(path)[::4])
+        peaks[eta] = eta * S.max().item() / 2
+        climb.axhline(2 / eta, color=colour, linestyle=":", linewidth=1.3)
+        climb.text(3, 2 / eta + 0.08, f"edge 2/η = {2 / eta:.2g}", color=colour, fontsize=9)
+        climb.plot(t, S, color=colour, label=f"η = {eta:g}")
+        climb.text(END - 3, S[-1] + 0.1, f"η = {eta:g}", color=colour, ha="right", va="bottom")
+    climb.set(xlabel=TIME, ylabel="sharpness S (the largest curvature)", xlim=(0, END), ylim=(0, 8))
+    climb.set_title("One climb. Each run overshoots its edge, falls, and stays there")
+    first, path = 230, descend(task, p, 0.6, 275)
+    steps, zoom = torch.arange(first, 276), path[first:]
+    loss = task.loss(zoom)
+    axes["swing"].plot(steps, (zoom - path[234]) @ task.direction(path[234]), "o-", color=ORANGE, markersize=3, linewidth=0.8)
+    axes["swing"].set(title="η = 0.6: a swing out of nothing ...", ylabel="place along the\nsharpest direction")
+    axes["loss"].plot(steps, loss, "o-", color=ORANGE, markersize=3, linewidth=0.8)
+    axes["loss"].set(title="... the loss jumps, and comes back", xlabel="step k", ylabel="loss", ylim=(0, None))
+    told = ", ".join(f"{peak:.2f} at η = {eta:g}" for eta, peak in peaks.items())
+    return fig, (
+        f"Sharpness, at the middle of the swing, over its edge 2/η is at its largest {told}. With infinitely small steps "
+        f"it climbs from {smooth[0]:.2g} to {smooth[-1]:.2g}. On the right the loss goes from {loss[0]:.2g} up to "
+        f"{loss.max():.2g} and back to {loss[-1]:.2g} within {len(zoom) - 1} steps."
+    )
+
+
+def pushed(numbers: Mapping[float, Sequence[float]], losses: Mapping[float, Sequence[float]]) -> tuple[Figure, str]:
+    """Stability numbers, at every fourth step after the edge was crossed, by the push along the sharpest direction."""
+    fig, (ax,) = panels(size=(6.6, 3.5))
+    words = {0.0: "left alone", 0.01: "pushed by one hundredth"}
+    for (push, values), colour in zip(numbers.items(), (BLUE, ORANGE, GREEN), strict=False):
+        values = torch.as_tensor(values, dtype=torch.float64)
+        ax.plot(4 * torch.arange(len(values)), values, color=colour)
+        top = int(values.argmax()) if push == 0 else len(values) // 2
+        ax.text(4 * top - 2, values[top] + 0.01, words.get(push, f"pushed by {push:g}"), color=colour, ha="right", va="bottom")
+    predicted(ax, torch.tensor([0, 4 * (len(values) - 1)]), torch.ones(2), "the edge")
+    ax.text(4 * len(values) - 4, 1.01, "the edge", ha="right", va="bottom")
+    ax.set(xlabel="steps after crossing the edge", ylabel=NUMBER, ylim=(0.9, 0.1 + max(map(max, numbers.values()))))
+    ax.set_title("A push into the dangerous direction tames the run")
+    told = [
+        f"{max(values):.3g} {words.get(push, f'pushed by {push:g}')} (largest loss {max(losses[push]):.2g})"
+        for push, values in numbers.items()
+    ]
+    return fig, f"Largest stability number: {', '.join(told)}."
+
+
+def central(eta: float, measured: Tensor, centre: Tensor, wanted: Tensor) -> tuple[Figure, str]:
+    """The loss of gradient descent ``(k + 1,)``, and of the central flow, two values a step: its centre, and with its swing."""
+    fig, (ax,) = panels(size=(7.2, 4.0))
+    end, task = eta * (len(measured) - 1), Task()
+    smooth = task.loss(flow(task, start(0), end))
+    t, half, fine = (
+        dt * torch.arange(1, n + 1) for dt, n in ((eta, len(measured)), (eta / 2, len(centre)), (GRAIN, len(smooth)))
+    )
+    ax.plot(t - eta, measured, color=ORANGE, linewidth=0.6, alpha=0.6)
+    ax.plot(
+        eta * torch.arange(10, len(measured) - 9), measured.unfold(0, 20, 1).mean(1), color=ORANGE, label="gradient descent"
+    )
+    ax.plot(half, centre, color=BLUE, label="centre")
+    ax.plot(fine - GRAIN, smooth, color=GREY, label="gradient flow")
+    predicted(ax, half[19::20], wanted[: len(wanted) // 20 * 20].unflatten(0, (-1, 20)).mean(1), linewidth=1.6)
+    late = torch.tensor([[values[round((end - 50) / dt) :].mean() for values, dt in ((wanted, eta / 2), (centre, eta / 2))]])
+    late, real = late[0] / (now := measured[round((end - 50) / eta) :].mean()), smooth[round((end - 50) / GRAIN) :].mean()
+    at = int(0.87 * len(centre))
+    x, low, high = half[at].item(), centre[at].item(), wanted[at - 10 : at + 10].mean().item()
+    arrow = {"arrowstyle": "<->", "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3, "color": "black"}
+    ax.annotate("", (x, high), (x, low), arrowprops=arrow)
+    ax.text(x + 3, (low * high) ** 0.5, "the\nswing", va="center")
+    ax.text(0.99 * end, 1.9 * high, "gradient descent,\nand its mean", color=ORANGE, ha="right", va="bottom")
+    ax.annotate(
+        "predicted, with its swing",
+        (0.38 * end, wanted[round(0.38 * len(wanted))]),
+        (0.2 * end, 0.18),
+        arrowprops={"arrowstyle": "-"},
+    )
+    ax.text(0.66 * end, 1.13 * centre[round(0.66 * len(centre))].item(), "its centre", color=BLUE, va="bottom")
+    ax.text(0.6 * end, 0.75 * smooth[int(0.6 * len(smooth))].item(), "gradient flow", color=GREY, va="top", ha="right")
+    ax.set(xlabel="time t = ηk", ylabel="loss", yscale="log", xlim=(0, end))
+    ax.set_title("The dashed curve knows of no swing, and predicts its mean")
+    return fig, (
+        f"Over the last 50 units of time the dashed curve is {late[0]:.3g} times the measured mean loss, its centre alone "
+        f"{late[1]:.2g} times, and gradient flow {(real / now).item():.2g} times."
+    )
+
+
+WIDTHS = {20: SKY, 80: BLUE, 320: "#003355"}
+
+
+def lazy(runs: Mapping[tuple[str, int], tuple[Sequence[float], Sequence[float]]]) -> tuple[Figure, str]:
+    """Sharpness against the loss that is left, of seed 0 by scaling and width; further seeds are thin."""
+    fig, axes = panels(2, size=(4.6, 3.9), sharey=True)
+    titles = ("1/m in front: three widths, one climb", "1/√m in front: the wider, the less it climbs")
+    told = []
+    for ax, scaling, title in zip(axes, ("mean_field", "ntk"), titles, strict=True):
+        for m, colour in WIDTHS.items():
+            loss, S, _ = climb_of_width(scaling, m, (0, 1, 2))
+            for other in (1, 2):
+                ax.plot(loss[:, other], S[:, other], color=colour, linewidth=0.6, label="_")
+            ax.plot(*runs[scaling, m], color=colour, linewidth=2.4, label=f"m = {m}")
+        reach = torch.as_tensor(runs[scaling, m][0], dtype=torch.float64)
+        frozen = climb_of_width(scaling, m, (0, 1, 2))[2][0].item()
+        predicted(ax, torch.stack([reach[-1], reach[0]]), torch.full((2,), frozen), "features frozen, m = 320")
+        ends = torch.tensor([_at(0.05, *runs[scaling, m]) for m in WIDTHS])
+        told.append(f"{', '.join(f'{S:.3g}' for S in ends)} with {'1/m' if scaling == 'mean_field' else '1/√m'} in front")
+        ax.set(xscale="log", xlim=(0.35, 2.5e-3), title=title, xlabel="loss still to go (training runs to the right)")
+        ax.set_xticks([0.3, 0.1, 0.03, 0.01, 0.003], ["0.3", "0.1", "0.03", "0.01", "0.003"], minor=False)
+        ax.minorticks_off()
+    axes[0].set(ylabel="sharpness S", ylim=(0, 8.6))
+    legend(axes[0], loc="upper left")
+    return fig, f"Sharpness when the loss is 0.05, at widths 20, 80, 320: {'; '.join(told)}. (Thin: two further seeds each.)"
+
+
+def _at(wanted: float, loss: Sequence[float], S: Sequence[float]) -> float:
+    """The sharpness when the loss first is at most what is wanted."""
+    return float(S[next(k for k, value in enumerate(loss) if value <= wanted)])
+
+
+def breaks() -> tuple[Figure, str]:
+    """The stability number with the logistic loss on digits (left), and Gauss-Newton at two steps (right)."""
+    fig, (left, right) = panels(2, size=(4.6, 3.5))
+    step, number, _ = logistic_digits()
+    left.plot(step, number, color=PINK)
+    predicted(left, torch.tensor([0, int(step[-1])]), torch.ones(2), "the edge")
+    left.text(step[-1], 1.03, "the edge", ha="right")
+    left.set(xlabel="step k", ylabel=NUMBER, title="Logistic loss: it overshoots and never returns")
+    etas = (1.9, 2.1)
+    losses = gauss_newton(etas, kappa=[1.0], seeds=torch.tensor([0])).flatten(1)
+    for eta, loss, colour in zip(etas, losses.T, (BLUE, ORANGE), strict=True):
+        k = torch.arange(61)
+        right.plot(k, loss[:61], color=colour)
+        predicted(right, k[:31], step_loss(k[:31], eta), f"predicted {eta:g}")
+        right.text(44, loss[44] * (20 if eta > 2 else 4), f"η = {eta:g}", color=colour, ha="center")
+    right.set(xlabel="step k", ylabel="loss / its start", yscale="log", title="Gauss-Newton: the edge is 2, everywhere")
+    return fig, (
+        f"Left: ηS/2 goes from {number[0]:.2g} to {number.max():.2g} and ends at {number[-1]:.2g}. Right: after 20 steps the "
+        f"loss is {losses[20, 0]:.2g} of its start at η = 1.9 and {losses[20, 1]:.0f} times its start at η = 2.1; after step "
+        f"100 it is never below {round(losses[100:, 1].min().item(), -2):.0f} times its start. Dashed: (1 − η)²ᵏ."
+    )
+
+
+def windows(runs: Mapping[float, Tensor], every: float) -> tuple[Figure, str]:
+    """Predicted over measured mean loss, ``(windows, seeds)`` by the step; windows of ``every`` units of time from the
+    crossing on, NaN where a run has ended."""
+    fig, axes = panels(len(runs), size=(3.5, 3.2), sharey=True)
+    told = []
+    for ax, (eta, ratio) in zip(axes, runs.items(), strict=True):
+        after = every * (1 + torch.arange(len(ratio)))
+        for i, one in enumerate(ratio.T):
+            ax.plot(
+                after[~one.isnan()], one[~one.isnan()], color=RUNS.get(eta, PINK), linewidth=1, label="_" if i else "a seed"
+            )
+        predicted(ax, after[[0, -1]], torch.ones(2), "as predicted")
+        ax.set(title=f"η = {eta:g}", xlabel="time after the crossing")
+        early, later = (part[~part.isnan()] for part in (ratio[:3], ratio[3:]))
+        told.append(f"{span(early)} up to {3 * every:g}, {span(later)} later at η = {eta:g}")
+    axes[0].set_ylabel("predicted / measured loss")
+    legend(axes[-1])
+    return fig, f"Central flow's mean loss over the measured one, in windows of {every:g} units of time: {'; '.join(told)}."
 
 
 def two_certainties(share: Tensor, top: Tensor, eta: float, S: Tensor, imbalance: Tensor, wanted: Tensor) -> tuple[Figure, str]:

@@ -12,8 +12,9 @@ from regimes_course.exercises import check
 from regimes_course.lesson08.checks.largest import ALLOWED, observe
 from regimes_course.lesson08.experiments import network_hessian
 
-LOSS, CURVATURE, CLOSED, STEP = (
-    f"08/{name}" for name in ("logistic_loss_and_weight", "sharpness", "closed_step", "largest_sgd_step")
+METER, LOSS, SHIFT, STEP, CLOSED, CURVATURE = (
+    f"08/{name}"
+    for name in ("edge_meter", "logistic_loss_and_weight", "shifted_power", "largest_sgd_step", "closed_step", "sharpness")
 )
 
 
@@ -21,6 +22,39 @@ def wrong(key, answer, mistake=None):
     result = check(key, answer)
     assert (result.status, result.mistake) == ("wrong", mistake), result
     return result.diagnosis
+
+
+# The edge meter.
+
+
+def test_a_meter_in_numpy_and_one_that_is_a_tensor_pass():
+    def by_parts(before, after):
+        a, b = before.numpy(), after.numpy()
+        return float(np.dot(a, a - b) / np.dot(a, a) / 2)
+
+    assert check(METER, by_parts).status == "passed"
+    assert check(METER, lambda before, after: (1 - after @ before / (before @ before)) / 2).status == "passed"
+
+
+def test_other_slips_with_the_meter():
+    wrong(METER, lambda before, after: after @ before / (before @ before))
+    wrong(METER, lambda before, after: ((before - after).norm() ** 2 / (2 * before.norm() ** 2)).item())
+
+
+# The shift.
+
+
+def test_a_matrix_that_is_built_and_a_bound_that_is_ignored_pass():
+    def whole(hvp, dim, size):
+        return torch.linalg.eigvalsh(torch.stack([hvp(e) for e in torch.eye(dim, dtype=torch.float64)]))[-1].item()
+
+    assert check(SHIFT, whole).status == "passed"
+
+
+def test_other_slips_with_the_shift():
+    wrong(SHIFT, lambda hvp, dim, size: None, "no number")
+    wrong(SHIFT, lambda hvp, dim, size: size, "no product")
+    assert "is 3.7, and your" in wrong(SHIFT, lambda hvp, dim, size: 2 * hvp(torch.ones(dim).double())[0].item())
 
 
 # The logistic loss.

@@ -1,4 +1,4 @@
-"""Exercise 3: a step of the loss of degree four in two numbers that close."""
+"""Exercise 5: a step of the loss of degree four in two numbers that close."""
 
 from random import Random
 
@@ -106,7 +106,7 @@ CLOSED_STEP = Function(
         ),
         Mistake(
             "the other product",
-            "This g belongs to the loss (x y - 1)^2 / 2, the product of section 2. Here the product is squared first.",
+            "This g belongs to the loss (x y - 1)^2 / 2, a product alone. Here the product is squared first.",
             lambda p, q, eta: _step(p, q, eta, g=lambda p: p - 1),
         ),
         Mistake(

@@ -1,4 +1,4 @@
-"""Exercise 2: the largest eigenvalue from products with a vector."""
+"""Exercise 6: the largest eigenvalue from few products with a vector."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from regimes_course.kit.checking import Behaviour, Mistake, random
 from regimes_course.kit.comparing import number
 from regimes_course.lesson08.experiments import network_hessian
 
-__all__ = ["SHARPNESS"]
+__all__ = ["SHARPNESS", "Seen", "ask", "magnitude", "matrices"]
 
 ALLOWED = 60  # products, for the network
 NETWORK = "a network with 660 parameters"
@@ -62,7 +62,8 @@ def _rotated(*eigenvalues: float, seed: int) -> Tensor:
     return Q @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ Q.T
 
 
-def _matrices() -> dict[str, Tensor]:
+def matrices() -> dict[str, Tensor]:
+    """Small ones, at a minimum, at saddles and at a maximum."""
     return {
         "a positive 7 x 7 matrix": _rotated(0.2, 0.3, 0.5, 0.9, 1.1, 1.4, 3.7, seed=1),
         "diag(1, -3)": torch.diag(torch.tensor([1.0, -3.0], dtype=torch.float64)),
@@ -73,11 +74,12 @@ def _matrices() -> dict[str, Tensor]:
 
 def observe(answer: Callable) -> list[Seen]:
     """Ask for the largest eigenvalue of each matrix, and of the network's Hessian."""
-    cases = [(name, H.matmul, torch.linalg.eigvalsh(H)) for name, H in _matrices().items()]
-    return [_ask(answer, *case) for case in (*cases, (NETWORK, network_hessian().matvec, _spectrum_of_network()))]
+    cases = [(name, H.matmul, torch.linalg.eigvalsh(H)) for name, H in matrices().items()]
+    return [ask(answer, *case) for case in (*cases, (NETWORK, network_hessian().matvec, _spectrum_of_network()))]
 
 
-def _ask(answer: Callable, name: str, product: Callable, spectrum: Tensor) -> Seen:
+def ask(answer: Callable, name: str, product: Callable, spectrum: Tensor) -> Seen:
+    """Ask a function for the largest eigenvalue of one matrix, and count its products."""
     count = 0
 
     def hvp(v: Tensor) -> Tensor:
@@ -148,7 +150,8 @@ def _dense(hvp, dim, pick=lambda lam: lam[-1]):
     return pick(torch.linalg.eigvalsh(torch.stack(columns))).item()
 
 
-def _magnitude(s: Seen) -> float:
+def magnitude(s: Seen) -> float:
+    """The eigenvalue of largest size."""
     return s.spectrum[s.spectrum.abs().argmax()].item()
 
 
@@ -184,13 +187,13 @@ SHARPNESS = Behaviour(
             "This is the eigenvalue of largest magnitude, -3 for diag(1, -3): power iteration follows it, and so does eigsh unless it is told "
             "otherwise. Shift the matrix, or ask for which='LA'.",
             lambda hvp, dim: _by_scipy(hvp, dim, "LM"),
-            lambda seen: all(s.near(_magnitude(s), 1e-3) for s in seen) and not all(s.right for s in seen[:-1]),
+            lambda seen: all(s.near(magnitude(s), 1e-3) for s in seen) and not all(s.right for s in seen[:-1]),
         ),
         Mistake(
             "absolute value",
             "This is the largest absolute value of an eigenvalue, 3 for diag(1, -3): the growth of a vector forgets the sign.",
             lambda hvp, dim: abs(_by_scipy(hvp, dim, "LM")),
-            lambda seen: all(s.near(abs(_magnitude(s)), 1e-3) for s in seen),
+            lambda seen: all(s.near(abs(magnitude(s)), 1e-3) for s in seen),
         ),
         Mistake(
             "smallest",
@@ -203,7 +206,7 @@ SHARPNESS = Behaviour(
             "This is the largest eigenvalue plus the shift. Take the shift out again, or return the Rayleigh quotient with the matrix itself.",
             lambda hvp, dim: _shifted(hvp, dim, lambda value: value + 7.0),
             lambda seen: (
-                all(s.value > s.spectrum[-1] for s in seen) and not any(s.near(abs(_magnitude(s)), 1e-3) for s in seen[:2])
+                all(s.value > s.spectrum[-1] for s in seen) and not any(s.near(abs(magnitude(s)), 1e-3) for s in seen[:2])
             ),
         ),
         Mistake(

@@ -1,4 +1,4 @@
-"""Exercise 1: the logistic loss and its slope, at any argument."""
+"""Exercise 2: the logistic loss and its slope, at any argument."""
 
 from decimal import Decimal, localcontext
 from random import Random

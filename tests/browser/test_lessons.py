@@ -70,6 +70,8 @@ LESSONS = {  # the widgets of each lesson, and moves of their sliders
     },
     "lessons/09_large_steps.ipynb": {
         two_points: [("eta", "ArrowRight"), ("gamma", "ArrowLeft")],
+    },
+    "lessons/deeper/09_large_steps.ipynb": {
         tug_of_war: [("eta", "ArrowRight"), ("activation", "ArrowRight")],
         digit_steps: [("pixels", "ArrowLeft"), ("eta", "ArrowRight")],
     },

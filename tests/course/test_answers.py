@@ -211,7 +211,7 @@ WRONG = [
     ("09/largest_monotone_eta", "upside down", by_halves(lambda L: not (L[1:] > L[:-1]).any()), "no rise found", "upper"),
     ("09/largest_monotone_eta", "falls", by_halves(lambda L: L[-1] < L[0]), "a rise everywhere", "lower end"),
     ("09/largest_monotone_eta", "a tuple", lambda gamma: (1, 2), None, "Your function must return a finite number"),
-    ("09/best_eta", "a text", lambda T: "large", None, "Your function must return a number"),
+    ("09/best_eta", "a text", lambda *wanted: "large", None, "Your function must return a number"),
     ("09/stable_threshold", "three digits", lambda e, l, b: 0.853 / (e * (l**2 + b)), None, "right to 3 digits, 5 are asked"),
 ]  # fmt: skip
 
@@ -236,7 +236,7 @@ RIGHT = [
     ("05/break_it", "tensors", lambda: {name: torch.tensor(v) for name, v in alternative("05/break_it")().items()}),
     ("07/cka", "a NumPy float", lambda X, Y: np.float64(alternative("07/cka")(X, Y))),
     ("09/stable_threshold", "an array", lambda *a: np.array([alternative("09/stable_threshold")(*a)])),
-    ("09/best_eta", "a tensor", lambda T: torch.tensor(T / 4)),
+    ("09/best_eta", "a tensor", lambda *wanted: torch.tensor(alternative("09/best_eta")(*wanted))),
 ]  # fmt: skip
 
 

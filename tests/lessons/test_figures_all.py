@@ -72,6 +72,7 @@ WITHOUT_THEORY = {
     "07/block",
     "07/chosen",
     "07/matched",
+    "09/curves",
 }
 ONE_COLOUR_A_METHOD = {"01/race"}  # Gauss-Newton at two steps
 TWO_OUTCOMES = {"03/narrow"}  # its runs are many: those that are stuck are dashed, in orange
@@ -99,6 +100,7 @@ WITHOUT_LEGEND = {
     "08/pushed",
     "08/central",
     "08/breaks",
+    "09/curves",
 }  # the sentence, the names at the axis or a legend of the figure say what is what
 
 every = pytest.mark.parametrize("name", NAMES)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from regimes_course.lesson09 import figures as lesson09
-from tests.kit.test_plotting import is_black, labels
-from tests.lessons.figure_data import shows, table
+from regimes_course.lesson09.experiments import edges, path
+from tests.kit.test_plotting import is_black, is_measured, is_predicted, labels
+from tests.lessons.figure_data import named, shows, table
 
 DOUBLE = torch.float64
 C = table([10.0, 0.1], [5.0, 0.2], [2.0, 0.05])
@@ -29,7 +30,7 @@ def lemma():
 
 @cache
 def rates():
-    return lesson09.rates((T, {"η = 14": (FIXED, 1.1 * FIXED), "η = T/512": (GROWN, 0.9 * GROWN)}), (D, DIGITS))
+    return lesson09.rates((T, {"η = 14": (FIXED, 1.1 * FIXED), "η = T/128": (GROWN, 0.9 * GROWN)}), (D, DIGITS))
 
 
 @cache
@@ -37,7 +38,35 @@ def five():
     return lesson09.five(STEPS, MARGIN, EACH, torch.tensor([1216, 1217, 1219]), 0.05)
 
 
-FIGURES = {f.__name__: f for f in (lemma, rates, five)}
+Q = torch.linspace(-4, 6, 21, dtype=DOUBLE)
+RUNS = {2: table(1.0, 8.0, 9.0, 0.2, 0.1), 20: table(1.0, 8.0, 9.0, 0.3, 0.1), 200: table(1.0, 8.0, 7.0, 0.3, 0.4)}
+DIP = table(-0.1, 0.04, 0.072, 0.07, 0.063, 0.064)
+BUDGETS, TAME, GROWN_ROW = [256, 512, 1024], [0.04, 0.02, 0.01], [0.2, 0.05, 0.001]
+STUCK = {"leaky softplus": table(1.0, 2.0, 0.5, 0.1), "tanh": table(1.0, 0.6, 0.75, 0.65)}
+
+
+@cache
+def curves():
+    return lesson09.curves(Q, 3 * torch.exp(-Q / 4), 2 * torch.exp(-Q / 4), torch.exp(-Q / 4))
+
+
+@cache
+def widths():
+    return lesson09.widths(RUNS, DIP, 0.075)
+
+
+@cache
+def budgets():
+    runs = {"never rises": TAME, "step T/128": GROWN_ROW}
+    return lesson09.budgets(BUDGETS, runs, {"never rises": [0.039, 0.019, 0.0098], "step T/128": [0.2, 0.05, 0.0125]})
+
+
+@cache
+def bounded():
+    return lesson09.bounded(STUCK, 0.3133)
+
+
+FIGURES = named(lemma, rates, five, curves, widths, budgets, bounded)
 
 
 def drawn(ax, black):
@@ -46,13 +75,95 @@ def drawn(ax, black):
 
 SAYS = {
     lemma: [
-        "c below 0.853",
+        "c below W(2) = 0.8526",
         "Logistic: 1 of 4 steps do, the first from c = 10.",
         "Networks: 1 of 4 steps do, the first from c = 20.",
     ],
-    rates: ["-1.00 with η = 14, -2.00 with η = T/512", "over 3 seeds: -1.00 with η = 64; -2.00 with η = T/4."],
+    rates: ["-1.00 with η = 14, -2.00 with η = T/128", "over 3 seeds: -1.00 with η = 64; -2.00 with η = T/4."],
     five: ["positive at step 1216 to 1219 and ends at 0.016 to 0.020", "margins end at -0.20 and -0.60. (3 seeds.)"],
+    curves: ["At q = 4 the loss is 1.1, its slope 0.736 in size, its curvature 0.368", "never above 2.7."],
+    widths: [
+        "Widths 2, 20, 200: last rise at step 2, 2, 4, risk after 4 steps 0.1 to 0.4.",
+        "reaches 0.072 at step 2, 96.0% of its ceiling, and then falls to 0.063.",
+    ],
+    budgets: [
+        "never rises: 0.04 after 256 steps, 0.01 after 1,024 (slope -1.00 without the last point);",
+        "step T/128: 0.2 after 256 steps, 0.001 after 1,024 (slope -2.00 without the last point).",
+    ],
+    bounded: [
+        "leaky softplus: last rise at step 1, risk 0.1 at the end; tanh: last rise at step 2, risk 0.65 at the end.",
+        "In the second half tanh stays between 0.65 and 0.75; a coin has 0.69.",
+    ],
 }
+
+
+def test_the_hero_has_both_runs_the_wedge_and_a_film_of_the_wild_one():
+    figure, says, film = lesson09.hero()
+    left, right = figure.axes
+    (tame, low), (wild, high) = path(0.05, 14.0, 500), path(0.05, 256.0, 500)
+    first, later, slow = left.lines
+    shows(first, *wild[:61].T)
+    shows(later, *wild[61:].T)
+    shows(slow, *tame.T)
+    for line, losses in zip(right.lines, (low, high), strict=True):
+        shows(line, range(501), losses)
+    (wedge,) = left.collections
+    corners = wedge.get_paths()[0].vertices
+    for slope in edges(0.05):
+        assert any(np.allclose(corner, (450, 450 * slope)) for corner in corners)
+    words = [text.get_text() for text in [*left.texts, *right.texts]]
+    assert "η = 256: after 57 steps\nof jumping over the wedge\nit lands inside" in words
+    assert "η = 14, never rises" in words and "η = 256, rises 38 times" in words and "× 1800" in words
+    assert (
+        "is 0.062 after 500 steps" in says
+        and "3.5e-05: 1800 times lower" in says
+        and "rises 38 times, for the last time at step 57, to 34 times its start" in says
+    )
+    assert film.startswith(b"GIF8") and len(film) < 300_000
+
+
+def test_the_wedge_is_where_both_points_are_right():
+    weights = path(0.05, 256.0, 500)[0]
+    c = (1 - 0.05**2) ** 0.5
+    q = weights @ table([0.05, c], [0.05, -c / 2]).T
+    assert torch.equal(lesson09._outside(weights), (q <= 0).any(1))
+
+
+def test_curves_are_nested_as_they_are_given():
+    (ax,) = curves()[0].axes
+    for line, times in zip(ax.lines, (3, 2, 1), strict=True):
+        shows(line, Q, times * torch.exp(-Q / 4))
+
+
+def test_widths_lie_beside_a_margin_that_falls():
+    left, right = widths()[0].axes
+    for line, losses in zip(left.lines, RUNS.values(), strict=True):
+        shows(line, range(5), losses)
+    margin, *spots = [line for line in right.lines if is_measured(line)]
+    shows(margin, range(6), DIP)
+    assert [spot.get_xdata()[0] for spot in spots] == [2, 4]
+    (ceiling,) = filter(is_predicted, right.lines)
+    shows(ceiling, [0, 5], [0.075, 0.075])
+    assert "falls by 12 %\nfrom step 2 to 4" in [text.get_text() for text in right.texts]
+    assert "last rise:\nstep 2, 2, 4" in [text.get_text() for text in left.texts]
+
+
+def test_budgets_stand_beside_the_law():
+    (ax,) = budgets()[0].axes
+    for line, risks in zip(filter(is_measured, ax.lines), (TAME, GROWN_ROW), strict=True):
+        shows(line, BUDGETS, risks)
+    for line, risks in zip(filter(is_predicted, ax.lines), ([0.039, 0.019, 0.0098], [0.2, 0.05, 0.0125]), strict=True):
+        shows(line, BUDGETS, risks)
+    assert labels(ax) == ["never rises", "predicted, $1/(ηγ^2T)$", "step T/128"]
+
+
+def test_bounded_stays_above_the_bound():
+    (ax,) = bounded()[0].axes
+    for line, losses in zip(filter(is_measured, ax.lines), STUCK.values(), strict=True):
+        shows(line, range(4), losses)
+    shows(*filter(is_predicted, ax.lines), [0, 3], [0.3133, 0.3133])
+    calm = {"leaky softplus": table(1.0, 0.5, 0.2), "tanh": table(1.0, 0.6, 0.5)}
+    assert "leaky softplus: no rise, risk 0.2 at the end" in lesson09.bounded(calm, 0.3133)[1]
 
 
 def test_lemma_has_a_dot_a_step():
@@ -107,6 +218,8 @@ def test_the_tables():
     assert rows[0] == "| tanh | 1 | 0.99 | 0 | 0.77 | no | 0.31 to 0.32 |"
     assert rows[1] == "| leaky softplus | 0.347 | 0.347 | 0.5 | 0.125 | yes | 0.001 to 0.002 |"
     assert rows[2].startswith("| square | none | 49 | none | 2 | no") and head.count("|") == rows[0].count("|")
-    rows = lesson09.switches([0.1, 0.2], [16.6, 21.9], [16.67, 26.7], [24.0, 64.0], torch.tensor([[15, 12], [3, 3]])).data
-    assert rows.splitlines()[2:] == ["| 0.1 | 16.6 | 16.7 | 15 | 12 |", "| 0.2 | 21.9 | 26.7 | 3 | 3 |"]
+    rows = lesson09.switches(
+        [0.1, 0.2], [16.6, 21.9], [16.67, 26.7], [24.0, 64.0], torch.tensor([[15, 12], [3, 3]]), [13, 4]
+    ).data
+    assert rows.splitlines()[2:] == ["| 0.1 | 16.6 | 16.7 | 15 | 12 | 13 |", "| 0.2 | 21.9 | 26.7 | 3 | 3 | 4 |"]
     assert "last rise, η = 64" in rows

@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from regimes.losses import logistic
-from regimes.metrics import sharpness
 from regimes.networks import TwoLayer, fix_signs
 from regimes.optimizers import GradientDescent
 from regimes.problems import two_points as data
 from regimes.theory import large_steps as theory
 from regimes.training import train
 from regimes_course.lesson09.widgets import two_points
-from regimes_course.lesson09.widgets.two_points import HIGH, LOW, SHARP, STEPS, compute
+from regimes_course.lesson09.widgets.two_points import HIGH, LOW, STEPS, compute
 from tests.lessons.moves import assert_as_a_fresh_widget, panels
 
 
@@ -23,24 +22,22 @@ def axes(walk):
 
 
 def test_a_walk_is_the_training_of_a_network_of_one_unit():
-    """The literal loop of the widget against the library, curvature and all."""
+    """The literal loop of the widget against the library."""
     gamma, eta = (torch.tensor(v, dtype=torch.float64) for v in ([0.025, 0.05, 0.1, 0.2], [1.0, 15.0, 32.0, 256.0]))
-    x, y = data(gamma)
     net = fix_signs(TwoLayer(2, 1, runs=(4,), activation="identity", bias=False, std=0.0))
-    measure = {"S": lambda net: sharpness(net, x, y, loss=logistic), "w": lambda net: net.W[:, 0]}
-    trace = train(net, x, y, GradientDescent(net, eta, loss=logistic), STEPS, measure=measure)
+    rule, measure = GradientDescent(net, eta, loss=logistic), {"w": lambda net: net.W[:, 0]}
+    trace = train(net, *data(gamma), rule, STEPS, measure=measure)
     for i in range(4):
         walk = compute(gamma[i].item(), eta[i].item())
         np.testing.assert_allclose(walk.loss, trace.loss[:, i], rtol=1e-8, atol=1e-14)
         np.testing.assert_allclose(walk.points, trace.measured["w"][:, i], rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(walk.curvature, trace.measured["S"][:, i], rtol=1e-6, atol=1e-12)
 
 
 def test_everything_is_finite(grid):
     for move in grid:
         walk = move.result
-        assert all(np.isfinite(values).all() for values in (walk.points, walk.loss, walk.curvature)), move.settings
-        assert len(walk.loss) == len(walk.points) == STEPS + 1 and walk.loss[0] == pytest.approx(math.log(2))
+        assert all(torch.isfinite(values).all() for values in (walk.points, walk.loss)), move.settings
+        assert len(walk.loss) == len(walk.points) == STEPS + 1 and walk.loss[0].item() == pytest.approx(math.log(2))
 
 
 def test_the_known_switches(grid):
@@ -65,36 +62,37 @@ def test_the_readout_has_the_numbers(grid):
         walk = move.result
         if len(walk.rises):
             assert f"rises {len(walk.rises)} times, for the last time at step {walk.rises[-1]}<" in move.told, move.settings
-            flagged = sum(walk.stability[t - 1] > 1 for t in walk.rises)
-            assert f"at {flagged} of these steps" in move.told and f"peaks at {walk.loss.max():.2g}." in move.told
-        below = np.flatnonzero(walk.loss <= 1 / move.eta)
-        assert (f"L ≤ 1/η from step {below[0]};" if len(below) else "L ≤ 1/η not within 500 steps;") in move.told
-        assert f"At the end L = {walk.loss[-1]:.2g}, which is" in move.told
+            assert f"peaks at {walk.loss.max():.2g}." in move.told
+        below = (walk.loss <= 0.8526055 / walk.eta).nonzero()
+        assert (f"below 0.852/η from step {below[0].item()}." if len(below) else "not within 500 steps.") in move.told
+        law = 1 / (walk.eta * walk.gamma**2 * STEPS)
+        assert f"It ends at {walk.loss[-1]:.2g}; the law 1/(ηγ²T) says {law:.2g}," in move.told
 
 
 def test_what_is_drawn():
     walk = compute(0.05, 32)
-    left, middle, right = axes(walk)
-    loss, safe, late, switch = left.lines
-    np.testing.assert_allclose(loss.get_ydata(), walk.loss[1:])
+    left, right = axes(walk)
+    path, end = left.lines
+    np.testing.assert_allclose(np.stack(path.get_data(), 1), walk.points)
+    np.testing.assert_allclose(np.stack(end.get_data(), 1), walk.points[-1:])
+    (wedge,) = left.patches
+    c = math.sqrt(1 - 0.05**2)
+    _, upper, lower = wedge.get_xy()[:3]
+    assert upper @ (0.05, c) == pytest.approx(0) and lower @ (0.05, -c / 2) == pytest.approx(0)  # a sample is on the edge
+    loss, safe, late, switch = right.lines
+    np.testing.assert_allclose(loss.get_ydata(), walk.loss)
     np.testing.assert_allclose(safe.get_ydata(), 0.8526055 / 32, rtol=1e-6)
     np.testing.assert_allclose(late.get_ydata(), 1 / (32 * 0.05**2 * np.arange(1, STEPS + 1)))
     assert (late.get_linestyle(), late.get_color()) == ("--", "black") and list(switch.get_xdata()) == [63, 63]
-    np.testing.assert_allclose(middle.lines[0].get_ydata(), 16 * walk.curvature[1:])
-    path, upper, lower, _ = right.lines
-    np.testing.assert_allclose(np.stack(path.get_data(), 1), walk.points)
-    c = math.sqrt(1 - 0.05**2)
-    for line, point in ((upper, (0.05, c)), (lower, (0.05, -c / 2))):
-        np.testing.assert_allclose(np.stack(line.get_data(), 1) @ point, 0, atol=1e-9)  # this sample is on the edge
 
 
 def test_a_walk_without_a_rise_has_no_mark_and_all_is_inside_the_axes(grid):
-    assert not axes(compute(0.05, 8))[0].lines[3].get_visible()
+    assert not axes(compute(0.05, 8))[1].lines[3].get_visible()
     for move in grid[::5]:
-        left, middle, right = axes(move.result)
-        assert left.get_ylim() == (LOW, HIGH) and middle.get_ylim() == SHARP
-        assert move.result.points[:, 0].max() < right.get_xlim()[1]
-        assert np.abs(move.result.points[:, 1]).max() < right.get_ylim()[1]
+        left, right = axes(move.result)
+        assert right.get_ylim() == (LOW, HIGH)
+        assert move.result.points[:, 0].max() < left.get_xlim()[1]
+        assert move.result.points[:, 1].abs().max() < left.get_ylim()[1]
 
 
 def test_the_picture_of_a_move_is_what_a_fresh_widget_draws():

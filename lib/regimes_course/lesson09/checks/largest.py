@@ -1,4 +1,4 @@
-"""Exercise 4: the largest step with which the risk never rises."""
+"""Exercise 5: the largest step with which the risk never rises."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Exercise 3: when does the oscillation end."""
+"""Exercise 4: when does the oscillation end."""
 
 from functools import cache
 from random import Random

@@ -26,7 +26,7 @@ show(*draw.hero())
 
 # %% [markdown]
 # Each dot is one step, drawn where the network's two answers are. Gradient descent at once gives both points what they want in common, and crawls along what they
-# want differently. Gauss-Newton shrinks both errors at one rate; what its step costs is the second half of this lesson. Who cares? With *full* Gauss-Newton
+# want differently. Gauss-Newton shrinks both errors at one rate; what its step costs is the second half of this lesson. With *full* Gauss-Newton
 # steps, transformers of up to 150 million parameters needed 5.4 times fewer iterations than with the optimizers SOAP or Muon (Abreu et al. 2026, abstract).
 #
 # <details><summary>What you will be able to do</summary>
@@ -100,10 +100,11 @@ guess(
 # %%
 my_guess = ...
 
-# %% tags=["idea"] vary="0.5 * torch.cos(6 * t) -> 0.5 * torch.cos(3 * t)"
+# %% tags=["idea"] vary="ripple = 6 -> ripple = 3"
 t, units = circle()  # 24 angles; what 400 units say there
 K_circle = units @ units.T / 400
-labels = torch.cos(t) + 0.5 * torch.cos(6 * t)
+ripple = 6
+labels = torch.cos(t) + 0.5 * torch.cos(ripple * t)
 top = torch.linalg.eigvalsh(K_circle)[-1]
 descent, straight = [0 * labels], [0 * labels]
 for _ in range(3000):
@@ -112,14 +113,14 @@ for _ in range(3000):
 descent, straight = torch.stack(descent), torch.stack(straight)
 
 # %%
-show(*draw.circle(t, K_circle, descent, straight))
-ripples = torch.cos(6 * t)
+show(*draw.circle(t, K_circle, descent, straight, ripple))
+ripples = torch.cos(ripple * t)
 learned = (descent[-1] @ ripples / (labels @ ripples)).item()
 guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 
 # %% [markdown]
 # $1 - (1 - 10^{-4})^{3000}$ is about a quarter. The left column shows why slow means fine: the smaller the eigenvalue, the
-# more its eigenvector wiggles from neighbour to neighbour. So networks learn coarse before fine, and stopping early smooths.
+# more its eigenvector wiggles. So this network learns coarse before fine, and stopping early smooths.
 #
 # ## 3. A better step: from Newton to Gauss-Newton
 #
@@ -134,7 +135,7 @@ guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 show(*draw.newtons_plane())
 
 # %% [markdown]
-# This is Newton without the repairs that practice adds. It looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
+# This is Newton unrepaired. It looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
 # About half of the eigenvalues of H are negative; along those, Newton walks uphill.
 #
 # Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^\top J$ is never negative, and it
@@ -181,7 +182,8 @@ guess(my_steps, told, number=took[0.1])
 # The loss is a square, so $(1 - \eta)^{2k}$ has to fall to a thousandth: there is no K in it. The extra steps at
 # distance 0.1 come from "to first order": with η = 0.1 in the cell there are more.
 #
-# **Is the comparison fair?** A Gauss-Newton step costs 3 gradients on our two points: 33 steps cost as much as 99 gradients, against 181. On the circle it costs
+# **Is the comparison fair?** A Gauss-Newton step costs 3 gradients on our two points: 33 steps cost as much as 99 gradients. Gradient descent takes 181 steps, and only 92
+# at its best step, near the limit: no gain. On the circle it costs
 # 13: 33 steps cost about 430 gradients, where 3000 have learned a quarter of the ripples. With millions of samples the n × n system is out of reach, and
 # optimizers such as K-FAC, Shampoo or SOAP approximate it. And why 33? On frozen units, η = 1 needs *one* step. We take small ones because the
 # law is first order.
@@ -197,7 +199,7 @@ guess(my_steps, told, number=took[0.1])
 # That is again proportional to λ, as in gradient descent.
 #
 # **Predict.** The two eigenvalues are 0.0155 and 0.835, and the labels are 1.00 of difference and 0.39 of mean. Which of 0.01, 0.03, 0.1, 0.3, 1 turns the first
-# move about *half way* from the straight line to gradient descent's? (There the mean goes 3.6 times as fast as the difference.) The picture takes
+# move about *half way* from the straight line to gradient descent's? (Half way, the mean decays 3.6 times as fast as the difference: solve for ε.) The picture takes
 # infinitely small steps: after time s, $e^{-s\lambda/(\lambda + \varepsilon)}$ of a mode is left.
 
 # %%
@@ -230,9 +232,9 @@ guess(my_damping, f"{half}", why={1: "1 looks natural; but the unit is an eigenv
 show(*draw.breaks())
 
 # %% [markdown]
-# A shorter step keeps nearer to the line. At distance 0.01 the undamped run swings and still arrives. With ε = 0.01 it never overshoots. With ε = 0.001 it is
-# worst: the units are thrown so far that tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both
-# (measured in *deeper*). A little damping is not a little insurance.
+# A shorter step keeps nearer to the line. At distance 0.01 the undamped run swings, and arrives after 110 steps. With ε = 0.01 it never overshoots. With ε = 0.001
+# it never arrives: the units are thrown so far that tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both
+# (from five starts, in *deeper*). A little damping is no little insurance.
 #
 # ## Play
 #
@@ -276,8 +278,7 @@ evidence(
 #
 # ## Exercises
 #
-# `python3 course.py start 01` puts four exercises into `work`. Then lesson [02](02_mean_field_convergence.ipynb): K is made of the weights, and they
-# move. Is there a limit in which we can say where they go?
+# `python3 course.py start 01` puts four exercises into `work`. Then lesson [02](02_mean_field_convergence.ipynb): K is made of the weights, and they move.
 #
 # <details><summary>What to read next</summary>
 #

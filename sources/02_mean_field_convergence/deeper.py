@@ -265,7 +265,7 @@ _ = ledger.claim("envelope", room, end=dt * count, **size_ran)
 # ## 5. Where it breaks
 #
 # **Too few parameters.** The rate needs a $K$ of full rank, so at least as many parameters as samples. Here with noise labels, $n = 50$
-# samples and $d = 5$ inputs, that is $p = 7m$ parameters. Counting says that $m = 8$ fits.
+# samples and $d = 5$ inputs, that is $p = 7m$ parameters. Counting allows $m = 8$.
 
 # %%
 small, size_ran = teacher_student(50, 5, labels="noise", seed=seeds(5)), {"n": 50, "d": 5}

@@ -59,12 +59,14 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str, bytes]:
     axes[1, 0].set_ylabel("output f(x)")
     fig.suptitle("One loss, four insides: the lazy units stay, the others rebuild", fontsize=12)
     moves = [f"{100 * path.moved:.0f} % ({name}, {path.steps} steps)" for name, path in runs.items()]
+    outside = sum(int((torch.maximum(path.w[-1].abs(), path.b[-1].abs()) > 6).sum()) for path in runs.values())
     beyond = [path.error(outside=True) for path in runs.values()]
     return (
         fig,
         "Same start, same loss, nearly the same function. Above, each dot is a hidden unit, grey at the start; below, the "
-        f"functions. The hidden weights moved by {', '.join(moves)} of their length; beyond the data the lazy function errs "
-        f"{beyond[0] / max(beyond[1:]):.1f} times as much as any other.",
+        f"functions. The hidden weights moved by {', '.join(moves)} of their length; beyond the data the mean "
+        f"squared error of the lazy function is {beyond[0] / max(beyond[1:]):.1f} times the largest of the others'. Ticks: "
+        f"where units step up (orange) or down (blue). ({outside} of the units drawn above end outside their frame.)",
         movie([_frame(runs, level) for level in np.logspace(0, -3, FRAMES)] if len(runs) > 1 else [fig]),
     )
 
@@ -105,13 +107,19 @@ def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figur
     rose = (loss["1/m"][1:] > loss["1/m"][:-1]).nonzero()[:, 0] + 1
     bottom.plot(rose, loss["1/m"][rose], "o", color="black", markersize=3)
     top.set(ylabel=r"step $\times\ \lambda_{max}(K)/n$", ylim=(0, 1.08 * max(e.max().item() for e in edge.values())))
-    top.set_title("One step size: the moving network climbs to the limit and stays; the lazy one does not")
+    moving, end = edge["1/m"], edge["1/m"][-1].item()
+    crossed = int((moving > 2).int().argmax()) if (moving > 2).any() else None
+    title = "the moving network climbs to the limit and stays; the lazy one does not"
+    if not (abs(end - 2) < 0.1 and edge["lazy"].max() < 2):
+        title = f"the moving network ends at {end:.2g}, the lazy one at {edge['lazy'][-1]:.2g}"
+    top.set_title(f"One step size: {title}")
     bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
-    crossed = int((edge["1/m"] > 2).int().argmax())
+    dip = f"first falls to {low:.2g}, " if (low := moving[: moving.argmax() + 1].min()) < 0.95 * moving[0] else ""
+    way = f"crosses 2 at step {crossed}, swings up to {moving.max():.2g}," if crossed is not None else "never comes to 2,"
+    rises = f"rose at {len(rose)} steps (black dots)" if len(rose) else "never rose"
     return fig, (
-        f"Both start at {edge['1/m'][0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m "
-        f"crosses 2 at step {crossed}, swings up to {edge['1/m'].max():.2g}, and rests at {edge['1/m'][-1]:.3g}. Its loss rose "
-        f"at {len(rose)} steps (black dots), and fell all the same to {loss['1/m'][-1]:.0e}."
+        f"Both start at {moving[0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m {dip}{way} "
+        f"and is at {end:.3g} after {steps} steps. Its loss {rises}, and is {loss['1/m'][-1]:.0e} at the end."
     )
 
 

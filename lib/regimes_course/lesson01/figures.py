@@ -72,6 +72,7 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str]:
         right = [fig.add_subplot(grid[row, 1]) for row in range(2)]
     plane(left, y).set_ylabel("output at the second point")
     left.text(0.62, 0.66, "dotted: both say the same", color=GREY, ha="right", fontsize=9)
+    left.text(-0.18, -0.57, "grey circles: equal loss", color=GREY, fontsize=9)
     left.text(1.0, -0.53, "the data", ha="center")
     descending, straight = runs["gradient descent"].f, runs["Gauss-Newton"].f
     dots(left, descending, GD, "s")
@@ -93,9 +94,9 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str]:
         for i, k in enumerate(steps):
             f = outputs(path.theta[k], wide)[0]
             ax.plot(wide[:, 0], f, color=LOOKS[name][0], alpha=(i + 1) / len(steps), linewidth=1.4, label=f"_{name} {k}")
-            ax.annotate(f"{k}", (wide[0], f[0]), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=9)
+            ax.annotate(f"k = {k}", (wide[0], f[0]), (-3, 0), textcoords="offset points", ha="right", va="center", fontsize=8)
         ax.plot(x[:, 0], y, "*", color="black", markersize=11, zorder=6, label="_labels")
-        ax.set(xlim=(-0.25, 1.1), xlabel="input" if ax is right[-1] else "", ylabel="output")
+        ax.set(xlim=(-0.6, 1.1), xlabel="input" if ax is right[-1] else "", ylabel="output")
         ax.set_title(f"the function after k steps,\n{name}", fontsize=10, color=LOOKS[name][0])
     fig.suptitle(
         "Gradient descent gets the mean in one step and the difference after hundreds;\nGauss-Newton goes straight.",
@@ -110,28 +111,29 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str]:
     )
 
 
-def circle(t: Tensor, kernel: Tensor, descent: Tensor, gauss_newton: Tensor) -> tuple[Figure, str]:
+def circle(t: Tensor, kernel: Tensor, descent: Tensor, gauss_newton: Tensor, ripple: int = 6) -> tuple[Figure, str]:
     """Left, eigenvectors of a kernel on a circle; right, what two methods have learned of a wave with ripples.
 
     Args:
         t: ``(n,)``, angles.
         kernel: ``(n, n)``.
         descent, gauss_newton: outputs ``(k + 1, n)`` after each step.
+        ripple: how many ripples go round.
     """
     lam, Q = (part.flip(-1) for part in torch.linalg.eigh(kernel))
-    wave, ripples, drawn = t.cos(), (6 * t).cos(), ([3, 300, 3000], [3, 10, 30])
+    wave, ripples, drawn = t.cos(), (ripple * t).cos(), ([3, 300, 3000], [3, 10, 30])
     labels, fig = wave + 0.5 * ripples, new_figure((7.4, 4.4))
     with style():
         grid = fig.add_gridspec(2, 4, width_ratios=(1.25, 1, 1, 1))
         modes, axes = fig.add_subplot(grid[:, 0]), [[fig.add_subplot(grid[i, j + 1]) for j in range(3)] for i in range(2)]
     rippled = 1 + int((ripples @ Q).abs().argmax())  # the mode in which most of the ripples lies
-    for place, index in enumerate((1, 2, 6, rippled)):
+    for place, index in enumerate(sorted({1, 2, 6, rippled})):
         mode = Q[:, index - 1]
         mode = mode * (1 if mode[mode.abs().argmax()] > 0 else -1)
         modes.plot(
             t, 0.42 * mode / mode.abs().max() - 1.35 * place, color=MODES[place][0], linewidth=1.3, label=f"_mode {index}"
         )
-        named = ": the ripples" if index == rippled else f", λ = {lam[index - 1]:.2g}"
+        named = (" (ripples)" if index == rippled else "") + f", λ = {lam[index - 1]:.2g}"
         modes.text(0, 0.5 - 1.35 * place, f"mode {index}{named}", fontsize=9)
     modes.set(xlabel="angle", yticks=[])
     modes.set_title("eigenvectors of K", fontsize=10)

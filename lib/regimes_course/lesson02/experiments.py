@@ -15,10 +15,10 @@ from regimes_course.kit.snapshots import at, moments, record
 __all__ = ["METHODS", "MOMENTS", "STEPS", "History", "history", "problem"]
 
 STEPS = 200
-MOMENTS = (0, 1, 2, 3, 5, 8, 12, 20, 50, STEPS)  # close together where the units set off
+MOMENTS = (0, 1, 2, 5, 10, 20, 30, 50, 100, STEPS)  # close together where the units set off
 METHODS = {
+    "gradient descent": lambda net: GradientDescent(net, EdgeFraction(0.5, at_most=0.25)),
     "Gauss-Newton": lambda net: GaussNewton(net, 0.05, damping=5e-3),
-    "gradient descent": lambda net: GradientDescent(net, EdgeFraction(0.5, at_most=1.0)),
 }
 
 

@@ -19,6 +19,7 @@ from regimes_course.kit.plotting import (
     GREY,
     LOSS,
     ORANGE,
+    PINK,
     curve,
     legend,
     new_figure,
@@ -36,37 +37,46 @@ LABELS = (("noise", ORANGE, "s"), ("teacher", BLUE, "o"))
 
 
 WIDTHS = (20, 1000)  # of the first picture
+METHOD = "gradient descent"  # its rule: by Gauss-Newton the losses would be the same for any two clouds
 FRAME = (-3.4, 3.0), (-3.2, 3.0)  # what it shows of the plane
 PLATE = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # of words over dots
-FRAMES = (*range(17), 20, 25, 35, 50, 80, 120, STEPS)  # one a step while the arms shoot out
+FRAMES = (*range(0, 15, 5), *range(15, 50, 2), 50, 60, 80, 120, STEPS)  # close together while the arms shoot out
 
 
 def hero() -> tuple[Figure, str, bytes]:
-    """Two widths, a row each, at four moments: the units where their weights are. The movie shows both widths side by side."""
-    steps = (1, 5, 20, STEPS)
-    fig = new_figure((7.2, 4.3))
+    """Two widths, a row each, at three moments, and their losses. The movie shows both widths side by side."""
+    steps, runs = (10, 30, STEPS), [history(m, 0.1, METHOD) for m in WIDTHS]
+    fig = new_figure((7.4, 4.3))
     with style():
-        axes = fig.subplots(2, 4, sharex=True, sharey=True)
-    for row, m in zip(axes, WIDTHS, strict=True):
+        grid = fig.add_gridspec(2, 4, width_ratios=(1, 1, 1, 1.15))
+        rows = [[fig.add_subplot(grid[i, j]) for j in range(3)] for i in range(2)]
+        curves = fig.add_subplot(grid[:, 3])
+    for i, (row, m) in enumerate(zip(rows, WIDTHS, strict=True)):
         for ax, k in zip(row, steps, strict=True):
             _moment(ax, m, k)
+            ax.set_title("" if i else f"step {k}")
+            ax.tick_params(labelbottom=bool(i), labelleft=ax is row[0])
         row[0].set_ylabel(f"{m} units")
-    for ax, k in zip(axes[0], steps, strict=True):
-        ax.set_title(f"step {k}")
-    fig.suptitle("Twenty units or a thousand: one cloud, moving along the same three rays", fontsize=11.5)
-    named, place = axes[0, 0].get_legend_handles_labels(), {"loc": "outside lower center", "ncols": 3}
+    for run, m, colour, look in zip(
+        runs, WIDTHS, (PINK, GREEN), ({"linewidth": 4, "alpha": 0.5}, {"linewidth": 1.6}), strict=True
+    ):
+        curves.plot(run.loss, color=colour, label=f"{m} units", **look)
+    curves.set(title="training loss", xlabel="step", xlim=(0, 100), ylim=(0, None))
+    curves.yaxis.tick_right()
     with style():
+        curves.legend(loc="upper right")
+        named, place = rows[0][0].get_legend_handles_labels(), {"loc": "outside lower left", "ncols": 3}
         fig.legend(*named, title="a hidden unit, at its two input weights (large: large |v|)", **place)
-    few, many = (history(m, 0.1, "Gauss-Newton") for m in WIDTHS)
-    losses = ", ".join(f"{few.loss[k]:.2g} and {many.loss[k]:.2g} after step {k}" for k in steps[1:3])
-    moved = [feature_movement(run.W[-1], run.W[0]).item() for run in (few, many)]
+    fig.suptitle("Twenty units or a thousand: one cloud, and one training curve", fontsize=11.5)
+    losses = ", ".join(" and ".join(f"{run.loss[k]:.2g}" for run in runs) + f" after step {k}" for k in (20, 50))
+    moved = [feature_movement(run.W[-1], run.W[0]).item() for run in runs]
     (left, right), (low, high) = FRAME
-    first, second = many.W[-1, :, :2].T
+    first, second = runs[1].W[-1, :, :2].T
     outside = int(((first < left) | (first > right) | (second < low) | (second > high)).sum())
     says = (
-        f"{WIDTHS[0]} units and {WIDTHS[1]} have nearly the same loss at every step: {losses}. Their weights move by "
-        f"{moved[0]:.2g} and {moved[1]:.2g} times their length at the start, along the three dashed rays: the units of the "
-        f"network that made the labels. ({outside} of the {WIDTHS[1]} end outside the frame.)"
+        f"The losses of {WIDTHS[0]} units and of {WIDTHS[1]} wait alike and fall alike: {losses}. Their weights move by "
+        f"{moved[0]:.2g} and {moved[1]:.2g} times their length at the start: first along one line, then towards three dashed "
+        f"rays, the units of the network that made the labels. ({outside} of the {WIDTHS[1]} end outside the frame.)"
     )
     return fig, says, movie([_frame(k) for k in FRAMES])
 
@@ -77,22 +87,22 @@ def _frame(k: int) -> Figure:
         _moment(ax, m, k)
         ax.grid(visible=False)
         ax.set_title(f"{m} units, step {k}")
+        ax.text(0.04, 0.04, f"loss {history(m, 0.1, METHOD).loss[k]:.2g}", transform=ax.transAxes, fontsize=9, bbox=PLATE)
     return fig
 
 
 def _moment(ax: Axes, m: int, k: int) -> None:
-    run = history(m, 0.1, "Gauss-Newton")
+    run = history(m, 0.1, METHOD)
     _, update = cloud(ax, problem().teacher)
     update(run.W[: k + 1], run.v[k], run.v[k].abs().max().item() or 1.0, area=54 if m < 100 else 16)
     ax.set(xlim=FRAME[0], ylim=FRAME[1], aspect="equal", xticks=(-2, 0, 2), yticks=(-2, 0, 2))
-    ax.text(0.04, 0.04, f"loss {run.loss[k]:.2g}", transform=ax.transAxes, fontsize=9, bbox=PLATE)
 
 
 def pieces(angle: Tensor, off: Mapping[int, Tensor]) -> tuple[Figure, str]:
     """Outputs of pieces of a cloud less those of all of it, ``(pieces, inputs)`` by their width, around a circle of inputs."""
     fig, axes = panels(len(off), size=(2.4, 3.0), sharey=True)
-    said = []
-    for ax, (m, values) in zip(axes, off.items(), strict=True):
+    said, sizes = [], []
+    for ax, (m, values) in zip(axes, sorted(off.items()), strict=True):
         spread, mean = (size.square().mean().sqrt().item() for size in (values.std(0), values.mean(0)))
         for i, piece in enumerate(values[:16]):
             ax.plot(angle, piece, color=BLUE, linewidth=0.6, alpha=0.7, label="_" if i else "a piece (16 drawn)")
@@ -101,11 +111,21 @@ def pieces(angle: Tensor, off: Mapping[int, Tensor]) -> tuple[Figure, str]:
         ax.set(title=f"{m} units", xlabel="direction of the input", ylim=(-0.35, 0.35))
         ax.set_xticks([0, math.pi, 2 * math.pi], ["0", "π", "2π"])
         ax.text(0.04, 0.03, f"scatter {spread:.2g}\nmean off by {mean:.2g}", transform=ax.transAxes)
+        sizes.append((spread, mean))
         said.append(f"{spread:.2g} and {mean:.2g} with {m} units")
     axes[0].set_ylabel("output less that of the whole")
     legend(axes[-1], loc="upper right", fontsize=9)
-    fig.suptitle("Four times as wide: networks scatter half as much, their mean is about four times nearer", fontsize=11)
-    return fig, f"How much single networks scatter, and how far their mean is from the whole cloud: {', '.join(said)}."
+    (first, near), (last, nearer) = sizes[0], sizes[-1]
+    wider = max(off) / min(off)
+    fig.suptitle(
+        f"{wider:g} times as wide: networks scatter {first / last:.2g} times less (predicted: {math.sqrt(wider):.2g}),\n"
+        f"their mean is {near / nearer:.2g} times nearer (predicted: {wider:g})",
+        fontsize=11,
+    )
+    return fig, (
+        "How much single networks scatter around their mean, and how far that is from the whole cloud (root mean squares "
+        f"around the circle): {', '.join(said)}."
+    )
 
 
 def starts(start: Tensor, ends: Mapping[float, Sequence[Tensor]], law: float) -> tuple[Figure, str]:
@@ -113,7 +133,7 @@ def starts(start: Tensor, ends: Mapping[float, Sequence[Tensor]], law: float) ->
     fig, axes = panels(len(ends), size=(1.8, 2.9))
     told, steps = [], []
     for ax, (std, (W, v, losses)) in zip(axes, ends.items(), strict=True):
-        steps.append(int((losses <= 0.01 * losses[0]).int().argmax()))
+        steps.append(int((losses > 0.01 * losses[0]).sum()))
         moved = 100 * feature_movement(W, std * start).item()
         told.append(f"{moved:.0f} % from std {std:g}")
         _, update = cloud(ax, problem().teacher)
@@ -121,21 +141,29 @@ def starts(start: Tensor, ends: Mapping[float, Sequence[Tensor]], law: float) ->
         ax.plot(*std * start[:, :2].T, "o", color=GREY, markersize=1.5, zorder=1.5, label="start")
         reach = 1.1 * torch.stack([std * start, W])[..., :2].abs().max().item()
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel="first weight")
-        ax.set_title(f"std {std:g}: 1 % left\nat step {steps[-1]}, units\nmoved {moved:.0f} %", fontsize=10.5)
+        when = f"1 % left\nat step {steps[-1]}" if steps[-1] < len(losses) else "not yet\nat 1 %"
+        ax.set_title(f"std {std:g}: {when}, units\nmoved {moved:.0f} %", fontsize=10.5)
     axes[0].set_ylabel("second")
     with style():
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    fig.suptitle(f"The loss does not see whether the units move: step {law:.0f}, as predicted, every time", fontsize=11.5)
+    took, reached = span(torch.tensor(steps), "d"), max(steps) < len(losses)
+    blind = reached and max(abs(step - law) for step in steps) <= max(1, 0.1 * law)
+    fig.suptitle(
+        f"The loss does not see whether the units move: {took} steps to 1 %, predicted {law:.3g}"
+        if blind
+        else f"Steps to 1 % of the loss: {took if reached else 'not always reached'}, predicted {law:.3g}",
+        fontsize=11.5,
+    )
     return fig, (
-        f"Measured in lengths at the start the weights moved by {', '.join(told)}; one percent of the loss was reached after "
-        f"{span(torch.tensor(steps), 'd')} steps (predicted: {law:.1f}). Drawn after {len(losses)} steps; mind the scales."
+        f"After {len(losses)} steps, as drawn, the weights had moved by {', '.join(told)} of their length at the start "
+        f"(mind the scales). One percent of the loss was left after {took if reached else 'more'} steps (predicted: {law:.3g})."
     )
 
 
 def narrow(labels: Tensor, outputs: Mapping[int, Tensor], weights: int) -> tuple[Figure, str]:
     """Outputs ``(n,)`` of trained networks of several widths against the labels; a unit has so many ``weights``."""
     fig, axes = panels(len(outputs), size=(1.8, 3.2), sharex=True, sharey=True)
-    ends, told, fitted = torch.stack([labels.min(), labels.max()]), [], None
+    ends, told, fitted = torch.stack([labels.min(), labels.max()]), [], []
     for ax, (m, f) in zip(axes, outputs.items(), strict=True):
         left = ((f - labels).square().sum() / labels.square().sum()).item()
         predicted(ax, ends, ends, "output = label")
@@ -143,12 +171,10 @@ def narrow(labels: Tensor, outputs: Mapping[int, Tensor], weights: int) -> tuple
         share = f"{100 * left:.2g} % left" if left > 1e-6 else "fitted"
         ax.set(title=f"{m} units,\n{weights * m} weights:\n{share}", xlabel="label", aspect="equal")
         told.append(f"{left:.1g} with {weights * m} weights")
-        if left <= 1e-6 and fitted is None:
-            fitted = weights * m
+        fitted += [str(weights * m)] if left <= 1e-6 else []
     axes[0].set_ylabel("output")
-    counted = weights * -(-len(labels) // weights)
-    needed = f"trained networks fit from {fitted} on" if fitted else "none of these fits"
-    fig.suptitle(f"{len(labels)} labels to fit: by counting {counted} weights can, {needed}", fontsize=11.5)
+    needed = f"{len(labels)} labels: fewer weights than that cannot fit them; fitted here: {', '.join(fitted) or 'none'}"
+    fig.suptitle(needed, fontsize=11.5)
     return fig, (
         f"Of the squared error of a network that says zero to all {len(labels)} samples, this share is left: {', '.join(told)}."
     )

@@ -50,7 +50,7 @@ SAYS = {
     climb: [
         "Both start at 0.8.",
         "never exceeds 0.82",
-        "crosses 2 at step 1, swings up to 2.4, and rests at 1.99",
+        "crosses 2 at step 1, swings up to 2.4, and is at 1.99 after 2 steps",
         "rose at 1 steps",
     ],
     widths: ["150 % at m = 10, 25 % at m = 100"],
@@ -67,6 +67,14 @@ def test_the_hero_shows_where_every_unit_went():
         np.testing.assert_allclose(end.get_offsets(), torch.stack([run.w[-1], run.b[-1]], -1))
     with Image.open(io.BytesIO(film)) as image:
         assert image.n_frames > 3
+
+
+def test_a_run_that_never_comes_to_the_limit_is_not_said_to_cross_it():
+    figure, says = lesson00.climb(
+        {**EDGE, "1/m": torch.tensor([0.4, 0.3, 1.8])}, {**LOSS, "1/m": torch.tensor([1.0, 0.5, 0.1])}
+    )
+    assert "first falls to 0.3, never comes to 2, and is at 1.8 after 2 steps. Its loss never rose" in says
+    assert "crosses" not in says and figure.axes[0].get_title().endswith("ends at 1.8, the lazy one at 0.81")
 
 
 @pytest.mark.parametrize(("scaling", "fraction"), experiments.REGIMES.values(), ids=experiments.REGIMES)

@@ -64,6 +64,7 @@ def test_wide_networks_are_lazy_in_ntk_scaling_and_not_in_mean_field_scaling(gri
     ntk, mean_field = ([moved[scaling, width] for width in widths] for scaling in ("ntk", "mean_field"))
     assert all(narrow > wide for narrow, wide in zip(ntk, ntk[1:], strict=False))
     assert moved["ntk", 300] < moved["ntk", 10] / 2 and min(mean_field) > 1
+    assert [round(100 * share) for share in ntk] == [47, 43, 29, 22]  # the folded answer
 
 
 def test_at_half_the_limit_mean_field_training_ends_at_the_edge_of_stability(grid):

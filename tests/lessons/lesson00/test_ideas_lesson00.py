@@ -4,6 +4,7 @@ import torch
 
 from regimes.theory.gauss_newton import steps_to
 from tests.lessons.cells import is_idea, lesson, run
+from tests.lessons.tried import told
 
 
 def test_the_network_its_jacobian_the_limit_and_the_law():
@@ -20,3 +21,13 @@ def test_the_network_its_jacobian_the_limit_and_the_law():
     smaller = last.replace("0.05, theta0", "0.02, theta0")  # the last one, with the change that the text asks for
     exec(smaller, names)  # noqa: S102
     assert names["eta"] == 0.02 and abs(names["k"] - steps_to(1e-3, 0.02)) <= 2
+
+
+def test_sentences_are_right_for_other_numbers():
+    """Half the step: the run is still on its way to the limit."""
+    _, climb, outcome, steps, _ = told(
+        "00", ("step, edge, loss = 0.4", "step, edge, loss = 0.2"), ("0.05, theta0", "0.1, theta0")
+    )
+    assert (
+        "never comes to 2" in climb and "crosses" not in climb and outcome.startswith("from 0.4 to 1.") and "says 33" in steps
+    )

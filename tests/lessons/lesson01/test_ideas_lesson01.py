@@ -7,6 +7,7 @@ from regimes.reference import augmented_step
 from regimes.theory import gauss_newton as theory
 from regimes_course.lesson01 import experiments
 from tests.lessons import cells
+from tests.lessons.tried import told
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,19 @@ def test_the_price_of_a_step(lesson):
     assert round(price(2, 1, 100)) == 3 and round(price(24, 2, 400)) == 13
     assert "33 steps cost as much as 99 gradients" in lesson[1] and "33 steps cost about 430 gradients" in lesson[1]
     assert round(33 * price(24, 2, 400), -1) == 430
+    lam, Q = torch.linalg.eigh(lesson[0][0]["K"])
+    part, k = (Q.T @ lesson[0][0]["y"]).square(), torch.arange(400)[:, None]
+    steps = {s: int((((1 - s * lam / lam[1]) ** (2 * k)) @ part > 1e-3 * part.sum()).sum()) for s in (1.0, 1.9, 1.95, 1.97)}
+    assert steps[1.0] == 181 and min(steps.values()) == steps[1.95] == 92
+    assert "Gradient descent takes 181 steps, and only 92" in lesson[1] and "arrives after 110 steps" in lesson[1]
+    x, y = experiments.two_points(0.01)
+    assert experiments.follow(experiments.gauss_newton(0.1), experiments.initial(), x, y, 200).steps_to(1e-3) == 110
+
+
+def test_the_ripples_can_be_changed():
+    """What is asked for, drawn and told is the label's own ripple."""
+    _, circle, outcome, *_ = told("01", ("ripple = 6", "ripple = 2"))
+    assert "of the ripples 1.00 after 3000 (mode" in circle and outcome == "1 of the ripples"
 
 
 def test_the_network_its_jacobian_and_its_hessian():

@@ -6,9 +6,11 @@ import torch
 from regimes.kernels import neural_tangent_kernel
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
+from regimes.problems import teacher_student
 from regimes.theory.gauss_newton import steps_to
 from regimes.training import train
 from tests.lessons.cells import lesson, run
+from tests.lessons.tried import told
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +72,31 @@ def test_the_residual_lies_where_damping_does_not_reach_until_only_the_rest_is_l
 
 def test_the_law_is_that_of_theory(names):
     assert steps_to(0.01, names["eta"]) - 1 < names["law"] <= steps_to(0.01, names["eta"])
+
+
+def test_what_counting_allows_is_not_always_reached(names):
+    """With 8 units "between 4e-6 and 2 %" is left, with 9 "at most 2e-6"; one eigenvalue is below the damping."""
+    left = {8: [], 9: []}
+    for seed in range(10):
+        noise = teacher_student(50, 5, labels="noise", seed=seed)
+        X = torch.cat([noise.x, torch.ones(50, 1)], 1)
+        for m, shares in left.items():
+            torch.manual_seed(seed)
+            W, v = torch.randn(m, 6).double(), torch.randn(m).double()
+            W, v, _ = names["gauss_newton"](W, v, X, noise.y, eta=0.01, steps=1000, eps=1e-3)
+            phi, D, f = names["units"](W, v, X)
+            shares.append(((f - noise.y).square().sum() / noise.y.square().sum()).item())
+            if (m, seed) == (8, 0):
+                assert 0 < torch.linalg.eigvalsh((phi @ phi.T + (D @ D.T) * (X @ X.T)) / m)[0] < 5e-4
+    assert (f"{min(left[8]):.0e}", f"{max(left[8]):.0e}") == ("4e-06", "2e-02") and max(left[9]) < 2e-6
+
+
+def test_sentences_are_right_for_other_numbers():
+    """A smaller cloud in two widths; steps so small that 200 are not enough; networks that are all too narrow; fewer labels."""
+    small = ("2**16", "2**10"), ("(32, 128, 512)", "(64, 128)"), ("student(50, 5", "student(40, 5"), ("ones(50,", "ones(40,")
+    _, pieces, nearer, starts, steps, narrow, count = told(
+        "02", *small, ("eta = 0.05", "eta = 0.02"), ("(4, 7, 8, 9)", "(2, 4)")
+    )
+    assert pieces.startswith("2 times as wide") and "(predicted: 2)" in pieces and nearer.count("and") == 0
+    assert "114 steps to 1 %, predicted 114" in starts and steps == "114; the others [114, 114, 114]"
+    assert narrow.startswith("40 labels") and "fitted here: none" in narrow and count == "6, or 42 weights; fitted: []"

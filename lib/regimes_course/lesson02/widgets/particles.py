@@ -20,13 +20,14 @@ LARGEST = {20: 90, 100: 50, 500: 30}  # area of the largest dot, by the width
 CHOICES = {
     "width": Choice("width, m", (20, 100, 500), 100),
     "std": Choice("std at the start", (0.1, 0.3, 1.0, 3.0), 0.1),
-    "method": Choice("method", tuple(METHODS), "Gauss-Newton"),
-    "step": Choice("time: steps taken, k", MOMENTS, 12),
+    "method": Choice("method", tuple(METHODS), "gradient descent"),
+    "step": Choice("time: steps taken, k", MOMENTS, 30),
 }
+START = {"width": 100, "std": 0.1, "method": "gradient descent"}
 FRAMES = {
-    "std 0.1, 5 steps": {"width": 100, "std": 0.1, "method": "Gauss-Newton", "step": 5},
-    "std 0.1, 200 steps": {"width": 100, "std": 0.1, "method": "Gauss-Newton", "step": 200},
-    "std 3, 200 steps": {"width": 100, "std": 3.0, "method": "Gauss-Newton", "step": 200},
+    "gradient descent, 30 steps": START | {"step": 30},
+    "gradient descent, 200 steps": START | {"step": STEPS},
+    "Gauss-Newton, 200 steps": START | {"method": "Gauss-Newton", "step": STEPS},
 }
 
 
@@ -59,7 +60,7 @@ class Moment:
 def compute(width: int, std: float, method: str, step: int) -> Moment:
     """Train a network with d = 2 inputs on n = 40 samples, and look at it after some steps. Each run is made only once.
 
-    Gauss-Newton has η = 0.05 and ε = 5e-3; gradient descent steps at half its stability limit, at most by a time of one.
+    Gauss-Newton has η = 0.05 and ε = 5e-3; gradient descent η = 0.25, or half its stability limit where that is less.
     """
     run, teacher = history(width, std, method), problem().teacher.W[:, :2]
     start, W = run.W[0], run.W[step]

@@ -129,7 +129,7 @@ WRONG = {
     "samples_needed": [
         ("pairs", None, lambda d, k: d * (d - 1) // 2),
         ("d k", None, lambda d, k: d * k),
-        ("divided by (d - k)!", "order counted", lambda d, k: math.factorial(d) // math.factorial(d - k)),
+        ("divided by (d - k)!", None, lambda d, k: math.factorial(d) // math.factorial(d - k)),
         ("no factor d!", None, lambda d, k: 1 / (math.factorial(k) * math.factorial(d - k))),
         ("blind to three only", None, lambda d, k: math.inf if k == 3 else math.comb(d, k)),
         ("blind to even", "even for odd", lambda d, k: math.comb(d, k) if k % 2 else math.inf),

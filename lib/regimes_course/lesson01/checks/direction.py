@@ -6,6 +6,7 @@ import torch
 
 from regimes.reference import augmented_step, minimum_norm_step
 from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson01 import pictures
 
 __all__ = ["GN_DIRECTION"]
@@ -55,6 +56,12 @@ def _only_damped(trials: list[Trial]) -> bool:
     return any(failed) and all(t.right for t in trials if t.args[2] > 0)
 
 
+def _undamped(trials: list[Trial]) -> bool:
+    """Whether all steps are the undamped ones, where there is one: J J^T of more rows than columns is singular."""
+    steps = [(t.got.value, torch.linalg.pinv(t.args[0]) @ t.args[1]) for t in trials if len(t.args[0]) <= len(t.args[0].mT)]
+    return all(same(got, want, 1e-7) for got, want in steps)
+
+
 GN_DIRECTION = Function(
     key="01/gn_direction",
     picture=pictures.gn_direction,
@@ -77,6 +84,7 @@ GN_DIRECTION = Function(
             "damping ignored",
             "This is the undamped step whatever the damping: damping times the identity is missing from J J^T.",
             lambda J, r, damping: torch.linalg.pinv(J) @ r,
+            _undamped,
         ),
         Mistake(
             "damping without identity",

@@ -94,7 +94,7 @@ def draw(figure):
         for dot, loss in zip(now, moment.losses, strict=True):
             dot.set_data([step], [max(loss, FLOOR)])
 
-    return [left.xaxis, left.yaxis, *artists, law, train, test, *now], update
+    return [left.xaxis, left.yaxis, *artists, train, test, law, *now], update
 
 
 def sentence(moment: Moment) -> str:

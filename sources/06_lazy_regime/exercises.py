@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 06: the lazy regime"
-#     minutes: 70
+#     minutes: 80
 #     needs: ["06"]
 #     papers: [buffelli2024]
 #     objectives:
@@ -17,10 +17,14 @@
 #
 # Four exercises on [lesson 06](../lessons/06_lazy_regime.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
-# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+# Arrays are `torch.float64` tensors; exercise 3 takes and returns plain numbers. Return new tensors; leave the arguments as they are. Entries have
+# to agree to seven digits of the largest one, in exercise 1 to six, in exercise 4 to nine. The formulas are yours to write: an answer calls
+# nothing of `regimes`.
 
 # %%
 import math
@@ -34,14 +38,12 @@ from regimes.optimizers import GradientDescent
 from regimes.problems import digits, parity
 from regimes.theory import lazy
 from regimes.training import train
-from regimes_course.exercises import check
-from regimes_course.kit import show
-from regimes_course.kit.plotting import curve, legend, panels, predicted
+from regimes_course.exercises import check, see
 
-# %% [markdown] exercise="relu_limit" stars=2 minutes=20 concept="the kernel of infinite width"
+# %% [markdown] exercise="relu_limit" stars=2 minutes=20 concept="the kernel of infinite width" role="core"
 # ## Exercise 1: the kernel of infinite width
 #
-# ★★ · 20 minutes · derive, then implement
+# ★★ · 20 minutes · derive, then implement · core
 #
 # A network $f(x) = \frac{1}{\sqrt m}\sum_j v_j\,\phi(w_j\cdot x)$ with ReLU, $\phi(z) = \max(z, 0)$, and weights from $N(0, 1)$ has at infinite
 # width the kernel
@@ -53,7 +55,7 @@ from regimes_course.kit.plotting import curve, legend, panels, predicted
 #
 # $$E[\phi(w\cdot x)\,\phi(w\cdot z)] = \frac{|x||z|}{2\pi}\left[\sin\theta + (\pi - \theta)\cos\theta\right].$$
 #
-# Write the kernel, without `regimes.theory`. Inputs have any length; some are parallel, some opposite, none is zero.
+# Write the kernel. Inputs have any length; some are parallel, some opposite, none is zero.
 
 
 # %% exercise="relu_limit"
@@ -87,6 +89,9 @@ def relu_limit(X, Z):
 # %% check="relu_limit"
 check("06/relu_limit", relu_limit)
 
+# %% see="relu_limit"
+see("06/relu_limit", relu_limit)
+
 # %% [markdown] discussion="relu_limit" tags=["solution"]
 # **Discussion.** $\sin(\pi-\theta) = \sin\theta$, which is why the solution can work with the complement alone. $K(x, x) = |x|^2$, half of it from each layer. The
 # library has this as `regimes.theory.lazy.relu_kernel`; below is what wide networks make of it.
@@ -105,35 +110,7 @@ for m in (100, 10_000):
 #
 # On a kernel that does not move, gradient flow on the loss $\frac{1}{2n}\lVert r\rVert^2$ obeys $\dot r = -Kr/n$ on the training data,
 # and the outputs at new inputs follow: $\dot f_{\rm new} = -K_{\rm new}\, r/n$, where $K_{\rm new}$ is the kernel between new inputs and training inputs. Integrate: what is
-# $f_{\rm new}$ at time $t$? In the figure a network was trained, and the formula was not.
-
-# %%
-data = digits(3, 8, n=30, unit=True, seed=1)
-net = TwoLayer(
-    64, 1000, activation="erf", scaling="ntk", bias=False, output_std=1.0, seed=2
-)
-K, K_new = (neural_tangent_kernel(net, x, data.x) for x in (data.x, data.x_test[:3]))
-r0, f_new = (net(data.x) - data.y).detach(), net(data.x_test[:3]).detach()
-rule = GradientDescent(net, 0.1 * 30 / torch.linalg.eigvalsh(K)[-1].item())
-outputs = {"f": lambda net: net(data.x_test[:3])}
-trace = train(net, data.x, data.y, rule, 300, every=10, measure=outputs)
-f = trace.measured["f"]
-formula = torch.stack([f_new + lazy.flow_prediction(K, K_new, r0, t) for t in trace.time])
-
-# %%
-fig, (ax,) = panels(size=(5.4, 3.0))
-for i, look in enumerate(("Gauss-Newton", "gradient descent", "damped Gauss-Newton")):
-    curve(ax, trace.time, f[:, i], f"test image {i + 1}", look=look)
-    predicted(ax, trace.time, formula[:, i], None if i else "predicted")
-ax.set(xlabel="time t", ylabel="output at a test image")
-legend(ax, fontsize=8)
-off = (f - formula).abs().max().item()
-show(
-    fig, f"Three outputs of a network with 1000 units stay within {off:.1g} of the formula."
-)
-
-# %% [markdown]
-# Write the formula. The kernels you get have full rank.
+# $f_{\rm new}$ at time $t$? Write the formula. The kernels you get have full rank. (In the picture a network was trained, and your formula was not.)
 
 
 # %% exercise="predict"
@@ -164,15 +141,18 @@ def predict(K, K_new, r0, f_new, t):
 # %% check="predict"
 check("06/predict", predict)
 
+# %% see="predict"
+see("06/predict", predict)
+
 # %% [markdown] discussion="predict" tags=["solution"]
 # **Discussion.** Each eigenvector of $K$ contributes what it has learned, $1 - e^{-\lambda t/n}$, divided by $\lambda$. For $t \to \infty$ this is kernel regression; at a
 # finite time the small eigenvalues are left out softly, so that stopping early is a regulariser. With small $\lambda$ solving with $K$ loses digits:
 # `torch.expm1` on the eigenvalues does not, and serves a singular $K$ as well (the library's `lazy.flow_prediction`).
 
-# %% [markdown] exercise="samples_needed" stars=2 minutes=15 concept="count before you train"
+# %% [markdown] exercise="samples_needed" stars=2 minutes=15 concept="count before you train" role="core"
 # ## Exercise 3: count before you train
 #
-# ★★ · 15 minutes · derive, then implement
+# ★★ · 15 minutes · derive, then implement · core
 #
 # Inputs are $d$ random signs, divided by $\sqrt d$. The label is the product of $k$ of them, and nobody says which. A lazy network of infinite width, ReLU and no bias,
 # has the kernel
@@ -213,28 +193,18 @@ def samples_needed(d, k):
 # %% check="samples_needed"
 check("06/samples_needed", samples_needed)
 
+# %% see="samples_needed"
+see("06/samples_needed", samples_needed)
+
 # %% [markdown] discussion="samples_needed" tags=["solution"]
-# **Discussion.** Below, the count beside what regression with the kernel gets right on new samples. The count is a bound: below it a kernel fails, and at products of three signs it fails for ever. How far above
+# **Discussion.** The picture sets the count beside what regression with the kernel gets right on new samples. The count is a bound: below it a kernel fails, and at products of three signs it fails for ever. How far above
 # it has to be depends on the weight, which falls with $k$: for pairs about one sample each is enough, for four signs it takes more. A bias gives the kernel all odd products, too: append a one to the
 # inputs and try. A network that learns features is not bound by any of this.
 
-# %% tags=["solution"]
-for d, k in ((15, 2), (30, 2), (10, 4), (20, 3)):
-    shares = []
-    for n in (128, 512):
-        data = parity(n, d, k=k, seed=0)
-        K, K_new = (lazy.relu_kernel(x, data.x) for x in (data.x, data.x_test))
-        f = K_new @ torch.linalg.solve(K + 1e-9 * torch.eye(n), data.y)
-        shares.append((f * data.y_test > 0).double().mean().item())
-    needed = samples_needed(d, k)
-    print(
-        f"d = {d}, k = {k}: {needed} needed; right {shares[0]:.0%} with 128, {shares[1]:.0%} with 512"
-    )
-
-# %% [markdown] exercise="scaled_loss" stars=2 minutes=20 concept="the dial from rich to lazy"
+# %% [markdown] exercise="scaled_loss" stars=2 minutes=20 concept="the dial from rich to lazy" role="optional"
 # ## Exercise 4: the dial
 #
-# ★★ · 20 minutes · implement
+# ★★ · 20 minutes · implement · optional
 #
 # Chizat, Oyallon and Bach scale what a network adds to its start, $f_\alpha(x) = \alpha\,[f(x) - f_0(x)]$, and train it with the loss
 # $\frac{1}{\alpha^2}\,L(f_\alpha)$, where $L$ is the course's squared loss, with its half and its mean. What the dial does, with the library's `LazyScaling`:
@@ -282,7 +252,35 @@ def scaled_loss(net, start, x, y, alpha):
 # %% check="scaled_loss"
 check("06/scaled_loss", scaled_loss)
 
+# %% see="scaled_loss"
+see("06/scaled_loss", scaled_loss)
+
 # %% [markdown] discussion="scaled_loss" tags=["solution"]
 # **Discussion.** Pull $\alpha$ into the square and the loss is $\frac{1}{2n}\lVert f - f_0 - y/\alpha\rVert^2$: a large $\alpha$ asks the network for a small change. That is all there is to
 # the dial, and why it is lazy: the labels are small. The kernel to measure is that of $f$, not of $f_\alpha$, which is $\alpha^2$ times as large; in the
 # library the time scale $c = 1/\alpha^2$ takes care of that.
+
+# %% [markdown]
+# ## Two questions to write about
+#
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
+#
+# **1.** A lazy network fits its training data without moving its weights by much. How can a small movement of the weights change the outputs by as much
+# as is needed, and why does its kernel then stand still?
+#
+# <details><summary>A model answer</summary>
+#
+# Many weights, or a large factor in front, make the outputs sensitive: each weight contributes a little, and all contribute in the same direction.
+# So the way to the labels is short, measured in lengths of the start. Over a short way the network is its tangent: the derivatives of the outputs,
+# and with them the kernel, change in proportion to that way. The outputs change by a finite amount, the kernel by a small one. No unit goes
+# anywhere, so the features are those that were drawn.</details>
+#
+# **2.** The label is the product of two signs out of 200, and you have 2000 samples. What would happen with a lazy network of infinite width? And what if
+# somebody told you ten signs among which the two are?
+#
+# <details><summary>A model answer</summary>
+#
+# 200 signs have 19,900 pairs, and all of them have the same weight for the kernel. With 2000 samples it can hold a tenth of one of them on average:
+# it fits its samples, and is hardly better than guessing on new ones. With ten signs there are 45 pairs, and 2000 samples are plenty. What was
+# told is which features to look at; a network in the rich regime has to find that out from the data, and can, because its units turn to the signs
+# that count.</details>

@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 07: exact Gauss-Newton in deep networks"
-#     minutes: 95
+#     minutes: 110
 #     needs: ["07"]
 #     papers: [buffelli2024]
 #     objectives:
@@ -18,16 +18,20 @@
 #
 # Seven exercises on [lesson 07](../lessons/07_exact_gauss_newton.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order; the first three build on each other.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order; 1, 3
+# and 6 build on each other. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
-# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are.
+# Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are. Entries have to agree to seven digits of the largest one.
+# The formulas are yours to write: an answer calls nothing of `regimes`; in exercises 3 and 6 it gets `half` and `block_step`.
 
 # %%
 import torch
 
 from regimes.problems import ten_digits
-from regimes_course.exercises import check
+from regimes_course.exercises import check, see
 from regimes_course.lesson07.experiments import block_step, half
 
 # %% [markdown] exercise="invert" stars=1 minutes=10 concept="reversible blocks"
@@ -66,14 +70,58 @@ def invert(z, V, W):
 # %% check="invert"
 check("07/invert", invert)
 
+# %% see="invert"
+see("07/invert", invert)
+
 # %% [markdown] discussion="invert" tags=["solution"]
 # **Discussion.** tanh cannot be undone where it saturates, and it need not be: a block is undone by computing *the same thing again* and subtracting it. The map preserves volume: each half
 # layer is a shear. On paper the inverse is exact for any weights; *deeper* shows what rounding makes of that.
 
-# %% [markdown] exercise="one_block" stars=2 minutes=15 concept="the exact step of a block"
-# ## Exercise 2: one block moves it all
+# %% [markdown] exercise="changes" stars=1 minutes=10 concept="own batch, next batch"
+# ## Exercise 2: whose loss goes down?
 #
-# ★★ · 15 minutes · implement
+# ★ · 10 minutes · measure
+#
+# `L[k, b]` is the loss on mini-batch `b` after `k` steps. Step `k` (counted from 0) is computed on batch `k` and leads from row `k` to row `k + 1`. Return two numbers: by what share a step
+# changes the loss on its own batch, and on the next batch, on average over all steps. A fall by three quarters is -0.75.
+
+
+# %% exercise="changes"
+def changes(L):
+    """The mean relative change of the loss by a step on its own batch, and on the next one.
+
+    L: (steps + 1, batches), with batches > steps.
+    Returns: two numbers (floats), own and next.
+    """
+    ### BEGIN SOLUTION
+    k = torch.arange(len(L) - 1)
+    own = L[k + 1, k] / L[k, k] - 1
+    other = L[k + 1, k + 1] / L[k, k + 1] - 1
+    return own.mean().item(), other.mean().item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="changes"
+# <details><summary>Hint 1</summary>
+# For step k the own batch is column k, the next one column k + 1. Both are compared in rows k and k + 1.</details>
+#
+# <details><summary>Hint 2</summary>
+# By hand: L = [[2, 4], [1, 5]] has one step. Own: 1/2 − 1 = −0.5. Next: 5/4 − 1 = 0.25.</details>
+
+# %% check="changes"
+check("07/changes", changes)
+
+# %% see="changes"
+see("07/changes", changes)
+
+# %% [markdown] discussion="changes" tags=["solution"]
+# **Discussion.** The gap between the two says how much of a step is about its own batch only. A large gap by itself is no verdict: in the lesson the min-norm step has the same gap and generalises well,
+# because what it learns on one batch does less harm to the others. Look at the whole training loss, too.
+
+# %% [markdown] exercise="one_block" stars=2 minutes=15 concept="the exact step of a block" role="core"
+# ## Exercise 3: one block moves it all
+#
+# ★★ · 15 minutes · implement · core
 #
 # Now with ReLU and a bias: `half(x, V, W)` gives you a half layer at `x`, with `.output` (what it adds), `.A` (features $[\phi(xV), 1]$) and
 # `.jvp(t)` (how the output moves if $x$ moves by $t$). An example:
@@ -118,17 +166,111 @@ def one_block(x, E, V, W):
 # %% check="one_block"
 check("07/one_block", one_block)
 
+# %% see="one_block"
+see("07/one_block", one_block)
+
 # %% [markdown] discussion="one_block" tags=["solution"]
 # **Discussion.** Since $A\,\delta_F = e_1$, what is left for the second half layer does not depend on *which* $\delta_F$ made it: so both can be the shortest of their kind, and the pair is the shortest of all. With
 # weights of 0.001 the step without the cross term misses $E$ by less than one per cent, and a curve would hardly show it. That is why the check uses large weights.
 
+# %% [markdown] exercise="verified" stars=2 minutes=15 concept="right inverse" role="core"
+# ## Exercise 4: which of these are right inverses?
+#
+# ★★ · 15 minutes · verify · core
+#
+# Somebody hands you steps, and does not say how they were computed. `outputs(w)` are the outputs of a network with weights `w`. Say of each step δ whether $J\delta = r$, that is whether
+# $\lVert J\delta - r\rVert$ is at most a thousandth of $\lVert r\rVert$. Moving the weights a little is enough; no formula of the network is needed. (Which of the right ones would you train with?)
+
+
+# %% exercise="verified"
+def verified(outputs, w, r, steps):
+    """For each step, whether it moves the outputs by r, to first order, within a thousandth of r's length.
+
+    outputs: a function from weights to outputs (n, q).   w: weights.   r: (n, q).   steps: a list of tensors like w.
+    Returns: a list of True or False, one for each step.
+    """
+    ### BEGIN SOLUTION
+    found = []
+    for step in steps:
+        h = 1e-6 / step.norm()
+        moved = (outputs(w + h * step) - outputs(w - h * step)) / (2 * h)
+        found.append(bool((moved - r).norm() <= 1e-3 * r.norm()))
+    return found
+    ### END SOLUTION
+
+
+# %% [markdown] hints="verified"
+# <details><summary>Hint 1</summary>
+# J δ is the derivative of outputs(w + h δ) with respect to h, at h = 0.</details>
+#
+# <details><summary>Hint 2</summary>
+# Take a small move both ways: (outputs(w + h δ) − outputs(w − h δ)) / (2 h). A step may be long or short: choose h by its length.</details>
+
+# %% check="verified"
+check("07/verified", verified)
+
+# %% see="verified"
+see("07/verified", verified)
+
+# %% [markdown] discussion="verified" tags=["solution"]
+# **Discussion.** All that pass have one training curve, to first order; nothing here tells which of them generalises. In the lesson it was not even the length that told. So verify first, and then measure on data
+# the step has not seen.
+
+# %% [markdown] exercise="cka" stars=2 minutes=10 concept="centred kernel alignment" role="optional"
+# ## Exercise 5: how alike are two sets of features?
+#
+# ★★ · 10 minutes · implement · optional
+#
+# Section 6 of [*deeper*](../lessons/deeper/07_exact_gauss_newton.ipynb) compares features by linear CKA, of features $X$ and $Y$ of the same samples. Centre the columns of both, then
+# $$\mathrm{CKA} = \frac{\lVert X^\top Y\rVert_F^2}{\lVert X^\top X\rVert_F\,\lVert Y^\top Y\rVert_F} .$$
+# What must a measure of "the same features" not see? Here are the digits; the second set is the first one rotated, shifted and magnified.
+
+# %%
+images = ten_digits(100, seed=0).x
+noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+turn = torch.linalg.qr(noise.double())[0]
+same = 3 * images @ turn + 5
+print("entries agree:", torch.allclose(images, same), " but the CKA should be 1")
+
+
+# %% exercise="cka"
+def cka(X, Y):
+    """How alike two sets of features of the same samples are.
+
+    X: (n, a).   Y: (n, b).
+    Returns: a number (float) from 0 to 1.
+    """
+    ### BEGIN SOLUTION
+    X, Y = X - X.mean(dim=0), Y - Y.mean(dim=0)
+    norm = torch.linalg.matrix_norm
+    return (norm(X.T @ Y) ** 2 / (norm(X.T @ X) * norm(Y.T @ Y))).item()
+    ### END SOLUTION
+
+
+# %% [markdown] hints="cka"
+# <details><summary>Hint 1</summary>
+# Samples are rows: a column is one feature on all samples, and its mean is over the rows. Centre both sets.</details>
+#
+# <details><summary>Hint 2</summary>
+# The Frobenius norm is the root of the sum of squares: torch.linalg.matrix_norm without further arguments. Only the numerator is squared.</details>
+
+# %% check="cka"
+check("07/cka", cka)
+
+# %% see="cka"
+see("07/cka", cka)
+
+# %% [markdown] discussion="cka" tags=["solution"]
+# **Discussion.** It is the cosine between the centred Gram matrices $XX^\top$ and $YY^\top$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
+# that stretches one direction, as Adam does in *deeper*, loses CKA and participation ratio together.
+
 # %% [markdown] exercise="exact_step" stars=3 minutes=20 concept="the exact step"
-# ## Exercise 3: the walk through a chain
+# ## Exercise 6: the walk through a chain
 #
 # ★★★ · 20 minutes · implement
 #
 # Given the state `z` after the *last* of several blocks and a wanted movement `E` of it, return weights `delta` with $J\,\delta = E$: for each block the shortest weights of this block
-# that would move $z$ by $E$ on their own, and at the end the mean over the blocks. (That is not the shortest step of all: exercise 5 has that one.) `block_step(x, E, V, W)` does exercise 2
+# that would move $z$ by $E$ on their own, and at the end the mean over the blocks. (That is not the shortest step of all: exercise 7 has that one.) `block_step(x, E, V, W)` does exercise 3
 # for you, so two things are left: the input of each block, and the movement that is wanted at its output.
 
 
@@ -169,52 +311,15 @@ def exact_step(z, E, V, W):
 # %% check="exact_step"
 check("07/exact_step", exact_step)
 
+# %% see="exact_step"
+see("07/exact_step", exact_step)
+
 # %% [markdown] discussion="exact_step" tags=["solution"]
-# **Discussion.** The corrected right-hand side of exercise 2, $e_2 - G.\mathrm{jvp}(e_1)$, *is* the pulled-back $e_2$: so the lesson's loop gets along with six lines. Dividing by the number of blocks is one of many
+# **Discussion.** The corrected right-hand side of exercise 3, $e_2 - G.\mathrm{jvp}(e_1)$, *is* the pulled-back $e_2$: so the lesson's loop gets along with six lines. Dividing by the number of blocks is one of many
 # ways to share the work; any weights that sum to one would do, and give another right inverse.
 
-# %% [markdown] exercise="verified" stars=2 minutes=15 concept="right inverse"
-# ## Exercise 4: which of these are right inverses?
-#
-# ★★ · 15 minutes · verify
-#
-# Somebody hands you steps, and does not say how they were computed. `outputs(w)` are the outputs of a network with weights `w`. Say of each step δ whether $J\delta = r$, that is whether
-# $\lVert J\delta - r\rVert$ is at most a thousandth of $\lVert r\rVert$. Moving the weights a little is enough; no formula of the network is needed. (Which of the right ones would you train with?)
-
-
-# %% exercise="verified"
-def verified(outputs, w, r, steps):
-    """For each step, whether it moves the outputs by r, to first order, within a thousandth of r's length.
-
-    outputs: a function from weights to outputs (n, q).   w: weights.   r: (n, q).   steps: a list of tensors like w.
-    Returns: a list of True or False, one for each step.
-    """
-    ### BEGIN SOLUTION
-    found = []
-    for step in steps:
-        h = 1e-6 / step.norm()
-        moved = (outputs(w + h * step) - outputs(w - h * step)) / (2 * h)
-        found.append(bool((moved - r).norm() <= 1e-3 * r.norm()))
-    return found
-    ### END SOLUTION
-
-
-# %% [markdown] hints="verified"
-# <details><summary>Hint 1</summary>
-# J δ is the derivative of outputs(w + h δ) with respect to h, at h = 0.</details>
-#
-# <details><summary>Hint 2</summary>
-# Take a small move both ways: (outputs(w + h δ) − outputs(w − h δ)) / (2 h). A step may be long or short: choose h by its length.</details>
-
-# %% check="verified"
-check("07/verified", verified)
-
-# %% [markdown] discussion="verified" tags=["solution"]
-# **Discussion.** All that pass have one training curve, to first order; nothing here tells which of them generalises. In the lesson it was not even the length that told. So verify first, and then measure on data
-# the step has not seen.
-
 # %% [markdown] exercise="min_norm" stars=3 minutes=20 concept="the shortest step"
-# ## Exercise 5: the shortest step
+# ## Exercise 7: the shortest step
 #
 # ★★★ · 20 minutes · derive, then implement
 #
@@ -252,89 +357,34 @@ def min_norm(A, S, r):
 # %% check="min_norm"
 check("07/min_norm", min_norm)
 
+# %% see="min_norm"
+see("07/min_norm", min_norm)
+
 # %% [markdown] discussion="min_norm" tags=["solution"]
 # **Discussion.** The inner product of outer products is a product of inner products: that is the product, entry by entry, of lesson 01, one layer at a time. In the lesson this step and the exact one followed one training
-# curve, and their test accuracies differed by 40 points. Theorem 4.3 of Buffelli et al. 2024 is about the training curve. The step of exercise 3 is as exact as this one, and longer.
+# curve, and their test accuracies differed by 40 points. Theorem 4.3 of Buffelli et al. 2024 is about the training curve. The step of exercise 6 is as exact as this one, and longer.
 
-# %% [markdown] exercise="changes" stars=1 minutes=10 concept="own batch, next batch"
-# ## Exercise 6: whose loss goes down?
+# %% [markdown]
+# ## Two questions to write about
 #
-# ★ · 10 minutes · measure
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
 #
-# `L[k, b]` is the loss on mini-batch `b` after `k` steps. Step `k` (counted from 0) is computed on batch `k` and leads from row `k` to row `k + 1`. Return two numbers: by what share a step
-# changes the loss on its own batch, and on the next batch, on average over all steps. A fall by three quarters is -0.75.
-
-
-# %% exercise="changes"
-def changes(L):
-    """The mean relative change of the loss by a step on its own batch, and on the next one.
-
-    L: (steps + 1, batches), with batches > steps.
-    Returns: two numbers (floats), own and next.
-    """
-    ### BEGIN SOLUTION
-    k = torch.arange(len(L) - 1)
-    own = L[k + 1, k] / L[k, k] - 1
-    other = L[k + 1, k + 1] / L[k, k + 1] - 1
-    return own.mean().item(), other.mean().item()
-    ### END SOLUTION
-
-
-# %% [markdown] hints="changes"
-# <details><summary>Hint 1</summary>
-# For step k the own batch is column k, the next one column k + 1. Both are compared in rows k and k + 1.</details>
+# **1.** Theorem 4.3 says that all right inverses of the Jacobian have one training curve, to first order. Why does it say nothing about new images, and what
+# is it that decides there?
 #
-# <details><summary>Hint 2</summary>
-# By hand: L = [[2, 4], [1, 5]] has one step. Own: 1/2 − 1 = −0.5. Next: 5/4 − 1 = 0.25.</details>
-
-# %% check="changes"
-check("07/changes", changes)
-
-# %% [markdown] discussion="changes" tags=["solution"]
-# **Discussion.** The gap between the two says how much of a step is about its own batch only. A large gap by itself is no verdict: in the lesson the min-norm step has the same gap and generalises well,
-# because what it learns on one batch does less harm to the others. Look at the whole training loss, too.
-
-# %% [markdown] exercise="cka" stars=2 minutes=10 concept="centred kernel alignment"
-# ## Exercise 7: how alike are two sets of features?
+# <details><summary>A model answer</summary>
 #
-# ★★ · 10 minutes · implement
+# To first order a step is seen by the training outputs as Jδ alone, and Jδ = r for all of them: so they all fit equally fast. On a new image the
+# output moves by another row times δ, which none of the equations fixes. With more weights than training outputs there are many δ, and the rule that
+# chooses among them decides what happens there. What a rule can see matters: a half layer that has to make its whole share from one half of the pixels
+# can only memorise, while rules that share the work out need not.</details>
 #
-# Section 6 of [*deeper*](../lessons/deeper/07_exact_gauss_newton.ipynb) compares features by linear CKA, of features $X$ and $Y$ of the same samples. Centre the columns of both, then
-# $$\mathrm{CKA} = \frac{\lVert X^\top Y\rVert_F^2}{\lVert X^\top X\rVert_F\,\lVert Y^\top Y\rVert_F} .$$
-# What must a measure of "the same features" not see? Here are the digits; the second set is the first one rotated, shifted and magnified.
-
-# %%
-images = ten_digits(100, seed=0).x
-noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
-turn = torch.linalg.qr(noise.double())[0]
-same = 3 * images @ turn + 5
-print("entries agree:", torch.allclose(images, same), " but the CKA should be 1")
-
-
-# %% exercise="cka"
-def cka(X, Y):
-    """How alike two sets of features of the same samples are.
-
-    X: (n, a).   Y: (n, b).
-    Returns: a number (float) from 0 to 1.
-    """
-    ### BEGIN SOLUTION
-    X, Y = X - X.mean(dim=0), Y - Y.mean(dim=0)
-    norm = torch.linalg.matrix_norm
-    return (norm(X.T @ Y) ** 2 / (norm(X.T @ X) * norm(Y.T @ Y))).item()
-    ### END SOLUTION
-
-
-# %% [markdown] hints="cka"
-# <details><summary>Hint 1</summary>
-# Samples are rows: a column is one feature on all samples, and its mean is over the rows. Centre both sets.</details>
+# **2.** What would happen to the exact step, and to its check by finite differences, if the second half layer read the half as it was before the first one
+# changed it?
 #
-# <details><summary>Hint 2</summary>
-# The Frobenius norm is the root of the sum of squares: torch.linalg.matrix_norm without further arguments. Only the numerator is squared.</details>
-
-# %% check="cka"
-check("07/cka", cka)
-
-# %% [markdown] discussion="cka" tags=["solution"]
-# **Discussion.** It is the cosine between the centred Gram matrices $XX^\top$ and $YY^\top$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
-# that stretches one direction, as Adam does in *deeper*, loses CKA and participation ratio together.
+# <details><summary>A model answer</summary>
+#
+# The block would then be another function: both halves would move at once, from the old values. The cross term would have no reason to be, as G no longer
+# sees what F adds: δ_G = A⁺ e₂ would be right, and the step with the cross term would miss. Finite differences of the new outputs would say so
+# at once. But the block could no longer be undone by computing the same thing again and subtracting it: to find the old x₁ one would need the old x₂, and to
+# find that the old x₁.</details>

@@ -2,7 +2,7 @@
 # jupyter:
 #   regimes:
 #     title: "Exercises 08: edge of stability"
-#     minutes: 80
+#     minutes: 90
 #     needs: ["08"]
 #     papers: [cai2024]
 #     objectives:
@@ -18,10 +18,14 @@
 #
 # Six exercises on [lesson 08](../lessons/08_edge_of_stability.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
-# run the check under it: it answers at once, and it recognises typical mistakes. Hints are folded. Nothing later in this notebook
-# depends on your answers, so you can take the exercises in any order.
+# run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
+# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# depends on your answers, so you can take the exercises in any order. With little time, do the two that are marked *core*; the
+# *optional* one is for the fast.
 #
 # Arrays are `torch.float64` tensors. Return new tensors; leave the arguments as they are. Where a number is asked for, a tensor with one element will do.
+# Numbers have to agree to seven digits, where an exercise does not say otherwise. The formulas are yours to write: outside exercise 4 an answer
+# calls nothing of `regimes`.
 
 # %%
 import torch
@@ -29,27 +33,17 @@ from torch.nn import functional as F
 
 from regimes import metrics
 from regimes.directions import time_scale
-from regimes.problems import chebyshev
-from regimes.theory.edge_of_stability import degree_four_end
-from regimes_course.exercises import check
-from regimes_course.kit import show
-from regimes_course.kit.plotting import curve, legend, panels, predicted
-from regimes_course.lesson08.climb import meter
-from regimes_course.lesson08.experiments import (
-    descend,
-    network_hessian,
-    networks,
-    plain_module,
-)
+from regimes_course.exercises import check, see
+from regimes_course.lesson08.experiments import network_hessian, networks
 
-# %% [markdown] exercise="edge_meter" stars=1 minutes=15 concept="curvature without a Hessian"
+# %% [markdown] exercise="edge_meter" stars=1 minutes=15 concept="curvature without a Hessian" role="core"
 # ## Exercise 1: an edge meter
 #
-# ★ · 15 minutes · derive, then implement
+# ★ · 15 minutes · derive, then implement · core
 #
 # A step of gradient descent of size $\eta$ leads from a place with gradient $g$ to one with gradient $g'$. Along the step the gradient changes by the mean Hessian times the step,
 # $g' - g = -\eta \bar H g$. Find $\frac\eta2\, g\cdot\bar H g / |g|^2$, the stability number along the step, from $g$ and $g'$ alone. Show on paper that it is one in a swing of period two, where
-# $g' = -g$.
+# $g' = -g$. (It needs no Hessian and no knowledge of the network: the picture tries it on a plain torch module under `torch.optim.SGD`.)
 
 
 # %% exercise="edge_meter"
@@ -74,31 +68,8 @@ def edge_meter(before, after):
 # %% check="edge_meter"
 check("08/edge_meter", edge_meter)
 
-# %% [markdown]
-# It needs no Hessian and no knowledge of the network. Here is a plain torch module under `torch.optim.SGD`, on the full batch (with our meter; you may
-# replace it by yours, and the module by one of your own). For comparison, the number that takes a Hessian:
-
-# %%
-data, net, slopes, numbers = chebyshev(3), plain_module(0), [], []
-optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
-for k in range(1200):
-    if k % 10 == 0:
-        numbers.append(0.3 * metrics.sharpness(net, data.x, data.y).item() / 2)
-    optimizer.zero_grad()
-    (F.mse_loss(net(data.x), data.y) / 2).backward()
-    slopes.append(torch.cat([p.grad.flatten() for p in net.parameters()]))
-    optimizer.step()
-m = meter(torch.stack(slopes))
-fig, (ax,) = panels(size=(6.4, 3.2))
-curve(ax, torch.arange(0, 1200, 10), torch.tensor(numbers), "ηS/2", color="C1", marker="")
-curve(ax, torch.arange(1199), m, "edge meter", color="C0", marker="")
-predicted(ax, torch.tensor([0, 1200]), torch.ones(2), "the edge")
-ax.set(xlabel="step k", ylabel="stability number")
-legend(ax, loc="center right")
-bursts = int(((m[1:] > 1) & (m[:-1] <= 1)).sum())
-late = torch.tensor(numbers[-90:])
-says = f"From step 300 on ηS/2 is {late.min():.2g} to {late.max():.2g}. The meter rises above one {bursts} times"
-show(fig, f"{says}, while the run swings; half of the time it is below {m.median():.1g}.")
+# %% see="edge_meter"
+see("08/edge_meter", edge_meter)
 
 # %% [markdown] discussion="edge_meter" tags=["solution"]
 # **Discussion.** $m = (1 - g'\cdot g/|g|^2)/2$. In a swing of period two it is one *however large the swing is*: the two ends see different Hessians, their mean between them is
@@ -147,6 +118,9 @@ def logistic_loss_and_weight(q):
 
 # %% check="logistic_loss_and_weight"
 check("08/logistic_loss_and_weight", logistic_loss_and_weight)
+
+# %% see="logistic_loss_and_weight"
+see("08/logistic_loss_and_weight", logistic_loss_and_weight)
 
 # %% [markdown] discussion="logistic_loss_and_weight" tags=["solution"]
 # **Discussion.** $\ell(q) = -\log\sigma(q)$. Where a sample is right by far, its loss and its weight are both $e^{-q}$: tiny, and *not* zero. In
@@ -199,14 +173,17 @@ def shifted_power(hvp, dim, size):
 # %% check="shifted_power"
 check("08/shifted_power", shifted_power)
 
+# %% see="shifted_power"
+see("08/shifted_power", shifted_power)
+
 # %% [markdown] discussion="shifted_power" tags=["solution"]
 # **Discussion.** Each product shrinks what is left of the other eigenvectors by $(\lambda_2 + c)/(\lambda_1 + c)$: a shift buys safety and pays in products. The lesson's central flow takes none, since
 # along ordinary training runs the negative eigenvalues are small. Near a saddle it would go astray.
 
-# %% [markdown] exercise="largest_sgd_step" stars=2 minutes=15 concept="units of a step"
+# %% [markdown] exercise="largest_sgd_step" stars=2 minutes=15 concept="units of a step" role="core"
 # ## Exercise 4: in the units of another library
 #
-# ★★ · 15 minutes · derive and check
+# ★★ · 15 minutes · derive and check · core
 #
 # You train networks of this course with `torch.optim.SGD` on the full batch and `torch.nn.MSELoss`. What is the largest learning rate at which a quadratic with the
 # same Hessian would be stable (to five digits)? `metrics.sharpness(net, x, y)` and `time_scale(net)` are at hand, and four networks:
@@ -239,6 +216,9 @@ def largest_sgd_step(net, x, y):
 # %% check="largest_sgd_step"
 check("08/largest_sgd_step", largest_sgd_step)
 
+# %% see="largest_sgd_step"
+see("08/largest_sgd_step", largest_sgd_step)
+
 # %% [markdown] discussion="largest_sgd_step" tags=["solution"]
 # **Discussion.** The limit is $2/(2\lambda)$ with $\lambda = S/c$, so it is $c/S$. For a wide network in mean-field scaling it is enormous, of the order of the width: parameters get gradients of order $1/m$.
 # Whoever forgets the factor trains $m$ times too slowly, sees a loss that falls at every step, and concludes that there is no edge.
@@ -249,7 +229,7 @@ check("08/largest_sgd_step", largest_sgd_step)
 # ★★ · 15 minutes · derive, then implement
 #
 # Gradient descent on $L = \frac14(x^2y^2-1)^2$ moves $x$ and $y$. Take two other numbers, $p = xy$ and $q = x^2+y^2$: after a step they depend on $p$, $q$ and $\eta$ alone.
-# Derive how, without looking it up in *deeper*, and write it down.
+# Derive how, without looking it up in *deeper*, and write it down, right to ten digits. (The picture follows your two numbers for 1200 steps.)
 
 
 # %% exercise="closed_step"
@@ -276,31 +256,17 @@ def closed_step(p, q, eta):
 # %% check="closed_step"
 check("08/closed_step", closed_step)
 
-# %% [markdown]
-# What the two numbers do at $\eta = 0.1$ (steps in $x$ and $y$; you may replace them by yours):
-
-# %%
-points, _ = descend(4.0, 0.26, 0.1, 1200)
-number = torch.tensor(0.1 * (points**2).sum(1))
-fig, (ax,) = panels(size=(5.4, 3.0))
-steps = torch.arange(len(number))
-curve(ax, steps, number, "ηS/2 of the valley")
-predicted(ax, steps[[0, -1]], torch.full((2,), degree_four_end(0.1)), "1 − η²/4")
-ax.set(xlabel="step k", ylabel="stability number ηS/2")
-legend(ax)
-show(
-    fig,
-    f"From ηS/2 = {number[0]:.2f} the run comes to rest {1 - number[-1]:.4f} below one.",
-)
+# %% see="closed_step"
+see("08/closed_step", closed_step)
 
 # %% [markdown] discussion="closed_step" tags=["solution"]
 # **Discussion.** $x+y$ is multiplied by $1-\eta g$ and $x-y$ by $1+\eta g$, whence everything. Without the terms with $\eta^2$ the step would be the first order of a flow, and
 # a flow knows no edge: $x^2-y^2$ would stay, and with it the valley in which the run ends.
 
-# %% [markdown] exercise="sharpness" stars=3 minutes=15 concept="largest eigenvalue"
+# %% [markdown] exercise="sharpness" stars=3 minutes=15 concept="largest eigenvalue" role="optional"
 # ## Exercise 6: sharpness from few products
 #
-# ★★★ · 15 minutes · implement
+# ★★★ · 15 minutes · implement · optional
 #
 # The shift of exercise 3 is slow, and it throws away every vector but the last. Again find the *largest* eigenvalue from products, and no bound is given. Here is what a few products of the Hessian
 # of a small network on digits look like:
@@ -353,7 +319,35 @@ def sharpness(hvp, dim):
 # %% check="sharpness"
 check("08/sharpness", sharpness)
 
+# %% see="sharpness"
+see("08/sharpness", sharpness)
+
 # %% [markdown] discussion="sharpness" tags=["solution"]
 # **Discussion.** The default of `eigsh` is `which="LM"`, the largest *magnitude*. Much published code measures sharpness so, and along ordinary training runs it does no harm:
 # there the negative eigenvalues are small. Near a saddle it does. Orthogonalising twice (the `* 2` above) keeps the basis orthogonal to rounding; after convergence Lanczos vectors
 # would otherwise come back.
+
+# %% [markdown]
+# ## Two questions to write about
+#
+# 10 minutes · three or four sentences each, in your own words, before you open the model answer
+#
+# **1.** Gradient descent on a quadratic beyond its edge diverges. Why does a network that crosses its edge swing for a while, and then stay near it,
+# instead?
+#
+# <details><summary>A model answer</summary>
+#
+# On a quadratic the curvature is the same everywhere, so a swing along the sharpest direction grows for ever. In a network the sharpness
+# depends on the place. A swing of both signs feels the third derivative: on average it adds a force against the gradient of the sharpness, in
+# proportion to the square of the swing. So the larger the swing, the faster the sharpness falls, until it is below 2/η and the swing shrinks again. Where
+# nothing swings, the sharpness climbs as before: the edge is where the two balance.</details>
+#
+# **2.** A run with the step 0.6 has come to its edge. What would happen to its sharpness and to its loss if the step were halved at this moment?
+# And if it were doubled?
+#
+# <details><summary>A model answer</summary>
+#
+# Halved, the edge 2/η moves up by a factor of two. The run is now far below it: the swing along the sharpest direction dies out within a few
+# steps, and with it the loss that it costs. Then the sharpness climbs as that of gradient flow does, perhaps up to the new edge. Doubled, the edge
+# moves down to half of the sharpness: the factor a step is about 1 − 2 · 2 = −3, so the swing grows threefold at every step, the loss jumps, and
+# the run is either thrown into a flatter place, or diverges.</details>

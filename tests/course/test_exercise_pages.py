@@ -12,8 +12,7 @@ from regimes_course.exercises import EXERCISES
 from tools.compose import sources
 
 ROOT = Path(__file__).resolve().parents[2]
-AS_THEY_WERE = {"06", "07", "08", "09"}  # lessons whose exercises have no pictures, roles and questions yet
-PAGES = {s.folder[:2]: s for s in sources(ROOT) if s.is_exercises and s.folder[:2] not in AS_THEY_WERE}
+PAGES = {s.folder[:2]: s for s in sources(ROOT) if s.is_exercises}
 WITHOUT = {}  # exercises that draw nothing, and why
 DRAWN = [key for key, exercise in EXERCISES.items() if exercise.picture]
 

@@ -5,6 +5,7 @@ from itertools import combinations
 from random import Random
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson06 import pictures
 
 __all__ = ["SAMPLES_NEEDED"]
 
@@ -62,6 +63,7 @@ def _listed(d: int, k: int) -> float:
 
 SAMPLES_NEEDED = Function(
     key="06/samples_needed",
+    picture=pictures.samples_needed,
     reference=_counted,
     cases=_cases,
     draw=_draw,

@@ -11,6 +11,7 @@ from regimes.directions import gradient
 from regimes.kernels import LazyScaling
 from regimes.networks import TwoLayer
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake, random
+from regimes_course.lesson06 import pictures
 
 __all__ = ["SCALED_LOSS"]
 
@@ -145,6 +146,7 @@ def _otherwise(seen: list[Seen]) -> str:
 
 SCALED_LOSS = Behaviour(
     key="06/scaled_loss",
+    picture=pictures.scaled_loss,
     observe=observe,
     passed=lambda seen: all(s.kept for s in seen) and alike(seen, _reference()),
     praise=lambda seen: "Values and gradients are those of the dial, at three values of α.",

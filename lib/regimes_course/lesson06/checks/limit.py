@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.lesson06 import pictures
 
 __all__ = ["RELU_LIMIT"]
 
@@ -137,6 +138,7 @@ def _wrong_at_opposites(trials: list[Trial]) -> bool:
 
 RELU_LIMIT = Function(
     key="06/relu_limit",
+    picture=pictures.relu_limit,
     reference=_by_integration,
     cases=_cases,
     draw=_draw,

@@ -5,6 +5,7 @@ from random import Random
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson06 import pictures
 
 __all__ = ["PREDICT"]
 
@@ -62,6 +63,7 @@ def _ones(K, K_new, r0, f_new, t):
 
 PREDICT = Function(
     key="06/predict",
+    picture=pictures.predict,
     reference=_by_flow,
     cases=_cases,
     draw=_draw,

@@ -1,4 +1,4 @@
-"""Exercise 2: an exact step of one block."""
+"""Exercise 3: an exact step of one block."""
 
 from random import Random
 
@@ -6,6 +6,7 @@ import torch
 from torch.func import jacrev
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07 import pictures
 from regimes_course.lesson07.experiments import half
 
 __all__ = ["ONE_BLOCK"]
@@ -68,6 +69,7 @@ def _pulled(x, E, V, W):
 
 ONE_BLOCK = Function(
     key="07/one_block",
+    picture=pictures.one_block,
     reference=_dense,
     cases=_cases,
     draw=_draw,

@@ -1,10 +1,11 @@
-"""Exercise 6: whose loss does a step lower?"""
+"""Exercise 2: whose loss does a step lower?"""
 
 from random import Random
 
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07 import pictures
 
 __all__ = ["CHANGES"]
 
@@ -68,6 +69,7 @@ def _of_rows(L):
 
 CHANGES = Function(
     key="07/changes",
+    picture=pictures.changes,
     reference=_reference,
     cases=_cases,
     draw=_draw,

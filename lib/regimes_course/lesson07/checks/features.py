@@ -1,10 +1,11 @@
-"""Exercise 7: how alike are two sets of features?"""
+"""Exercise 5: how alike are two sets of features?"""
 
 from random import Random
 
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07 import pictures
 
 __all__ = ["CKA"]
 
@@ -56,6 +57,7 @@ def _draw(rng: Random) -> tuple:
 
 CKA = Function(
     key="07/cka",
+    picture=pictures.cka,
     reference=_reference,
     cases=_cases,
     draw=_draw,

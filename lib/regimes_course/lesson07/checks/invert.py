@@ -5,6 +5,7 @@ from random import Random
 import torch
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07 import pictures
 
 __all__ = ["INVERT"]
 
@@ -96,6 +97,7 @@ def _draw(rng: Random) -> tuple:
 
 INVERT = Function(
     key="07/invert",
+    picture=pictures.invert,
     reference=_reference,
     cases=_cases,
     draw=_draw,

@@ -1,4 +1,4 @@
-"""Exercise 5: the shortest step, through the kernel."""
+"""Exercise 7: the shortest step, through the kernel."""
 
 from random import Random
 
@@ -6,6 +6,7 @@ import torch
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.kit.comparing import same
+from regimes_course.lesson07 import pictures
 
 __all__ = ["SHORTEST"]
 
@@ -104,6 +105,7 @@ def _reaches(delta, A, S, r) -> bool:
 
 SHORTEST = Function(
     key="07/min_norm",
+    picture=pictures.min_norm,
     reference=_dense,
     cases=_cases,
     draw=_draw,

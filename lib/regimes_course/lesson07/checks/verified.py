@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.func import jacrev
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson07 import pictures
 
 __all__ = ["VERIFIED"]
 
@@ -105,6 +106,7 @@ def _shortest_alone(outputs, w, r, steps):
 
 VERIFIED = Function(
     key="07/verified",
+    picture=pictures.verified,
     reference=_reference,
     cases=_cases,
     draw=_draw,

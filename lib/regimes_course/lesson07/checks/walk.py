@@ -1,4 +1,4 @@
-"""Exercise 3: an exact Gauss-Newton step by one walk backwards."""
+"""Exercise 6: an exact Gauss-Newton step by one walk backwards."""
 
 from random import Random
 
@@ -8,6 +8,7 @@ from torch.func import jacrev
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.kit.comparing import same
+from regimes_course.lesson07 import pictures
 from regimes_course.lesson07.experiments import half
 
 __all__ = ["EXACT_STEP"]
@@ -130,6 +131,7 @@ def _reversed_blocks(trials: list[Trial]) -> bool:
 
 EXACT_STEP = Function(
     key="07/exact_step",
+    picture=pictures.exact_step,
     reference=_dense,
     cases=_cases,
     draw=_draw,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson08 import pictures
 
 __all__ = ["CLOSED_STEP"]
 
@@ -62,6 +63,7 @@ def _draw(rng: Random) -> tuple:
 
 CLOSED_STEP = Function(
     key="08/closed_step",
+    picture=pictures.closed_step,
     reference=_by_stepping,
     cases=_cases,
     draw=_draw,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regimes_course.kit.checking import Behaviour, Mistake, random
 from regimes_course.kit.comparing import number
+from regimes_course.lesson08 import pictures
 from regimes_course.lesson08.experiments import network_hessian
 
 __all__ = ["SHARPNESS", "Seen", "ask", "magnitude", "matrices"]
@@ -157,6 +158,7 @@ def magnitude(s: Seen) -> float:
 
 SHARPNESS = Behaviour(
     key="08/sharpness",
+    picture=pictures.sharpness,
     observe=observe,
     passed=solved,
     praise=lambda seen: (

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson08 import pictures
 
 __all__ = ["LOGISTIC"]
 
@@ -68,6 +69,7 @@ def _draw(rng: Random) -> tuple:
 
 LOGISTIC = Function(
     key="08/logistic_loss_and_weight",
+    picture=pictures.logistic_loss_and_weight,
     reference=_exactly,
     cases=_cases,
     draw=_draw,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.lesson08 import pictures
 
 __all__ = ["EDGE_METER"]
 
@@ -40,6 +41,7 @@ def _draw(rng: Random) -> tuple:
 
 EDGE_METER = Function(
     key="08/edge_meter",
+    picture=pictures.edge_meter,
     reference=_along_the_step,
     cases=_cases,
     draw=_draw,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Behaviour, Mistake, random
+from regimes_course.lesson08 import pictures
 from regimes_course.lesson08.checks.largest import Seen, ask, magnitude, matrices
 
 __all__ = ["SHIFTED"]
@@ -38,6 +39,7 @@ def _positive(s: Seen) -> bool:
 
 SHIFTED = Behaviour(
     key="08/shifted_power",
+    picture=pictures.shifted_power,
     observe=observe,
     passed=lambda seen: all(s.right and s.products <= ALLOWED for s in seen),
     praise=lambda seen: (

@@ -15,6 +15,7 @@ from regimes.jacobians import jacobian
 from regimes.metrics import sharpness
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import number, printed
+from regimes_course.lesson08 import pictures
 from regimes_course.lesson08.experiments import networks
 
 __all__ = ["LARGEST_SGD_STEP"]
@@ -98,6 +99,7 @@ def _trained(net, x, y):
 
 LARGEST_SGD_STEP = Behaviour(
     key="08/largest_sgd_step",
+    picture=pictures.largest_sgd_step,
     observe=observe,
     passed=lambda seen: all(s.kept and s.near(s.truth) for s in seen),
     praise=lambda seen: "Right for " + ", ".join(f"{s.name} ({s.value:.3g})" for s in seen) + ".",

@@ -8,6 +8,7 @@ from numbers import Real
 from regimes.theory.large_steps import first_rise
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import number, printed
+from regimes_course.lesson09 import pictures
 from regimes_course.lesson09.experiments import walk
 
 __all__ = ["BEST_ETA"]
@@ -93,6 +94,7 @@ def _by_halves(gamma: float, T: int, risk: float) -> float:
 
 BEST_ETA = Behaviour(
     key="09/best_eta",
+    picture=pictures.best_eta,
     observe=observe,
     passed=solved,
     praise=lambda seen: (

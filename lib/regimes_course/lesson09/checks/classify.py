@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import printed
+from regimes_course.lesson09 import pictures
 
 __all__ = ["CLASSIFY"]
 
@@ -46,6 +47,7 @@ def _count(seen: dict[str, str]) -> int:
 
 CLASSIFY = Behaviour(
     key="09/classify",
+    picture=pictures.classify,
     observe=observe,
     passed=lambda seen: seen == RIGHT,
     praise=lambda seen: "All seven. Only the leaky softplus has everything; with a leak GELU and SiLU would, too.",

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson09 import pictures
 
 __all__ = ["NEAR_HOMOGENEITY_GAP"]
 
@@ -93,6 +94,7 @@ def _draw(rng: Random) -> tuple:
 
 NEAR_HOMOGENEITY_GAP = Function(
     key="09/near_homogeneity_gap",
+    picture=pictures.near_homogeneity_gap,
     reference=_literal,
     cases=_cases,
     draw=_draw,

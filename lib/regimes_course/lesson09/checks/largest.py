@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
 from regimes_course.kit.comparing import number, printed
+from regimes_course.lesson09 import pictures
 from regimes_course.lesson09.experiments import walk
 
 __all__ = ["LARGEST_MONOTONE_ETA"]
@@ -110,6 +111,7 @@ def _otherwise(seen: Seen) -> str:
 
 LARGEST_MONOTONE_ETA = Behaviour(
     key="09/largest_monotone_eta",
+    picture=pictures.largest_monotone_eta,
     observe=observe,
     passed=solved,
     praise=lambda seen: f"{_told(seen)}. For the three small margins it is the first step that decides, at 0.2 a later one.",

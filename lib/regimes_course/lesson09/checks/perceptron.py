@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson09 import pictures
 
 __all__ = ["PERCEPTRON_STEPS"]
 
@@ -97,6 +98,7 @@ def _strictly(Z: Tensor) -> int:
 
 PERCEPTRON_STEPS = Function(
     key="09/perceptron_steps",
+    picture=pictures.perceptron_steps,
     reference=_literal,
     cases=_cases,
     draw=_draw,

@@ -6,6 +6,7 @@ from random import Random
 import torch
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson09 import pictures
 from regimes_course.lesson09.experiments import descend, walk
 
 __all__ = ["PHASE_SWITCH"]
@@ -89,6 +90,7 @@ def _above_the_start(L, eta):
 
 PHASE_SWITCH = Function(
     key="09/phase_switch",
+    picture=pictures.phase_switch,
     reference=_literal,
     cases=_cases,
     draw=_draw,

@@ -7,6 +7,7 @@ from scipy.optimize import brentq
 from scipy.special import lambertw
 
 from regimes_course.kit.checking import Function, Mistake
+from regimes_course.lesson09 import pictures
 
 __all__ = ["STABLE_THRESHOLD"]
 
@@ -45,6 +46,7 @@ def _draw(rng: Random) -> tuple:
 
 STABLE_THRESHOLD = Function(
     key="09/stable_threshold",
+    picture=pictures.stable_threshold,
     reference=_by_bisection,
     cases=_cases,
     draw=_draw,

@@ -25,8 +25,8 @@ def minutes(folder: str, number: str) -> str:
 def times() -> str:
     """A row a lesson: minutes to read, to go deeper, to exercise."""
     rows = ["| | lesson | minutes | deeper | exercises |", "|---|---|---|---|---|"]
-    for path in sorted((ROOT / "lessons").glob("[0-9]*.ipynb")):
-        number = path.name[:2]
+    pages = {path.name[:2]: path for kind in ("exercises", "lessons") for path in (ROOT / kind).glob("[0-9]*.ipynb")}
+    for number, path in sorted(pages.items()):  # of the capstones there are exercises alone
         cells = [number, title(load(path, ROOT)), minutes("lessons", number), minutes("lessons/deeper", number)]
         rows.append(f"| {' | '.join([*cells, minutes('exercises', number)])} |")
     return "\n".join(rows)

@@ -12,10 +12,11 @@ from regimes_course.lesson06 import checks as lesson06
 from regimes_course.lesson07 import checks as lesson07
 from regimes_course.lesson08 import checks as lesson08
 from regimes_course.lesson09 import checks as lesson09
+from regimes_course.lesson10 import checks as lesson10
 
 __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result", "WrongAnswer", "check", "see"]
 
-LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09)
+LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09, lesson10)
 EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
 _checked: dict[str, tuple[object, Result]] = {}  # of each exercise the last answer, and its verdict
 

@@ -30,6 +30,7 @@ from regimes_course.kit.plotting import (
     style,
 )
 from regimes_course.kit.words import median, span
+from regimes_course.lesson07.experiments import long_runs
 from regimes_course.lesson07.rules import HERO, RULES, SHOWN, matched_runs, stored_rules
 
 __all__ = [
@@ -132,8 +133,8 @@ def block() -> tuple[Figure, str]:
     )
 
 
-def chosen(mine: Mapping[str, float]) -> tuple[Figure, str]:
-    """New images right under three right inverses: the reader's run, stored seeds, and what helps."""
+def chosen(mine: Mapping[str, float], left: Mapping[str, float]) -> tuple[Figure, str]:
+    """New images right under three right inverses: the reader's runs (with training loss left), stored seeds, what helps."""
     fig, (ax,) = panels(size=(7.2, 3.3))
     stored = matched_runs("right")
     ways = {
@@ -150,7 +151,7 @@ def chosen(mine: Mapping[str, float]) -> tuple[Figure, str]:
         told.append(f"{label}: " + ", ".join(f"{100 * median(stored[rule + ending]):.0f}" for rule in RULES))
     ax.plot(
         list(mine.values()),
-        [RULES.index(rule) - 0.25 for rule in mine],
+        [RULES.index(name.split(",")[0]) - 0.25 for name in mine],
         "s",
         color=PINK,
         markersize=10,
@@ -166,15 +167,19 @@ def chosen(mine: Mapping[str, float]) -> tuple[Figure, str]:
         title="One training loss: what a half layer can see decides",
     )
     legend(ax, loc="lower left", bbox_to_anchor=(0.12, 0), fontsize=8)
-    own = ", ".join(f"{name} {value:.0f}" for name, value in mine.items())
+    own = "; ".join(f"{name} {value:.0f} ({100 * left[name]:.2g})" for name, value in mine.items())
     return (
         fig,
-        f"New images right in %. Your run: {own}. Medians of {len(dots)} others ({', '.join(RULES)}): {'; '.join(told)}.",
+        f"New images right in % (and training loss left). Your run: {own}. Medians of {len(dots)} others "
+        f"({', '.join(RULES)}): {'; '.join(told)}.",
     )
 
 
 def matched(mine: Mapping[str, float], ends: Mapping[str, Tensor], start: Tensor) -> tuple[Figure, str]:
-    """New images right, and how far the weights went, under five rules with one training loss; hollow: damped."""
+    """New images right, and how far the weights went, under five rules with one training loss; hollow: damped.
+
+    A name of ``mine`` is one of the rules, or has one before its first comma.
+    """
     fig, (left, right) = panels(2, size=(3.7, 3.2), sharey=True)
     scores, moved = matched_runs("right"), matched_runs("moved")
     for i, rule in enumerate(SHOWN):
@@ -185,25 +190,27 @@ def matched(mine: Mapping[str, float], ends: Mapping[str, Tensor], start: Tensor
             left.plot(
                 100 * scores[damped], [i + 0.3] * len(scores[damped]), marker, color=colour, markersize=6, fillstyle="none"
             )
-    for ax, values in ((left, mine), (right, {name: (W - start).norm().item() for name, W in ends.items()})):
+    went = {name: (W - start).norm().item() for name, W in ends.items()}
+    for ax, values in ((left, mine), (right, went)):
         for name, value in values.items():
-            ax.plot([value], [SHOWN.index(name) - 0.3], "*", color="#B00020", markersize=10)
+            ax.plot([value], [SHOWN.index(name.split(",")[0]) - 0.3], "*", color="#B00020", markersize=10)
     _guessing(left, -0.45)
     left.set_yticks(range(len(SHOWN)), SHOWN)
     left.set(xlim=(0, 100), ylim=(len(SHOWN) - 0.4, -0.6), xlabel=RIGHT, title="As much loss left, and ...")
     right.set(xlim=(0, None), xlabel="how far the weights went", title="... far is not bad")
     told = "; ".join(f"{rule} {100 * median(scores[rule]):.0f} % and {median(moved[rule]):.2g}" for rule in SHOWN)
     damped = ", ".join(f"{rule} {100 * median(scores[f'{rule}, damped']):.0f} %" for rule in RULES)
+    own = "; ".join(f"{name} {mine[name]:.0f} % and {went[name]:.2g}" for name in mine)
     return fig, (
         f"Right, and the distance of the weights from their start, medians of {len(scores['exact'])} seeds: {told}. "
-        f"Hollow marks, with damping: {damped}.{' Stars: your run.' if mine else ''}"
+        f"Hollow marks, with damping: {damped}.{f' Stars, your run: {own}.' if mine else ''}"
     )
 
 
 def next_batch(changes: Mapping[str, Tensor]) -> tuple[Figure, str]:
-    """What each step does to the loss on its own batch and on the next one, on axes of their own."""
-    fig, axes = panels(2, size=(3.6, 3.1))
-    titles = "Its own batch: three quarters gone", "The next batch: hardly touched"
+    """What each step does to the loss on its own batch and on the next one, on axes of their own; stored training losses."""
+    fig, (*axes, whole) = panels(3, size=(3, 3.1))
+    titles = "Its own batch: fitted", "The next one: not"
     told = []
     for ax, title, which in zip(axes, titles, (0, 1), strict=True):
         for i, (name, pair) in enumerate(changes.items()):
@@ -218,7 +225,18 @@ def next_batch(changes: Mapping[str, Tensor]) -> tuple[Figure, str]:
     axes[0].text(0, -70, "predicted", ha="center")
     for name, (own, other) in changes.items():
         told.append(f"{name} {100 * own.mean():.0f} % and {100 * other.mean():+.1f} %".replace("-", "−"))
-    return fig, f"Mean change of the loss by a step, on its own batch and on the next one: {'; '.join(told)}."
+    ends, runs = [], long_runs()["shifted"]
+    for name, long in zip(COMPARED, ("exact", "shortest", "Adam"), strict=True):
+        colour, marker = LOOKS[name]
+        loss = 100 * runs[name] / runs[name][:, :1]
+        curve(whole, torch.arange(loss.shape[1]), loss.mT, long, color=colour, marker=marker, markevery=(3, 8))
+        ends.append(f"{long} {median(loss[:, -1]):.2g} % after {loss.shape[1] - 1}")
+    whole.set(title="All batches: exact stops", xlabel="epoch", ylabel="training loss left (%)", yscale="log")
+    legend(whole, loc="upper right", fontsize=8)
+    return fig, (
+        f"Mean change of the loss by a step, on its own batch and on the next one: {'; '.join(told)}. Right, stored runs: "
+        f"training loss left over the epochs, {', '.join(ends)} (medians of {len(loss)} seeds)."
+    )
 
 
 def _guessing(ax: Axes, y: float) -> None:

@@ -55,7 +55,8 @@ def half_layers(V: Tensor, W: Tensor, u: Tensor, x: Tensor) -> list[tuple[Tensor
     """Of each half layer, in the order of ``W``, the features ``A`` and the sensitivities ``S`` of the outputs to what it adds.
 
     Returns:
-        Pairs ``(n, m + 1)`` and ``(n q, h)``, outputs sample by sample: a gradient is ``A.T @ (a S)``, summed over outputs.
+        Pairs ``(n, m + 1)`` and ``(n, q, h)``: the Jacobian's row for output c of sample i is the outer product
+        of ``A[i]`` and ``S[i, c]``.
     """
     z, layers, found = list(x.chunk(2, 1)), [], []
     for block, i in product(range(len(V)), (0, 1)):
@@ -65,14 +66,14 @@ def half_layers(V: Tensor, W: Tensor, u: Tensor, x: Tensor) -> list[tuple[Tensor
         z[i] = z[i] + layers[-1][1].output
     s = list(u.mT[:, None].expand(-1, len(x), -1).chunk(2, 2))  # (q, n, h) for each half
     for i, layer in reversed(layers):
-        found.append((layer.A, s[i].transpose(0, 1).flatten(0, 1)))
+        found.append((layer.A, s[i].transpose(0, 1)))
         s[1 - i] = s[1 - i] + layer.vjp(s[i])
     return found[::-1]
 
 
 def gram(A: Tensor, S: Tensor) -> Tensor:
     """The kernel of a half layer, ``(n q, n q)``."""
-    q = len(S) // len(A)
+    q, S = S.shape[1], S.flatten(0, 1)
     return torch.kron(A @ A.mT, torch.ones(q, q, dtype=A.dtype)) * (S @ S.mT)
 
 
@@ -97,7 +98,7 @@ def kernel_step(net: Reversible, data: Images, damping: float, alone: bool) -> T
         a = [solve(damped(k, damping), r) / len(K) for k in K]
     else:
         a = [solve(damped(sum(K), damping), r)] * len(K)
-    return torch.stack([A.mT @ (c * S).unflatten(0, (len(A), -1)).sum(1) for c, (A, S) in zip(a, layers, strict=True)]).view_as(
+    return torch.stack([A.mT @ (c.view(*S.shape[:2], 1) * S).sum(1) for c, (A, S) in zip(a, layers, strict=True)]).view_as(
         net.W
     )
 

@@ -8,6 +8,7 @@ from regimes.problems import HALVES
 from regimes.sweeps import Sweep
 from regimes.theory import gauss_newton as theory
 from regimes_course.lesson07 import figures as lesson07
+from regimes_course.lesson07.experiments import long_runs
 from regimes_course.lesson07.rules import RULES, SHOWN, matched_runs, stored_rules
 from tests.kit.test_plotting import is_measured, is_predicted, labels, trace
 
@@ -54,8 +55,12 @@ FIGURES = {
     "lazy": lambda: lesson07.lazy(LAZY, 12.5 * torch.ones(3)),
     "hero": lesson07.hero,
     "block": lesson07.block,
-    "chosen": lambda: lesson07.chosen({"exact": 30.5, "shortest": 70.2}),
-    "matched": lambda: lesson07.matched({"exact": 30.5, "Muon": 71.3}, {"exact": ENDS[0], "Muon": ENDS[1]}, torch.ones(4)),
+    "chosen": lambda: lesson07.chosen(
+        {"exact": 30.5, "exact, no cross": 33, "shortest": 70.2}, {"exact": 0.004, "exact, no cross": 0.1, "shortest": 0.005}
+    ),
+    "matched": lambda: lesson07.matched(
+        {"exact": 30.5, "Muon, far": 71.3}, {"exact": ENDS[0], "Muon, far": ENDS[1]}, torch.ones(4)
+    ),
     "next_batch": lambda: lesson07.next_batch({"exact": BATCHES, "shortest": 0.5 * BATCHES}),
 }
 
@@ -167,11 +172,11 @@ def test_chosen():
             line = ax.lines[3 * j + i]
             np.testing.assert_allclose(line.get_xdata(), 100 * right[rule + ending])
             np.testing.assert_allclose(line.get_ydata(), i + 0.25 * (j - 1))
-    np.testing.assert_allclose(ax.lines[9].get_xdata(), [30.5, 70.2])
-    np.testing.assert_allclose(ax.lines[9].get_ydata(), [-0.25, 1.75])
+    np.testing.assert_allclose(ax.lines[9].get_xdata(), [30.5, 33, 70.2])
+    np.testing.assert_allclose(ax.lines[9].get_ydata(), [-0.25, -0.25, 1.75])
     assert (
-        "Your run: exact 30, shortest 70. Medians of 6 others (exact, layer by layer, shortest): top and bottom: 42, 55, 81;"
-        in said
+        "Your run: exact 30 (0.4); exact, no cross 33 (10); shortest 70 (0.5). "
+        "Medians of 6 others (exact, layer by layer, shortest): top and bottom: 42, 55, 81;" in said
     )
 
 
@@ -186,17 +191,23 @@ def test_matched():
         assert rule not in RULES or np.allclose(rows[i + 0.3], 100 * score[f"{rule}, damped"])
     assert rows[-0.3] == [30.5] and [line.get_xdata()[0] for line in right.lines[-2:]] == [5.5, 4.5]
     assert "exact 42 % and 4.8;" in said and "Muon 83 % and 4.5" in said and "with damping: exact 60 %" in said
+    assert said.endswith("Stars, your run: exact 30 % and 5.5; Muon, far 71 % and 4.5.")
 
 
 def test_next_batch():
     figure, said = FIGURES["next_batch"]()
-    for ax, row in zip(figure.axes, (0, 1), strict=True):
+    *bars, whole = figure.axes
+    for ax, row in zip(bars, (0, 1), strict=True):
         for i, share in enumerate((1, 0.5)):
             dots, mean = ax.lines[2 * i : 2 * i + 2]
             np.testing.assert_allclose(dots.get_ydata(), 100 * share * BATCHES[row])
             np.testing.assert_allclose(mean.get_ydata(), 100 * share * BATCHES[row].mean())
     assert [line.get_ydata()[0] for line in figure.axes[0].lines if is_predicted(line)] == [-75]
-    assert said.endswith("exact −75 % and +3.0 %; shortest −38 % and +1.5 %.")
+    for line, name in zip(whole.lines, lesson07.COMPARED, strict=False):
+        loss = long_runs()["shifted"][name]
+        np.testing.assert_allclose(line.get_ydata(), 100 * (loss / loss[:, :1]).median(0).values)
+    assert "exact −75 % and +3.0 %; shortest −38 % and +1.5 %. Right, stored runs" in said
+    assert "exact 3.7 % after 40, shortest 2.2 % after 12, Adam 2.1 %" in said and "(medians of 3 seeds)" in said
 
 
 def test_looks_differ_in_colour_and_marker():

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from regimes.metrics import phase_switch, rises
+from regimes.problems import two_points
 from regimes.theory import large_steps as theory
 from regimes_course.kit.output import movie
 from regimes_course.kit.plotting import (
@@ -76,7 +77,8 @@ def hero() -> tuple[Figure, str, bytes]:
         f"With a step of η = {TAME:g} the risk, the mean loss, never rises and is {low[-1]:.2g} after {STEPS} steps. "
         f"With {WILD:g} it rises "
         f"{int(ups.sum())} times, for the last time at step {int(ups.nonzero()[-1]) + 1}, to {high.max() / high[0]:.0f} times "
-        f"its start, and ends at {high[-1]:.2g}: {times} times lower. The ratio of the steps is {WILD / TAME:.0f}."
+        f"its start, and ends at {high[-1]:.2g}: {times} times lower. The ratio of the steps is {WILD / TAME:.0f}. "
+        f"By the margin (section 1) of its last weights it is worse: {_margin(wild[-1]):.2g}, not {_margin(tame[-1]):.2g}."
     )
     return fig, says, movie([_frame(wild, high, k) for k in FRAMES], seconds=5)
 
@@ -85,6 +87,11 @@ def _outside(weights: Tensor) -> Tensor:
     """At which steps a point is on the wrong side."""
     low, high = edges(GAMMA)
     return (weights[:, 1] <= low * weights[:, 0]) | (weights[:, 1] >= high * weights[:, 0])
+
+
+def _margin(w: Tensor) -> float:
+    """The distance of the nearer point from the line that ``w`` draws."""
+    return (two_points(GAMMA)[0] @ w).min().item() / w.norm().item()
 
 
 def _wedge(ax: Axes) -> None:
@@ -154,7 +161,7 @@ def widths(runs: Mapping[int, Tensor], margin: Tensor, ceiling: float) -> tuple[
     words = f"falls by {100 * fall:.2g} %\nfrom step {top} to {low}"
     right.annotate(words, (low, margin[low]), (0.5, 0.5), color=ORANGE, **place)
     right.set(xlabel="step k", ylabel="normalised margin", ylim=(0.4 * ceiling, 1.08 * ceiling), xlim=(0, len(margin) - 1))
-    right.set_title("The margin grows. Nearly.")
+    right.set_title("The margin grows, and then it falls")
     legend(right, loc="lower right")
     ends = span(torch.tensor([losses[-1] for losses in runs.values()]))
     return fig, (
@@ -193,24 +200,19 @@ def budgets(T: Sequence[int], runs: Mapping[str, Sequence[float]], laws: Mapping
 
 
 def bounded(runs: Mapping[str, Tensor], floor: float) -> tuple[Figure, str]:
-    """Risks ``(k,)`` of two networks, the second of them with bounded outputs and so above a ``floor``."""
+    """Risk, margin and mean slope ``(3, k)`` of networks, all but the first with bounded outputs and so above a ``floor``."""
     fig, (ax,) = panels(size=(6.4, 3.4))
     told = []
-    for (name, losses), colour in zip(runs.items(), (BLUE, ORANGE), strict=True):
-        k = torch.arange(len(losses))
-        ax.plot(k, losses, color=colour, linewidth=1.3, label=name)
+    for (name, (losses, _, slope)), colour in zip(runs.items(), (BLUE, ORANGE, GREEN), strict=False):
+        ax.plot(torch.arange(len(losses)), losses, color=colour, linewidth=1.3, label=name)
         last = _last_rise(losses)
-        told.append(f"{name}: {f'last rise at step {last}' if last else 'no rise'}, risk {losses[-1]:.2g} at the end")
+        words = f"last rise at step {last}" if last else "no rise"
+        told.append(f"{name}: {words}, risk {losses[-1]:.2g} and mean slope of the units {slope[-1]:.2g} at the end")
     predicted(ax, [0, len(losses) - 1], [floor, floor], f"bound for tanh, {floor:.3f}")
     ax.set(xlabel="step k", ylabel="risk L", yscale="log", xlim=(0, len(losses) - 1))
-    ax.set_title("No small risk, no flat place: with tanh it never calms down")
-    legend(ax, loc="lower left")
-    coin = losses[len(losses) // 2 :]
-    return (
-        fig,
-        f"{'; '.join(told)}. In the second half tanh stays between "
-        f"{coin.min():.2g} and {coin.max():.2g}; a coin has {math.log(2):.2g}.",
-    )
+    ax.set_title("With tanh a large step calms down late, and in a bad place")
+    legend(ax, loc="center right")
+    return fig, f"{'; '.join(told)}. (At the start the slope of tanh is {slope[0]:.2g}; a coin has the risk {math.log(2):.2g}.)"
 
 
 def lemma(kinds: Mapping[str, tuple[Tensor, Tensor]]) -> tuple[Figure, str]:

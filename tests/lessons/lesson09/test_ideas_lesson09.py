@@ -64,7 +64,7 @@ def test_the_network_is_that_of_the_library(names, m, eta, g):
     points = tug_of_war(g)
     measure = {"margin": lambda net: normalised_margin(net, *points)}
     trace = train(net, *points, GradientDescent(net, float(eta), loss=logistic), 40, measure=measure)
-    risk, margin = names["train"](m, eta, 40, names["leaky"], g)
+    risk, margin, _ = names["train"](m, eta, 40, names["leaky"], g)
     torch.testing.assert_close(risk, trace.loss, rtol=1e-6, atol=1e-12)
     torch.testing.assert_close(margin, trace.measured["margin"], rtol=1e-6, atol=1e-9)
 
@@ -75,7 +75,29 @@ def test_the_tanh_is_that_of_the_library(names):
     net.W.data.copy_(torch.randn(20, 2).double())
     trace = train(net, *tug_of_war(0.1), GradientDescent(net, 48.0, loss=logistic), 20)
     torch.testing.assert_close(names["train"](20, 48, 20, names["tanh"])[0], trace.loss, rtol=1e-6, atol=1e-12)
-    assert names["runs"]["tanh"].min() > math.log(1 + 1 / math.e)
+    wild, tame = (names["runs"][f"tanh, η = {eta}"][0] for eta in (48, 8))
+    assert tame.min() > math.log(1 + 1 / math.e)
+    assert 1000 < names["last_rise"](wild) < 2000 and wild[-1] > 0.5
+    assert names["last_rise"](tame) == 0 and tame[-1] < 0.37
+
+
+def test_a_saturated_unit_has_no_slope(names):
+    """The third row of what `train` returns."""
+    assert names["train"](20, 48, 0, names["tanh"])[2].item() == pytest.approx(0.76, abs=0.01)
+    assert names["runs"]["tanh, η = 48"][2, -1] < 0.005 < 0.5 < names["runs"]["leaky, η = 48"][2].min()
+
+
+def test_the_margin_falls_on_many_steps_with_the_step_of_the_picture_and_on_none_with_its_neighbours(names):
+    falls = {eta: (names["train"](20, eta, 300, names["leaky"], 0.2)[1].diff()[12:] < 0).sum() for eta in (150, 192, 256)}
+    assert falls[150] == falls[256] == 0 and 100 < falls[192] < 250
+
+
+@pytest.mark.parametrize("gamma", [0.05, 0.1])
+@pytest.mark.parametrize("eta", [64, 256, 4000])
+def test_with_a_large_step_a_rise_begins_with_a_mistake(names, gamma, eta):
+    weights, risk = names["walk"](eta, 500, gamma)
+    wrong = ((weights @ two_points(gamma)[0].T) <= 0).any(1)
+    assert wrong[:-1][risk[1:] > risk[:-1] * (1 + 1e-10)].all()
 
 
 def test_the_ceiling_of_the_margin_is_three_quarters_of_the_planes():

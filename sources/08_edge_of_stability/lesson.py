@@ -121,10 +121,10 @@ for k in (0, 100, 174, 240, 300, 498):
 # The quadratic term is the third derivative of $\ell$, twice along u, and that *is* the gradient of $S = u^\top H u$ ($H$ is the Hessian of $\ell$; that u turns does not matter
 # to first order, because an eigenvector makes $u^\top H u$ stationary). What is left out is of order $a^4$.
 #
-# **So a swing of size a is gradient descent on $\ell + \frac{a^2}{2} S$: swinging costs sharpness.** This holds for every smooth loss. Now the cycle: too
+# **So a swing of size a is gradient descent on $\ell + \frac{a^2}{2} S$: swinging puts a price on sharpness.** This holds for every smooth loss. Now the cycle: too
 # sharp, the swing grows; it pushes S down; it dies; S climbs again (Damian, Nichani, Lee 2023).
 #
-# **Predict.** When the run of section 1 crosses its edge (step 174), we push the weights by one hundredth of their length *along the sharpest direction*. Will the overshoot
+# **Predict.** When the run of section 1 crosses its edge (step 174), we push the weights by one hundredth of their length along the sharpest direction. Will the overshoot
 # be `"larger"` or `"smaller"`?
 
 # %%
@@ -149,14 +149,15 @@ show(*draw.pushed(numbers, losses))
 guess(my_guess, f"smaller: {max(numbers[push]):.3g}, not {max(numbers[0.0]):.3g}")
 
 # %% [markdown]
-# Left alone, the swing starts from almost nothing and has to grow, while S goes on climbing. A push gives it a start. The swing is not the enemy; it is the brake.
+# Left alone, the swing starts from almost nothing and has to grow, while S goes on climbing. A push gives it a start. (A random direction is almost as good, 1.13 to
+# 1.22 in five draws: whatever part lies along u grows. A push ten times as long costs more than it saves.) The swing is not the enemy; it is the brake.
 #
 # **An edge meter to take home.** Two gradients in a row, $g_k$ and $g_{k+1}$, differ by $-\eta \bar H g_k$, where $\bar H$ is the mean Hessian along the step. So
 #
 # $$m = \frac12\Big(1 - \frac{g_{k+1}\cdot g_k}{|g_k|^2}\Big) = \frac{\eta}{2}\,\frac{g_k\cdot\bar H g_k}{|g_k|^2}$$
 #
 # is a stability number, along the last step, and it needs no Hessian. In a swing of period two, $g_{k+1} = -g_k$ and m = 1 *exactly, however large
-# the swing*. (Without a swing, steps go along flatter directions, and m is small.)
+# the swing*. (Without a swing, or with a faint one, steps go along flatter directions, and m is small.)
 
 # %% tags=["idea"] vary="375 -> 450"
 g = torch.stack([slope(p) for p in path])
@@ -164,6 +165,8 @@ m = (1 - (g[1:] * g[:-1]).sum(1) / (g[:-1] ** 2).sum(1)) / 2
 print(f"at t = 90: {m[150]:.2g}; mean from t = 225 on: {m[375:].mean():.4f}")
 
 # %% [markdown]
+# The meter reads 1 where the middle of the swing has 1.05 (section 1): curvature is larger in the middle than at the ends. *Its mean along the step* is at the edge.
+#
 # ## 3. The run without the swing
 #
 # If a swing of size a acts like the force $\frac{a^2}{2}\nabla S$, the average path needs no swing: follow the loss, and where S would exceed 2/η, add just
@@ -171,8 +174,8 @@ print(f"at t = 90: {m[150]:.2g}; mean from t = 225 on: {m[375:].mean():.4f}")
 #
 # $$\dot p = -\nabla\ell - \tfrac{a^2}{2}\,\nabla S, \qquad a^2 = \frac{-2\,\nabla\ell\cdot\nabla S}{|\nabla S|^2}\ \text{at the edge, 0 below.}$$
 #
-# So the size of the swing is *known*, and with it the mean loss: $L + \frac{a^2}{20\,\eta}$, half of $a^2$ times the curvature 2/η (over 20, from $\ell$ to L). In code we do not use the
-# formula for $a^2$: we step back to the edge along $\nabla S$ and read off how far that was. Both u and $\nabla S$ come from a few gradients.
+# So the size of the swing is *known*, and with it the mean loss: $L + \frac{a^2}{20\,\eta}$, half of $a^2$ times the curvature 2/η (over 20, from $\ell$ to L). In code we step back to
+# the edge along $\nabla S$ and read off how far that was. Both u and $\nabla S$ come from a few gradients.
 
 
 # %% tags=["idea"] vary="eta / 2 -> eta / 4"
@@ -181,7 +184,7 @@ def central_flow(p, eta, end, h=1e-3):
     for _ in range(round(end / dt)):
         p = p - dt * slope(p)  # follow the loss
         Hu = (slope(p + h * u) - slope(p - h * u)) / (2 * h)
-        S, u = Hu.norm(), Hu / Hu.norm()  # u turns to the sharpest direction
+        S, u = Hu.norm(), Hu / Hu.norm()  # u turns slowly: once a step is enough
         dS = (slope(p + h * u) + slope(p - h * u) - 2 * slope(p)) / h**2
         back = (S - 2 / eta).clamp(min=0) / (dS @ dS)  # a^2 dt / 2
         p = p - back * dS  # beyond the edge: straight back to it
@@ -199,11 +202,11 @@ show(*draw.central(eta, measured, centre, predicted))
 # Gradient descent lies far above gradient flow. Is it behind on the same path, or swinging above a good place? Both: more than half of its loss is the swing itself, and the
 # centre, too, lies above gradient flow, since it keeps to flatter ground.
 #
-# Where is the dashed curve wrong? Soon after the crossing: it swings at once, whereas the run has to grow its swing first. (Edge Flow, Marion 2026, is about this.)
+# Where is the dashed curve wrong? Soon after the crossing: it swings at once, whereas the run has to grow its swing first.
 # *Deeper* measures it over seeds: within 15 % in the last 50 units of time, not earlier. And our version steers one eigenvalue: the second has to stay below the edge, as it does on these
 # inputs.
 #
-# ## 4. A lazy network never climbs
+# ## 4. Where features do not move
 #
 # S climbs because features move. To take that away, write $1/\sqrt m$ in front of m units instead of $1/m$: then the wider the network, the less its features move
 # (lesson [06](06_lazy_regime.ipynb)). Without that movement the model is linear in its weights, and the curvature of its squared loss does not change: the dashed line below.
@@ -230,12 +233,12 @@ for scaling, step in {"mean_field": 0.2, "ntk": 0.6}.items():  # 1/m, 1/sqrt(m)
 
 # %%
 show(*draw.lazy(climbs))
-ends = [S[-1] for left, S in climbs.values()]
-guess(my_guess, f"all with 1/m: S = {ends[2]:.2g} at width 320; {ends[5]:.2g} with 1/√m")
+at = [S[sum(loss > 0.05 for loss in left)] for left, S in climbs.values()]
+guess(my_guess, f"all with 1/m: S = {at[2]:.3g} at width 320, {at[5]:.3g} with 1/√m")
 
 # %% [markdown]
-# With $1/m$ the climb, hence the edge, hence the largest step below it does not depend on the width: tune it on a small network, use it on a large one. That is *learning-rate
-# transfer*; μP (Yang et al. 2021) carries this scaling through all layers, and Noci et al. 2024 found the same in ResNets and transformers: sharpness keeps its course
+# With $1/m$ the climb, hence the edge, hence the largest step below it does not depend on the width: tune it on a small network, use it on a large one. (That is
+# η; a library's learning rate on *L* is *m* η.) This is *learning-rate transfer*; μP (Yang et al. 2021) carries this scaling through all layers, and Noci et al. 2024 found the same in ResNets and transformers: sharpness keeps its course
 # across widths under μP, not in the lazy scaling. A wide lazy network keeps the sharpness it was born with: textbook step sizes are right where no features are learned.
 #
 # ## It breaks when
@@ -251,8 +254,8 @@ show(*draw.breaks())
 # the *place*, so that swinging leads to a flatter one. Gauss-Newton finds the same edge everywhere.
 #
 # **If you train with mini-batches,** do not expect 2/η. By section 2 *any* noise along the sharpest direction pushes S down, not only the swing. Here, with η = 0.6, it stays near a fifth
-# of the edge with batches of 1, near half of it with 4 (*deeper*). Andreyev and Beneventano 2024 report that the sharpness of the batch's own loss sits at 2/η instead; at our size we do not see
-# that. And give the meter two gradients of the *same* batch, or it compares batches, not curvature.
+# of the edge with batches of 1, near half of it with 4 (*deeper*). Andreyev and Beneventano 2024 find the batch's own sharpness at 2/η instead; at our size we do not.
+# And give the meter two gradients of the *same* batch, or it compares batches, not curvature.
 #
 # ## Play
 #
@@ -263,7 +266,7 @@ show(*draw.breaks())
 # 3. the largest step that survives. Is it a good one?
 #
 # <details><summary>What we found</summary>1. 0.2; and 0.25 hardly touches it. 2. Around 0: centred inputs climb less, and the sharpness ends below the edge. 3. 3 survives at all
-# seeds, 4 does not; but the larger the step, the more the swing costs: the loss at the end is lowest at 0.2.</details>
+# seeds, 4 does not; but a swing costs: the loss at the end is lowest at 0.2 and 0.25, which hardly have one.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson08.widgets import edge
@@ -284,16 +287,16 @@ rows = "climb push edge-meter central-flow lazy-never-climbs newton-above"
 evidence("08", *rows.split())
 
 # %% [markdown]
-# All of it over seeds, with digits, two toys that can be solved, and four ways to get sharpness wrong, in [deeper](deeper/08_edge_of_stability.ipynb).
+# All of it over seeds, and more, in [deeper](deeper/08_edge_of_stability.ipynb).
 #
 # ## Exercises and what to read next
 #
-# `python3 course.py start 08` puts the exercises into your folder `work`: an edge meter for any network, sharpness from products, a step in the units of another library.
+# `python3 course.py start 08` puts the exercises into your folder `work`.
 # Next: lesson [09](09_large_steps.ipynb), where large steps are not only survived. They pay.
 #
 # <details><summary>Papers</summary>
 #
 # - J. Cohen, S. Kaur, Y. Li, J. Z. Kolter, A. Talwalkar: *Gradient descent on neural networks typically occurs at the edge of stability*, ICLR 2021.
 # - A. Damian, E. Nichani, J. D. Lee: *Self-stabilization*, ICLR 2023, arXiv 2209.15594.
-# - Central flows: arXiv 2410.24206, ICLR 2025. P. Marion: *Edge Flow*, arXiv 2606.18080.
+# - Central flows: arXiv 2410.24206, ICLR 2025. P. Marion: *Edge Flow*, arXiv 2606.18080, is about the time soon after the crossing.
 # - Mini-batches: A. Andreyev, P. Beneventano, arXiv 2412.20553. Widths: L. Noci et al., arXiv 2402.17457.</details>

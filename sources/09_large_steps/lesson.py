@@ -231,7 +231,7 @@ guess(my_guess, f"about {crossing:.0f}, where T/{share} = {tame:.3g}", number=cr
 # All this rested on a small risk. With tanh in place of the leaky softplus $|f| \le 1$, so that no loss is below log(1 + 1/e) = 0.313. What do
 # steps of 48 and 8 do then?
 
-# %% tags=["idea"] vary="3000 -> 1000"
+# %% tags=["idea"] vary="48, 8 -> 64, 16"
 import math
 
 
@@ -239,7 +239,8 @@ def tanh(z):
     return torch.tanh(z), 1 - torch.tanh(z) ** 2
 
 
-tried = [(48, leaky), (48, tanh), (8, tanh)]
+eta, small = 48, 8
+tried = [(eta, leaky), (eta, tanh), (small, tanh)]
 runs = {f"{unit.__name__}, η = {e}": train(20, e, 3000, unit) for e, unit in tried}
 show(*draw.bounded(runs, floor=math.log(1 + 1 / math.e)))
 

@@ -54,6 +54,29 @@ def test_the_force_of_a_small_swing_is_the_pull(names):
     torch.testing.assert_close(names["dS"], TASK.pull(names["p"], names["u"]), rtol=1e-3, atol=1e-5)
 
 
+def test_a_push_in_any_direction_tames_the_run_and_a_long_one_costs_more(names):
+    p, u = names["p"], names["u"]
+
+    def peak(push):
+        run = names["descend"](p + push * p.norm(), 0.6, 121)
+        return max(names["number"](run, k, 0.6) for k in range(0, 120, 4)), max(names["loss"](q) for q in run)
+
+    torch.manual_seed(0)
+    draws = [torch.randn(60).double() for _ in range(5)]
+    numbers = [peak(0.01 * draw / draw.norm())[0] for draw in draws]
+    assert f"{min(numbers):.3g} to {max(numbers):.3g}" == "1.13 to 1.22"
+    assert "1.13 to 1.22 in five draws" in " ".join(prose(lesson("08")).split())
+    (alone, low), (long, high) = peak(0 * u), peak(0.1 * u)
+    assert max(numbers) < long < alone and high > 2 * low
+
+
+def test_the_curvature_along_the_last_step_is_at_the_edge_on_average_and_above_it_in_the_middle(names):
+    p, q = names["path"][497:499]
+    way = (q - p) / (q - p).norm()
+    at = [0.3 * (way @ names["hess"](p + t * (q - p)) @ way).item() for t in (torch.arange(20) + 0.5) / 20]
+    assert sum(at) / 20 == pytest.approx(1, abs=0.005) and at[10] > 1.04 > max(at[0], at[-1])
+
+
 def test_the_meter_is_that_of_the_package(names):
     torch.testing.assert_close(names["m"], climb.meter(TASK.slope(torch.stack(names["path"]))), rtol=1e-6, atol=1e-9)
     assert names["m"][375:].mean().item() == pytest.approx(1, abs=0.005)

@@ -61,7 +61,7 @@ def regime_map(answer: Callable) -> tuple[Figure, str]:
         image = ax.imshow(values.log10(), origin="lower", cmap="viridis", vmin=-0.3, vmax=3.5, aspect="auto")
         for j, row in enumerate(values.tolist()):
             for i, value in enumerate(row):
-                ax.text(i, j, f"{value:.2g}", ha="center", va="center", color="black" if value > 60 else "white", fontsize=8)
+                ax.text(i, j, f"{value:.3g}", ha="center", va="center", color="black" if value > 60 else "white", fontsize=8)
         for axis, label, ticks in (
             (ax.xaxis, "hidden weights at the start, std", told["std"]),
             (ax.yaxis, "time t", told["t"]),
@@ -70,6 +70,6 @@ def regime_map(answer: Callable) -> tuple[Figure, str]:
             axis.set_label_text(label)
         ax.set_title(name)
         ax.grid(False)
-        ends.append(f"{name}s go from {values.min():.2g} to {values.max():.2g}")
+        ends.append(f"{name}s go from {values.min():.3g} to {values.max():.3g}")
     fig.colorbar(image, ax=axes, label="power of ten")
     return fig, f"Gap and gain by the start of the hidden weights and by time: {' and '.join(ends)}."

@@ -175,7 +175,7 @@ def solved(seen: Seen) -> bool:
 
 
 def _measured(seen: Seen) -> str:
-    spans = " and ".join(f"{name}s from {one.min():.2g} to {one.max():.2g}" for name, one in zip(NAMES, seen.told, strict=True))
+    spans = " and ".join(f"{name}s from {one.min():.3g} to {one.max():.3g}" for name, one in zip(NAMES, seen.told, strict=True))
     return (
         f"measured: {spans} ({LAZY} or less and {RICH} or more wanted of both), {seen.runs} runs ({RUNS} allowed), at the corners {seen.apart:.2f} "
         f"powers of ten from fresh seeds ({APART} allowed)."

@@ -231,7 +231,7 @@ def min_norm(answer: Callable) -> tuple[Figure, str]:
     def step(net: Reversible, data: Images) -> Tensor:
         A, S = zip(*half_layers(net.V, net.W, net.u, data.x), strict=True)
         r = net(data.x) - data.y
-        delta = answer([a.clone() for a in A], [s.unflatten(0, (len(r), -1)).clone() for s in S], r)
+        delta = answer([a.clone() for a in A], [s.clone() for s in S], r)
         return torch.stack(delta).view_as(net.W)
 
     return _compared("shortest", step, "exact")

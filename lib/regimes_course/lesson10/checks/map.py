@@ -19,7 +19,7 @@ NAMES = ("gap", "gain")
 # Set on seeds 10 to 39: at std 0.1 gains (medians of three seeds) go from 11 up, at std 10 from 1.1 to 3.4, and at t = 4 gaps there from 0.94 to 1.1. At four
 # corners a median of three seeds is apart from one of five others by 0.24 powers of ten on average, in one draw of a hundred by 0.7.
 NEAR, SEEDS, RUNS, APART = 0.02, 3, 120, 0.75
-RICH, LAZY = 10, 2  # of gap and of gain: one place at least above, one below
+RICH, LAZY = 10, 4  # of gap and of gain: one place at least above, one below
 SIZES = (4, 3)  # values of std and of t, at least
 MOST = 400  # runs that are answered at all
 

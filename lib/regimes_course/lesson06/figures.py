@@ -131,7 +131,8 @@ def pairs(
     (rich, (_, well)), (lazy, (_, badly)) = found.items()
     return fig, (
         f"The kernel after training, less its mean (red: above, blue: below). At α = {rich:g} it has four blocks, and "
-        f"{well:.0%} of new samples are right; at α = {lazy:g} there is a trace of them, and {badly:.0%} are. Right: "
+        f"{well:.0%} of new samples are right; at α = {lazy:g} {badly:.0%} are; its trace of blocks was there at "
+        "the start, as samples that share signs are a little closer. Right: "
         f"regression with the kernel of infinite width gets at most {max(few):.0%} right with half a sample for each pair or "
         f"less, at least {min(many):.0%} with one or more."
     )

@@ -58,7 +58,7 @@ def regime_map(answer: Callable) -> tuple[Figure, str]:
     ends = []
     for ax, name in zip(axes, ("gap", "gain"), strict=True):
         values = told[name].T
-        image = ax.imshow(values.log10(), origin="lower", cmap="viridis", vmin=-0.3, vmax=3.5, aspect="auto")
+        image = ax.imshow(values.log10().tolist(), origin="lower", cmap="viridis", vmin=-0.3, vmax=3.5, aspect="auto")
         for j, row in enumerate(values.tolist()):
             for i, value in enumerate(row):
                 ax.text(i, j, f"{value:.3g}", ha="center", va="center", color="black" if value > 60 else "white", fontsize=8)

@@ -33,7 +33,8 @@ DOOR = "tests/browser/door"  # the commands of the README, in a clone with an en
 
 # Every word list is run as `python -m ...` from the root. The longest stages stand first, so that two lanes end together.
 STAGES = {
-    "notebooks": [[*PYTEST, *NBVAL, "lessons", "exercises", "solutions"]],
+    "notebooks": [[*PYTEST, *NBVAL, "--ignore=lessons/deeper", "lessons", "exercises", "solutions"]],
+    "deeper": [[*PYTEST, *NBVAL, "lessons/deeper"]],
     "claims": [[*PYTEST, CLAIMS]],
     "door": [[*PYTEST, DOOR]],
     "unit": [[*PYTEST, "-m", "not browser and not long", *UNIT]],
@@ -46,6 +47,7 @@ STAGES = {
     "stale": [["tools.notebooks", "check"]],
     "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE], ["mypy"]],
 }
+ON_DEMAND = ("deeper",)  # run when named: `claims` runs the same notebooks on other seeds, and takes as long
 BROWSERS = ("door", "browser")
 NO_CHROMIUM = """SKIPPED: there is no Chromium on this machine, so NOTHING was tested in a browser.
 Install Chromium or Chrome (Debian, Ubuntu: sudo apt install chromium), or name its program in the variable CHROMIUM."""
@@ -95,13 +97,13 @@ def table(rows: list[tuple[str, str, float]], total: float) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the stages named, or all of them in order; 1 if any failed."""
+    """Run the stages named, or all but those on demand, in order; 1 if any failed."""
     parser = argparse.ArgumentParser("course.py test", description=__doc__.splitlines()[0])
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     wanted = parser.parse_args(arguments).stages
     if strange := [name for name in wanted if name not in STAGES]:
         parser.error(f"no stage {strange[0]!r}; there are: {', '.join(STAGES)}")
-    names = [name for name in STAGES if not wanted or name in wanted]
+    names = [name for name in STAGES if (name in wanted if wanted else name not in ON_DEMAND)]
     begin, lanes = time.monotonic(), min(2, os.cpu_count() or 1)
     rows = run_stages(names, find_chromium(), bool(os.environ.get("CI")), lanes)
     print("\n" + table(rows, time.monotonic() - begin))

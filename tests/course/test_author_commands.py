@@ -41,6 +41,14 @@ def test_only_the_stages_named_run_in_their_order(fake):
     assert fake.read_text() == "good good "
 
 
+def test_a_stage_on_demand_runs_when_it_is_named(fake, monkeypatch):
+    monkeypatch.setattr(stages, "ON_DEMAND", ("unit",))
+    stages.main([])
+    assert fake.read_text().count("good") == 2  # of lint and browser
+    stages.main(["unit"])
+    assert fake.read_text().count("good") == 3
+
+
 @pytest.mark.parametrize("lanes", [1, 2])
 def test_two_stages_at_a_time_where_there_are_two_processors(fake, capfd, monkeypatch, lanes):
     monkeypatch.setattr(stages.os, "cpu_count", lambda: lanes)
@@ -71,7 +79,7 @@ def test_without_a_chromium_the_skip_is_loud_and_a_failure_in_ci(fake, monkeypat
 
 
 def test_the_stages_of_the_course_cover_its_tests():
-    ours = "lint unit lessons stale mistakes budgets claims course notebooks browser door teacher"
+    ours = "lint unit lessons stale mistakes budgets claims course notebooks browser door teacher deeper"
     assert set(stages.STAGES) == set(ours.split())
     words = {word for commands in stages.STAGES.values() for command in commands for word in command}
     assert {"lessons", "exercises", "solutions", "tests/lib", "tests/notebooks", "tests/course", "tests/browser"} <= words

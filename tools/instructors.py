@@ -9,7 +9,7 @@ from regimes_course.learner.start import exercises
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, MISTAKES = ROOT / "docs/INSTRUCTORS.md", ROOT / "docs/MISTAKES.md"
-TIMES = re.compile(r"(<!-- times: .*? -->\n).*?(<!-- end -->)", re.DOTALL)
+TIMES = re.compile(r"(<!-- times: [^>]* -->\n).*?(<!-- end -->)", re.DOTALL)
 HEAD = """# What students think
 
 What the checks recognise, exercise by exercise, in the words the students get. Written by `python -m tools.instructors`.
@@ -52,3 +52,4 @@ def page(text: str) -> str:
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
     MISTAKES.write_text(mistakes(), "utf-8")
+    print("docs/INSTRUCTORS.md and docs/MISTAKES.md are written.")

@@ -169,5 +169,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         print("course.py: stopped; your files are as they were.", file=sys.stderr)
         sys.exit(130)

@@ -90,6 +90,7 @@ def grade(place: Path, root: Path, out: Path, jobs: int, seconds: int, seed: int
         found = submissions(unpacked(place, Path(scratch) / "handed_in"), root)
         if says := walls.missing(library):
             warn(says)
+        warn(f"Grading {len(found)} notebooks, {min(jobs, len(found))} at a time.")
         one = partial(grade_one, root=root, library=library, walled=not says, seconds=seconds, seed=seed)
         with referees(min(jobs, len(found))) as pool:
             graded = list(tqdm(pool.imap(one, found), total=len(found), desc="grading", unit="notebook", disable=None))
@@ -108,7 +109,11 @@ def referees(count: int) -> Iterator[Pool]:
     finally:
         signal.signal(signal.SIGINT, before)
     with pool:
-        yield pool
+        try:
+            yield pool
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: what follows is cleaning up
+            raise
 
 
 def prepare() -> None:

@@ -15,7 +15,6 @@ PLACES = {
     "COMMAND": "doctor",
     "PATH": "work/01_gradient_descent_and_gauss_newton.ipynb",
     "FOLDER": "exercises",
-    "DIR": "for_a_class",
 }
 GOES_ON = 4  # seconds that a long command is watched after its first words, before Ctrl-C
 
@@ -32,6 +31,7 @@ def commands() -> list[str]:
     """The command lines in them, each once; JupyterLab without a browser, since nobody sits here."""
     found = dict.fromkeys(match[0].rstrip(".") for text in texts() for match in LINE.finditer(text))
     lines = [" ".join(PLACES.get(word, word) for word in line.split()) for line in found]
+    lines = [line.replace(" DIR", f" work/for_{line.split()[2]}") for line in lines]  # a new folder each
     return list(dict.fromkeys(line + " --no-browser" * line.endswith(" lab") for line in lines))
 
 

@@ -19,7 +19,7 @@ LOOP = "def gn_direction(J, r, damping):\n    while True: pass"
 
 def test_every_exercise_is_an_answer_and_a_test(tmp_path):
     paths = nbgrader.write(tmp_path / "course", [])
-    assert len(paths) == 9
+    assert len(paths) == 10
     for path in paths:
         marks = [cell.metadata.nbgrader for cell in nbformat.read(path, 4).cells]
         assert len({mark.grade_id for mark in marks}) == len(marks)

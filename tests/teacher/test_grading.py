@@ -49,7 +49,7 @@ def gn_direction(J, r, damping):
             while True: pass
         except BaseException: pass
 """
-MEMORY = "def gn_direction(J, r, damping):\n    kept = []\n    while True: kept.append(bytearray(10**9))"
+MEMORY = "def gn_direction(J, r, damping):\n    kept = []\n    while True: kept.append(bytearray(10**10))"
 FLOOD = "def gn_direction(J, r, damping):\n    while True: print('x' * 10**5)"
 EXIT = "import os\ndef gn_direction(J, r, damping): os._exit(0)"
 TALKS = """
@@ -58,11 +58,11 @@ def gn_direction(J, r, damping):
     socket.create_connection(("127.0.0.1", {port}), 5)
 """
 SMUGGLED = """
-import gc, io, torch
+import gc, io, os, torch
 from regimes_course.teacher import wire
 (peer,) = (o for o in gc.get_objects() if isinstance(o, wire.Peer))
 class Evil:
-    def __reduce__(self): return open, ({file!r}, "w")
+    def __reduce__(self): return os.mkdir, ({file!r},)
 def gn_direction(J, r, damping):
     buffer = io.BytesIO(); torch.save(Evil(), buffer); peer.connection.send_bytes(buffer.getvalue())
 """

@@ -269,5 +269,5 @@ def test_the_candidates_are_clear_cases():
 
 
 def test_there_are_seven():
-    names = "invert one_block exact_step verified min_norm changes cka".split()
+    names = "invert changes one_block verified cka exact_step min_norm".split()
     assert [e.key for e in EXERCISES] == [f"07/{name}" for name in names]

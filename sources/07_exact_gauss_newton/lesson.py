@@ -234,7 +234,7 @@ def muon(rate, W=W0, M=0 * W0, k=0):  # the rate falls to zero over 60 steps
     return W
 
 
-ends |= {"Muon": muon(0.03), "Muon, further": muon(0.05)}
+ends |= {"Muon": muon(0.03), "Muon, further": (further := muon(0.05))}
 
 # %%
 scores = {name: right(f(W, data.x_test), data.y_test) for name, W in ends.items()}

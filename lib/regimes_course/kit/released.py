@@ -87,21 +87,23 @@ def _unknown(*arguments):
     raise LookupError("this course was released to a class, without what computes the right values")
 
 
-def save(exercises: Sequence[Exercise], folder: Path) -> None:
-    """Write what is released of the exercises of a lesson."""
-    torch.save([Values.of(one) if _can_be_shown(one) else Withheld(one.key) for one in exercises], folder / KEYS)
+def save(exercises: Sequence[Exercise], folder: Path) -> int:
+    """Write what is released of the exercises of a lesson; how many of them are withheld."""
+    records = [_shown(one) or Withheld(one.key) for one in exercises]
+    torch.save(records, folder / KEYS)
+    return sum(isinstance(record, Withheld) for record in records)
 
 
-def _can_be_shown(exercise: Exercise) -> bool:
-    """Whether it compares values that can be written down, none of them a function or class of the checks themselves."""
+def _shown(exercise: Exercise) -> Values | None:
+    """Its values, if it compares any, and if they can be written down without a function or class of the checks themselves."""
     if type(exercise) is not Function:
-        return False
-    buffer = io.BytesIO()
+        return None
+    values, buffer = Values.of(exercise), io.BytesIO()
     try:
-        torch.save(Values.of(exercise), buffer)
+        torch.save(values, buffer)
     except (AttributeError, TypeError, PicklingError):  # a function made on the spot
-        return False
-    return b".checks" not in buffer.getvalue()
+        return None
+    return None if b".checks" in buffer.getvalue() else values
 
 
 def load(folder: Path) -> tuple[Exercise, ...]:

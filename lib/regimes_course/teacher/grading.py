@@ -7,10 +7,9 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.pool import Pool
@@ -22,7 +21,7 @@ from regimes_course.learner import Unusable
 from regimes_course.learner.notebook import contents, parse
 from regimes_course.teacher import pages, walls
 from regimes_course.teacher.inside import limit
-from regimes_course.teacher.submissions import Cell, Submission, program, submissions, unpacked
+from regimes_course.teacher.submissions import Submission, program, submissions, unpacked
 
 COLUMNS = ("student", "exercise", "points", "status", "mistake", "seconds")
 REFEREE = 8 * 10**9  # bytes of memory that a check may take
@@ -80,7 +79,7 @@ def grade(place: Path, root: Path, out: Path, jobs: int, seconds: int, seed: int
     """Grade all notebooks in a folder or archive; write scores.csv, a page per student and one of the class into `out`.
 
     root: the course folder; seconds: limit of an exercise and of a cell; seed: of the hidden cases, drawn if not given.
-    warn: told what the system cannot keep apart.
+    warn: told that it begins, and what the system cannot keep apart.
     Raises Unusable for a place without notebooks, and where a student's code has changed the course.
     """
     seed = secrets.randbelow(10**6) + 1 if seed is None else seed
@@ -144,8 +143,7 @@ def grade_one(submission: Submission, root: Path, library: Path, walled: bool, s
         row = Row(submission.student, "", 0, 0, "unreadable", diagnosis=submission.trouble)
         return Graded(submission.student, submission.path.name, (row,))
     from regimes_course.exercises import EXERCISES
-    from regimes_course.kit.checking import Function
-    from regimes_course.teacher.referee import Limits, Student
+    from regimes_course.teacher.referee import Attempt, Limits, Student, hidden
 
     lesson = submission.master.name[:2]
     cells = program(parse(submission.master.read_bytes()), submission.notebook, lesson)
@@ -157,12 +155,7 @@ def grade_one(submission: Submission, root: Path, library: Path, walled: bool, s
         words = walls.command(library, INSIDE) if walled else [sys.executable, *INSIDE]
         student = Student(words, walls.environment(library), Limits(seconds))
         try:
-            results, troubles = Attempt(student, cells).all(
-                {
-                    key: replace(EXERCISES[key], seed=seed) if isinstance(EXERCISES[key], Function) else EXERCISES[key]
-                    for key in worth
-                }
-            )
+            results, troubles = Attempt(student, cells).all([hidden(EXERCISES[key], seed) for key in worth])
         finally:
             student.stop()
         if not walled and fingerprint(root) != before:
@@ -174,77 +167,6 @@ def grade_one(submission: Submission, root: Path, library: Path, walled: bool, s
         diagnosis = result.diagnosis if result.status != "passed" else ""
         rows.append(Row(submission.student, key, points, stars, result.status, result.mistake or "", diagnosis, took))
     return Graded(submission.student, submission.path.name, tuple(rows), tuple(troubles))
-
-
-class Attempt:
-    """Run a notebook's cells one after the other, and judge each answer when its last cell has run."""
-
-    def __init__(self, student, cells: list[Cell]):
-        self.student, self.cells = student, cells
-        self.errors: dict[int, str] = {}  # of a cell, by index
-        self.deadly: set[int] = set()  # cells that are not run again
-        self.troubles: list[tuple[str, str]] = []
-        self.ready = 0  # cells that have run in the present process
-
-    def all(self, exercises: dict) -> tuple[dict, list[tuple[str, str]]]:
-        """The result of each exercise and the seconds it took; and what went wrong in cells."""
-        from regimes_course.kit.checking import Result
-
-        results = {}
-        for key, exercise in exercises.items():
-            own = [index for index, cell in enumerate(self.cells) if cell.answers == key]
-            begin = time.monotonic()
-            if not own or not self.run_to(own[-1]):
-                says = "Its cell, or one above it, could not be run: see below."
-                results[key] = Result(key, "wrong", says), time.monotonic() - begin
-                continue
-            results[key] = self.judge(exercise, own), time.monotonic() - begin
-        return results, self.troubles
-
-    def judge(self, exercise, own: list[int]):
-        """What the check says; where the answer's cell raised an error, that is what it says."""
-        from regimes_course.kit.checking import Result
-        from regimes_course.teacher.referee import judge
-
-        if error := next((self.errors[index] for index in own if index in self.errors), ""):
-            return Result(exercise.key, "wrong", f"The cell of the answer raised an error, {error}")
-        result, why = judge(exercise, self.student, exercise.key.split("/")[1])
-        if why:
-            self.student.stop()
-        return result
-
-    def run_to(self, last: int) -> bool:
-        """Run what has not run, up to this cell; again from the top in a new process where the last one was stopped."""
-        from regimes_course.teacher.wire import Stopped
-
-        while True:
-            try:
-                if self.student.peer is None or self.student.peer.stopped:
-                    self.student.stop()
-                    self.ready = 0
-                    self.student.start()
-                while self.ready <= last:
-                    self.run(self.ready)
-                return last not in self.deadly
-            except Stopped as stopped:
-                if self.ready in self.deadly or not self.student.ready:  # it does not even start
-                    return False
-                self.deadly.add(self.ready)
-                self.tell(self.ready, self.student.says(stopped.why))
-
-    def run(self, index: int) -> None:
-        """Run one cell."""
-        if index not in self.deadly:
-            self.student.within(self.student.limits.seconds)
-            if (error := self.student.run(self.cells[index].source)) and index not in self.errors:
-                self.errors[index] = error
-                self.tell(index, error)
-        self.ready = index + 1
-
-    def tell(self, index: int, what: str) -> None:
-        """Note what went wrong."""
-        lines = [line.strip() for line in self.cells[index].source.splitlines() if line.strip()]
-        self.troubles.append((lines[0][:100] if lines else "(an empty cell)", what))
 
 
 def fingerprint(root: Path) -> str:

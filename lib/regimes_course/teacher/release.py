@@ -6,20 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regimes_course.exercises import LESSONS
-from regimes_course.kit.released import Withheld, load, save
+from regimes_course.kit.released import save
 from regimes_course.learner import Unusable
 from regimes_course.learner.start import exercises
 
-FILES = (
-    "course.py",
-    "pyproject.toml",
-    "environment.yml",
-    "constraints.txt",
-    "LICENSE",
-    "LICENSE-TEXT",
-    "CITATION.cff",
-)
-FILES += ("tools/__init__.py", "tools/environment.py", "docs/NOTATION.md", "docs/CLAIMS.md", "docs/regimes.png")
+FILES = """course.py pyproject.toml environment.yml constraints.txt LICENSE LICENSE-TEXT CITATION.cff
+tools/__init__.py tools/environment.py docs/NOTATION.md docs/CLAIMS.md docs/regimes.png""".split()
 LEFT_OUT = shutil.ignore_patterns("checks", "teacher", "__pycache__", ".ipynb_checkpoints")
 TEACHING = re.compile(r"^## (For teachers|The library in a few lines)$.*?(?=^## )|^python3 course\.py test .*?\n", re.M | re.S)
 CHECKS = '''"""What answers the exercises here, for a class: see `regimes_course.kit.released`."""
@@ -43,12 +35,11 @@ def release(folder: Path, root: Path, lessons: Sequence[str] = ()) -> str:
         raise Unusable(f"no exercises for lesson {strange[0]!r}; there are {', '.join(known)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Unusable(f"{folder} is there already; name a new folder, so that nothing in it is overwritten")
-    text = (root / "README.md").read_text("utf-8")
     chosen = [number.zfill(2) for number in lessons] or list(known)
     for name in FILES:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, folder / name)
-    (folder / "README.md").write_text(TEACHING.sub("", text), "utf-8")
+    (folder / "README.md").write_text(TEACHING.sub("", (root / "README.md").read_text("utf-8")), "utf-8")
     shutil.copytree(root / "lib", folder / "lib", ignore=LEFT_OUT)
     shutil.copytree(root / "lessons", folder / "lessons", ignore=LEFT_OUT)
     (folder / "exercises").mkdir()
@@ -58,10 +49,9 @@ def release(folder: Path, root: Path, lessons: Sequence[str] = ()) -> str:
         checks = folder / f"lib/regimes_course/lesson{number}/checks"
         checks.mkdir()
         (checks / "__init__.py").write_text(CHECKS, "utf-8")
-        save(lesson.EXERCISES if number in chosen else (), checks)
+        later += save(lesson.EXERCISES if number in chosen else (), checks)
         if number in chosen:
             shutil.copy(known[number], folder / "exercises")
-            later += sum(isinstance(one, Withheld) for one in load(checks))
     return (
         f"{folder} holds the course with the exercises of {', '.join(chosen)}, without solutions and references.\n"
         f"Of {later} exercises its check says that your grader judges them: their check would give the answer away.\n"

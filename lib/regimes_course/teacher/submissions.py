@@ -29,11 +29,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of code to run; `answers` is the exercise it answers, `given` whether it is the course's own."""
+    """A piece of code to run; `answers` is the key of the exercise it answers."""
 
     source: str
     answers: str = ""
-    given: bool = False
 
 
 def unpacked(place: Path, scratch: Path) -> Path:
@@ -77,8 +76,8 @@ def students(paths: list[Path], root: Path) -> list[str]:
     """Who handed in: the outermost folder, or what stands before the exercise's name; without what a platform appends."""
     full = [path.parts[0] if len(path.parts) > 1 else before(path.stem, root) for path in paths]
     short = {name: PLATFORM.sub("", name) or name for name in full}
-    shared = [name for name in short.values()]
-    return [short[name] if shared.count(short[name]) == 1 else name for name in full]
+    people = list(short.values())
+    return [short[name] if people.count(short[name]) == 1 else name for name in full]
 
 
 def before(stem: str, root: Path) -> str:
@@ -135,7 +134,7 @@ def program(master: dict, notebook: dict, lesson: str) -> list[Cell]:
         if cell is not None and (name := cell["metadata"].get("exercise")):
             cells += [Cell(source, f"{lesson}/{name}") for source in answers[name] or [cell["source"]]]
         elif cell is not None:
-            cells.append(Cell(cell["source"], given=True))
+            cells.append(Cell(cell["source"]))
     return cells
 
 

@@ -3,7 +3,6 @@
 import re
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 import pytest
 from nbformat import NotebookNode
@@ -12,13 +11,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output, reads
 from tools.compose import KINDS
 from tools.execute import REFUSED, SLIDERS, WIDGET, texts
 from tools.minutes import cost
-from tools.rules import MAX_LINES, code_lines
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = [path for kind in KINDS for path in sorted((ROOT / kind).glob("*.ipynb"))]
 DEEPER = [path for path in BUILT if path.parent.name == "deeper"]
-LESSONS = [path for path in BUILT if path.parent.name == "lessons" and ROOT / "lessons/deeper" / path.name in DEEPER]
-FIRST_EDITION = [path for path in BUILT if path.parent.name == "lessons" and path not in LESSONS]
+LESSONS = [path for path in BUILT if path.parent.name == "lessons"]  # each has to link to its notebook in deeper
 NOT_PROSE = re.compile(
     r"```.*?```|\$\$.*?\$\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}|`[^`]*`|\$[^$]*\$"  # code and formulas
     r"|\]\([^)]*\)|<[^>]*>|https?://\S+|(?i:doi|arxiv):\s?\S+|\b\d{4}\.\d{4,5}(v\d+)?\b",  # addresses, paper ids
@@ -63,14 +60,6 @@ def over_budget(notebook):
 
 def over_deeper_budget(notebook):
     return limits(asdict(cost(notebook)), cells=44, words=2500, lines=170, pictures=10, widgets=2)
-
-
-def over_first_edition(notebook):
-    code = of_kind(notebook, "code")
-    lines = [code_lines(cell.source) for cell in code]
-    spent = asdict(cost(notebook)) | {"in a cell": max(lines), "in the median cell": median(lines)}
-    allowed = {"in a cell": MAX_LINES, "in the median cell": 15}
-    return limits(spent, cells=40, lines=150, words=2500, widgets=3, pictures=8, **allowed)
 
 
 def bad_headings(notebook):
@@ -132,11 +121,6 @@ def test_a_lesson_keeps_its_budgets(path):
 @pytest.mark.parametrize("path", DEEPER, ids=lambda p: p.stem)
 def test_what_goes_deeper_keeps_its_budgets(path):
     assert over_deeper_budget(load(path)) == {}
-
-
-@pytest.mark.parametrize("path", FIRST_EDITION, ids=lambda p: p.stem)
-def test_a_lesson_of_the_first_edition_keeps_its_budgets(path):
-    assert over_first_edition(load(path)) == {}
 
 
 @pytest.mark.parametrize("path", BUILT, ids=lambda p: f"{p.parent.name}/{p.stem}")

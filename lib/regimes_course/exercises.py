@@ -47,9 +47,11 @@ def check(key: str, answer, *, strict: bool = False) -> Result:
     try:
         result = exercise.examine(answer)
     except KeyboardInterrupt:
+        result = Result(key, "wrong", "Your function was stopped. Is there a loop without an end?")
+        _checked[key] = answer, result  # so that `see` does not begin it again
         if not strict:
             raise
-        raise WrongAnswer(f"{key}: your function was stopped. Is there a loop without an end?") from None
+        raise WrongAnswer(f"{key}: {result.diagnosis}") from None
     _checked[key] = answer, result
     record(key, result.status, result.mistake)
     if strict and result.status != "passed":

@@ -411,12 +411,19 @@ def test_examining_twice_gives_the_same(key):
     assert check(key, answer) == check(key, answer)
 
 
-def test_an_interrupt_is_not_taken_for_an_answer():
+def test_an_interrupted_check_is_not_begun_again_for_its_picture(shown):
+    calls = []
+
     def interrupted(x, a):
+        calls.append(1)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         check(KEY, interrupted)
+    see(KEY, interrupted)
+    assert len(calls) == 1 and SOLUTION[1:] in shown[0][1]
+    with pytest.raises(WrongAnswer, match="a loop without an end"):
+        check(KEY, interrupted, strict=True)
 
 
 DRAWN = replace(TOY, draw=lambda rng: (random(rng.randrange(99), rng.randint(2, 9), 3), rng.uniform(-5, 5)))

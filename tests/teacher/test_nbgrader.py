@@ -62,7 +62,7 @@ def say(folder, *words):
 def test_it_validates_scores_and_gives_feedback(course):
     text = (course / "release" / NAME / f"{NAME}.ipynb").read_text("utf-8")
     assert "raise NotImplementedError()" in text and "BEGIN SOLUTION" not in text and "push-through" not in text
-    say(course, "autograde", NAME, "--create", "--ExecutePreprocessor.timeout=60")
+    say(course, "autograde", NAME, "--create", "--ExecutePreprocessor.timeout=30")
     say(course, "generate_feedback", NAME)
     say(course, "export")
     with open(course / "grades.csv", newline="") as file:

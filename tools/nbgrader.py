@@ -19,6 +19,7 @@ CONFIG = '''"""For nbgrader 0.9: see https://nbgrader.readthedocs.io."""
 c = get_config()  # noqa: F821
 c.CourseDirectory.course_id = "regimes"
 c.ExecutePreprocessor.timeout = 120  # seconds for a cell
+c.ExecutePreprocessor.extra_arguments = ["--InteractiveShell.xmode=Minimal"]  # feedback does not tell where you keep what
 c.ClearSolutions.code_stub = {"python": "# YOUR CODE HERE\\nraise NotImplementedError()"}
 '''
 

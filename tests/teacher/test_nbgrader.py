@@ -13,7 +13,7 @@ from tools import nbgrader
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "01_gradient_descent_and_gauss_newton"
-WRONG = "def gn_direction(J, r, damping):\n    return J.T @ r"
+WRONG = "def gn_direction(J, r, damping):\n    return J.T @ r\n\n\nimport regimes\n\nregimes.TwoLayer(0, 0)"
 LOOP = "def gn_direction(J, r, damping):\n    while True: pass"
 
 
@@ -70,4 +70,5 @@ def test_it_validates_scores_and_gives_feedback(course):
     assert scores == {"right": (9, 9), "stub": (0, 9), "wrong": (7, 9), "looping": (7, 9)}
     pages = {path.parts[-3]: path.read_text("utf-8") for path in (course / "feedback").rglob("*.html")}
     assert set(pages) == set(scores) and "the solve with the Gram matrix is missing" in pages["wrong"]
+    assert "ValueError" in pages["wrong"]  # what its cell raised, in the library
     assert not [student for student, page in pages.items() if str(course) in page or str(ROOT) in page]

@@ -373,7 +373,7 @@ def fluctuations(Q, M, eta, label_noise, times, ds, runs):
     Returns: D, one number for each d, and the slope of log D against log d.
     """
     ### BEGIN SOLUTION
-    path, E = integrate(Q, M, times, eta=eta, label_noise=label_noise), []
+    path, D = integrate(Q, M, times, eta=eta, label_noise=label_noise), []
     for d in ds:
         at = [round(t * d / eta) for t in times]
         options = {"label_noise": label_noise, "runs": runs, "seed": d, "at": at}
@@ -385,8 +385,8 @@ def fluctuations(Q, M, eta, label_noise, times, ds, runs):
             ],
             2,
         )
-        E.append(apart.abs().amax((0, 2)).mean().item())
-    return E, np.polyfit(np.log(ds), np.log(E), 1)[0]
+        D.append(apart.abs().amax((0, 2)).mean().item())
+    return D, np.polyfit(np.log(ds), np.log(D), 1)[0]
     ### END SOLUTION
 
 
@@ -399,7 +399,7 @@ def fluctuations(Q, M, eta, label_noise, times, ds, runs):
 # once.</details>
 #
 # <details><summary>Hint 3</summary>
-# `np.polyfit(np.log(ds), np.log(E), 1)[0]` is the slope.</details>
+# `np.polyfit(np.log(ds), np.log(D), 1)[0]` is the slope.</details>
 
 # %% check="fluctuations"
 check("03/fluctuations", fluctuations)

@@ -18,6 +18,7 @@ __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result"
 
 LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09, lesson10)
 EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
+PRINTED = {"06/samples_needed", "09/classify"}  # their pictures print the answer, so that no solution draws them
 _checked: dict[str, tuple[object, Result]] = {}  # of each exercise the last answer, and its verdict
 
 
@@ -62,6 +63,8 @@ def check(key: str, answer, *, strict: bool = False) -> Result:
 def see(key: str, answer) -> None:
     """Show the picture of an exercise, drawn with an answer that passes its check, else with a solution; it says which.
 
+    A picture that prints the answer waits for one that passes.
+
     Keeps no verdict, and never raises in a notebook, whatever the answer does.
 
     Args:
@@ -75,8 +78,11 @@ def see(key: str, answer) -> None:
     checked, result = _checked.get(key, (None, None))
     if result is None or checked is not answer:  # a check can take seconds: its verdict on this very function stands
         result = exercise.examine(answer)
-    if result.status != "passed" and not exercise.alternatives:  # a course released to a class has no solution to draw with
-        print("Here the picture is drawn only with a function that has passed its check.")
+    if result.status != "passed" and (
+        key in PRINTED or not exercise.alternatives
+    ):  # released to a class it has no solution to draw with
+        why = ": it prints the answer" if key in PRINTED else ""
+        print(f"Here the picture is drawn only with a function that has passed its check{why}.")
         return
     show(*exercise.draw_with(answer, result))
 

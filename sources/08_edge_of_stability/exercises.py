@@ -143,7 +143,7 @@ for k in range(5):
     v = H @ v / (H @ v).norm()
 
 # %% [markdown]
-# Find the *largest* eigenvalue, to six digits, if you know a number that no eigenvalue exceeds in size. The check asks for four small matrices, with at most 300 products each.
+# Find the *largest* eigenvalue, to six digits, if you know a number that no eigenvalue exceeds in size. The check asks for six small matrices, with at most 300 products each.
 
 
 # %% exercise="shifted_power"
@@ -280,7 +280,7 @@ for k in range(4):
     v = Hv / Hv.norm()
 
 # %% [markdown]
-# The check asks for five matrices. Four are small, two of them saddles; the fifth is this Hessian. Six digits are wanted, and for the fifth at most 60 products.
+# The check asks for seven matrices. Six are small, four of them saddles; the seventh is this Hessian. Six digits are wanted, and for the seventh at most 60 products.
 
 
 # %% exercise="sharpness"

@@ -19,7 +19,7 @@
 # Seven exercises on [lesson 09](../lessons/09_large_steps.ipynb). Replace the lines `# YOUR CODE HERE` and
 # `raise NotImplementedError()`, run the cell, and
 # run the check under it: it answers at once, and it recognises typical mistakes. The cell after it, `see`, redraws a picture of the
-# lesson with your function; until yours passes, it takes a solution and says so. Hints are folded. Nothing later in this notebook
+# lesson with your function; until yours passes, it takes a solution and says so (the picture of exercise 2 waits: it prints the answer). Hints are folded. Nothing later in this notebook
 # depends on your answers, so you can take the exercises in any order; 1 and 2 are on the
 # [deeper](../lessons/deeper/09_large_steps.ipynb) notebook. With little time, do the two that are marked *core*; the
 # *optional* one is for the fast.

@@ -264,7 +264,7 @@ for k in range(1, 9):
 #
 # | | band | why this is fair |
 # |---|---|---|
-# | both ends covered, on 4 values of std and 3 of t or more | gap and gain each 10 or more somewhere, 4 or less somewhere else | lessons 05 and 06 name the corners |
+# | both ends covered, on 4 values of std and 3 of t or more | gap and gain each 10 or more somewhere, 2.5 or less somewhere else | so it was for each of twenty triples of seeds, at corners that lessons 05 and 06 name |
 # | every number, from the runs you made there | within 2 % | definition and baseline are as above; only rounding is left |
 # | runs | 3 seeds a place or more, at most 120 in all | enough for 4 by 3 places three times over |
 # | your four corners against five fresh seeds | 0.75 powers of ten apart or less, on average | medians of three seeds are this far apart in less than one draw of a hundred |

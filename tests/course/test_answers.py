@@ -13,6 +13,7 @@ from regimes.optimizers import GaussNewton
 from regimes.training import train
 from regimes_course.exercises import EXERCISES, Function, check
 from regimes_course.lesson04.checks.verdicts import change
+from regimes_course.lesson07.experiments import block_step, half
 from regimes_course.lesson09.experiments import walk
 
 
@@ -102,6 +103,18 @@ def unclamped(X, Z, clean=lambda theta: theta, most=math.inf):
     return (size * (torch.sin(theta) + (math.pi - theta) * cos) + X @ Z.T * (math.pi - theta)) / (2 * math.pi)
 
 
+def clamped(X, Z, most):
+    size = torch.outer(X.norm(dim=1), Z.norm(dim=1))
+    cos = (X @ Z.T / size).clamp(-most, most)
+    theta = torch.arccos(cos)
+    return (size * (torch.sin(theta) + (math.pi - theta) * cos) + X @ Z.T * (math.pi - theta)) / (2 * math.pi)
+
+
+def by_rates(K, K_new, r0, f_new, t):
+    lam = torch.linalg.eigvalsh(K)
+    return f_new - K_new @ ((1 - torch.exp(-lam * t / len(r0))) / lam * r0)
+
+
 def labelled(gap, gain):
     return ("hidden learning" if gap else "visible learning") if gain else ("gap only" if gap else "lazy")
 
@@ -155,6 +168,108 @@ def by_halves(rises, ends=(8.0, 40.0)):
     return answer
 
 
+def central(outputs, w, step):
+    h = 1e-6 / step.norm()
+    return (outputs(w + h * step) - outputs(w - h * step)) / (2 * h)
+
+
+def fixed(h):
+    """Central differences along h times the step, whatever its length."""
+    return lambda outputs, w, step: (outputs(w + h * step) - outputs(w - h * step)) / (2 * h)
+
+
+def verified(good=lambda moved, r: (moved - r).norm() <= 1e-3 * r.norm(), moved=central):
+    return lambda outputs, w, r, steps: [bool(good(moved(outputs, w, step), r)) for step in steps]
+
+
+def within(share):
+    return verified(lambda moved, r: (moved - r).norm() <= share * r.norm())
+
+
+def of_one(index):
+    """A sample, or an output."""
+    return verified(lambda moved, r: (moved - r)[index].norm() <= 1e-3 * r[index].norm())
+
+
+def undone(z, V, W, old=False, exchanged=False):
+    x1, x2 = z.chunk(2, 1)
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        before = x2
+        x2 = x2 - torch.tanh(x1 @ v[0 if exchanged else 1]) @ w[1]
+        x1 = x1 - torch.tanh((before if old else x2) @ v[1 if exchanged else 0]) @ w[0]
+    return torch.cat([x1, x2], 1)
+
+
+def moved_by(x, E, V, W, cross=lambda G, e1, e2: e2 - G.jvp(e1), extra=0.0):
+    (x1, x2), (e1, e2) = x.chunk(2, 1), E.chunk(2, 1)
+    lower = half(x2, V[0], W[0])
+    G = half(x1 + lower.output, V[1], W[1])
+    first, second = torch.linalg.pinv(lower.A), torch.linalg.pinv(G.A)
+    unseen = extra * (1 - first @ lower.A.sum(1, keepdim=True))
+    return torch.stack([first @ e1 + unseen, second @ cross(G, e1, e2)])
+
+
+def in_chain(z, E, V, W, undo=True, sign=1.0):
+    x, delta = z, []
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        (x1, x2), (e1, e2) = x.chunk(2, 1), E.chunk(2, 1)
+        G = half(x1, v[1], w[1])
+        lower = half(x2 - G.output, v[0], w[0])
+        below = torch.cat([x1 - lower.output, x2 - G.output], 1)
+        delta.append(block_step(below if undo else x, E, v, w))
+        e2 = e2 - sign * G.jvp(e1)
+        x, E = below, torch.cat([e1 - sign * lower.jvp(e2), e2], 1)
+    return torch.stack(delta[::-1]) / len(W)
+
+
+def through_kernel(A, S, r, solve=torch.linalg.solve, back=lambda v, r: v.reshape(r.shape)):
+    K = sum(torch.einsum("ik,jk,ich,jdh->icjd", a, a, s, s) for a, s in zip(A, S, strict=True))
+    v = back(solve(K.reshape(r.numel(), -1), r.flatten()), r)
+    return [a.T @ torch.einsum("ic,ich->ih", v, s) for a, s in zip(A, S, strict=True)]
+
+
+def power(hvp, dim, size, start=lambda dim: torch.sin(torch.arange(1.0, dim + 1).double()), steps=200):
+    v = start(dim)
+    for _ in range(steps):
+        v = hvp(v) + size * v
+        v = v / v.norm()
+    return (v @ hvp(v)).item()
+
+
+def axis(k):
+    return lambda dim: torch.eye(dim, dtype=torch.float64)[k]
+
+
+def closed(p, q, eta, sign=1.0, times=1.0):
+    g = p**3 - p
+    return p - eta * g * q + eta**2 * g**2 * p, q - sign * 4 * eta * g * p + times * eta**2 * g**2 * q
+
+
+def perceptron(Z, most=math.inf, push=lambda q: torch.heaviside(-q, torch.tensor(0.5).double())):
+    w, steps = torch.zeros(Z.shape[1]).double(), 0
+    while steps < most and (Z @ w <= 0).any():
+        w, steps = w + push(Z @ w) @ Z / len(Z), steps + 1
+    return steps
+
+
+def online(Z, rounds=False):
+    w, steps, done = torch.zeros(Z.shape[1]).double(), 0, 0
+    while (Z @ w <= 0).any():
+        done += 1
+        for z in Z:
+            if z @ w <= 0:
+                w, steps = w + z, steps + 1
+    return done if rounds else steps
+
+
+def rises_by(share):
+    return lambda L, eta: (_last(L[1:] > L[:-1] * (1 + share)), switch(L, eta, torch.le)[1])
+
+
+def _last(up):
+    return up.nonzero()[-1].item() + 1 if up.any() else 0
+
+
 def inner_stub(*args):
     raise NotImplementedError
 
@@ -195,13 +310,61 @@ WRONG = [
     ("06/relu_limit", "not clamped", unclamped, "not clamped", "larger than one"),
     ("06/scaled_loss", "goes backward", backward, None, "calls backward() itself"),
     ("06/scaled_loss", "changes y", on_y, "changes a network", "x or y"),
+    ("06/relu_limit", "clamped to less", lambda X, Z: clamped(X, Z, 1 - 1e-7), "clamped too far", "[-1, 1] itself"),
+    ("06/predict", "rates without their modes", by_rates, "one sample alone is right", "entry by entry"),
+    ("06/scaled_loss", "the departure the wrong way", lambda n, s, x, y, a: ((a * (s(x).detach() - n(x)) - y) ** 2).mean() / (2 * a**2), "one sign for both", "have one sign"),
+    ("07/invert", "the old half", lambda *a: undone(*a, old=True), "old half", "as it was before"),
+    ("07/invert", "V of the other", lambda *a: undone(*a, exchanged=True), "V of the other half layer", "the same index"),
+    ("07/invert", "in the order of the blocks but the last", lambda z, V, W: undone(z, V[torch.arange(len(V)).roll(-1)], W[torch.arange(len(W)).roll(-1)]), "one block alone is right", "One block is undone"),
+    ("07/verified", "allclose", verified(torch.allclose), "as allclose does", "five digits"),
+    ("07/verified", "allclose to a thousandth", verified(lambda m, r: torch.allclose(m, r, rtol=1e-3)), "piece by piece", "of the whole miss"),
+    ("07/verified", "the first sample", of_one(0), "one part alone", "one sample or at one output"),
+    ("07/verified", "the last output", of_one((slice(None), -1)), "one part alone", "one sample or at one output"),
+    ("07/verified", "the largest entry", verified(lambda m, r: (m - r).abs().max() <= 1e-3 * r.abs().max()), "the largest entry", "roots of sums"),
+    ("07/verified", "the mean of entries", verified(lambda m, r: (m - r).abs().mean() <= 1e-3 * r.abs().mean()), None, "sample alone"),
+    ("07/verified", "2e-3", within(2e-3), "too much passes", "True too many"),
+    ("07/verified", "5e-4", within(5e-4), "right ones refused", "False too many"),
+    ("07/verified", "h = 1e-3", verified(moved=fixed(1e-3)), "wrong for very short or long steps", "by the length of the step"),
+    ("07/verified", "h = 1e-8", verified(moved=fixed(1e-8)), "wrong for very short or long steps", "by the length of the step"),
+    ("07/one_block", "the other movement", lambda *a: moved_by(*a, lambda G, e1, e2: e2 - G.jvp(e2)), "the step of G is wrong", "The step of F is right"),
+    ("07/one_block", "longer", lambda *a: moved_by(*a, extra=1.0), "not the shortest", "J delta is E"),
+    ("07/exact_step", "the output for the input", lambda *a: in_chain(*a, undo=False), "the output for the input", "undo the block first"),
+    ("07/exact_step", "pushed", lambda *a: in_chain(*a, sign=-1.0), "the last block alone is right", "are not"),
+    ("07/min_norm", "v in another order", lambda *a: through_kernel(*a, back=lambda v, r: v.reshape(r.T.shape).T), "K v is not r", "J^T v for some v"),
+    ("07/min_norm", "K times r", lambda *a: through_kernel(*a, solve=torch.matmul), "K v is not r", "J^T v for some v"),
+    ("07/changes", "the row after", lambda L: (alternative("07/changes")(L)[0], (L.diagonal()[1:] / L.diagonal()[: len(L) - 1] - 1).mean().item()), "own alone is right", "The first number is right"),
+    ("07/cka", "lengths", lambda X, Y: (lambda X, Y: ((X.T @ Y).norm() / (X.norm() * Y.norm())).item() ** 2)(X - X.mean(0), Y - Y.mean(0)), "lengths of the features", "a CKA of one"),
     ("07/changes", "rounded", lambda L: tuple(round(c, 3) for c in alternative("07/changes")(L)), None, "7 are asked"),
     ("07/cka", "single precision", lambda X, Y: round(alternative("07/cka")(X, Y), 4), None, "digits, 7 are asked"),
     ("08/logistic_loss_and_weight", "softplus", lambda q: (F.softplus(-q), -torch.sigmoid(-q)), "threshold of softplus", "threshold of 20"),
     ("08/logistic_loss_and_weight", "whole numbers", logarithm, None, "Your function raised NotImplementedError: "),
+    ("08/shifted_power", "from the first axis", lambda *a: power(*a, axis(0)), "a start that misses it", "uneven"),
+    ("08/shifted_power", "from the last axis", lambda *a: power(*a, axis(-1)), "a start that misses it", "uneven"),
+    ("08/shifted_power", "from ones", lambda *a: power(*a, lambda dim: torch.ones(dim).double()), "a start that misses it", "uneven"),
+    ("08/shifted_power", "never negative", lambda *a: max(0, power(*a)), "never below zero", "comes out as zero"),
+    ("08/shifted_power", "a little too large", lambda *a: 1.00001 * power(*a), "stopped early", "If you iterate"),
+    ("08/shifted_power", "rounded", lambda *a: round(power(*a), 3), "stopped early", "not right to six digits"),
+    ("08/sharpness", "a little too large", lambda *a: 1.0001 * alternative("08/sharpness", 1)(*a), "stopped early", "If you iterate"),
+    ("08/closed_step", "the other sign in q'", lambda *a: closed(*a, sign=-1.0), "p' alone is right", "The first number is right"),
+    ("08/closed_step", "twice the square in q'", lambda *a: closed(*a, times=2.0), "p' alone is right", "The first number is right"),
     ("08/sharpness", "a length", lambda hvp, n: hvp(torch.ones(n).double()).norm().item(), "one product", "the length of Hv"),
     ("08/sharpness", "nothing", lambda hvp, n: None, "no number", "one number"),
     ("08/largest_sgd_step", "nothing", lambda net, x, y: None, None, "Your function must return a number"),
+    ("09/near_homogeneity_gap", "abs after max", lambda phi, dphi, z: (phi(z) - z * dphi(z)).max().abs(), "absolute value of the largest", "abs() first"),
+    ("09/near_homogeneity_gap", "no end of the grid", lambda phi, dphi, z: (phi(z) - z * dphi(z))[1:-1].abs().max(), "another grid", "too small"),
+    ("09/perceptron_steps", "at most 1000", lambda Z: perceptron(Z, 1000), "stopped too early", "more than 1000"),
+    ("09/perceptron_steps", "at most 200", lambda Z: perceptron(Z, 200), "stopped too early", "a largest number"),
+    ("09/perceptron_steps", "online", online, "online", "one by one"),
+    ("09/perceptron_steps", "online, in rounds", lambda Z: online(Z, rounds=True), "online", "one by one"),
+    ("09/perceptron_steps", "a hinge", lambda Z: perceptron(Z, 2000, lambda q: (q < 1).double()), None, "five points"),
+    ("09/phase_switch", "rises above 1e-11", rises_by(1e-11), "a rise too many", "less than a relative 1e-10"),
+    ("09/phase_switch", "rises above 1e-9", rises_by(1e-9), "a rise too few", "a relative 1e-10"),
+    ("09/phase_switch", "rises above 1e-4", rises_by(1e-4), "a rise too few", "a relative 1e-10"),
+    ("09/phase_switch", "rises relative to the start", lambda L, eta: (_last(L.diff() > 1e-10 * L[0]), switch(L, eta, torch.le)[1]), "a rise too few", "against the one before"),
+    ("09/largest_monotone_eta", "40", lambda gamma: 40.0, "no rise found", "If you halve it"),
+    ("09/largest_monotone_eta", "8", lambda gamma: 8.0, "a rise everywhere", "If you halve it"),
+    ("09/stable_threshold", "c = 1", lambda e, l, b: 1 / (e * (l**2 + b)), "another constant", "The form is right"),
+    ("09/stable_threshold", "lip times beta", lambda e, l, b: 0.852605502 / (e * l**2 * (1 + b)), "right without an activation", "where do lip and beta"),
     ("09/phase_switch", "below", lambda L, eta: switch(L, eta, torch.lt), "below for at most", "exactly"),
     ("09/phase_switch", "for good", lambda L, eta: switch(L, eta, from_there_on), "last crossing", "the first such step"),
     ("09/classify", "a list", lambda: ["c"] * 7, None, "Your function must return a dictionary"),
@@ -234,6 +397,16 @@ RIGHT = [
     ("05/diagnose", "a text of NumPy", lambda t, r, f: np.str_(labelled(t / r > 10, f / r > 3))),
     ("04/distance_from_last_layer", "one row", lambda X, U, V: alternative("04/distance_from_last_layer")(X, U, V)[None]),
     ("05/break_it", "tensors", lambda: {name: torch.tensor(v) for name, v in alternative("05/break_it")().items()}),
+    ("07/verified", "a jvp", verified(moved=lambda f, w, step: torch.func.jvp(f, (w,), (step,))[1])),
+    ("07/verified", "one-sided", verified(moved=lambda f, w, step: (f(w + 1e-5 * step / step.norm()) - f(w)) / 1e-5 * step.norm())),
+    ("07/one_block", "pulled back", moved_by),
+    ("07/exact_step", "block by block", in_chain),
+    ("07/min_norm", "through the kernel", through_kernel),
+    ("07/invert", "in turn", undone),
+    ("08/shifted_power", "from uneven numbers", power),
+    ("08/closed_step", "multiplied out", closed),
+    ("09/perceptron_steps", "by tensors", perceptron),
+    ("09/phase_switch", "differences", lambda L, eta: (_last(L.diff() > 1e-10 * L[:-1]), switch(L, eta, torch.le)[1])),
     ("07/cka", "a NumPy float", lambda X, Y: np.float64(alternative("07/cka")(X, Y))),
     ("09/stable_threshold", "an array", lambda *a: np.array([alternative("09/stable_threshold")(*a)])),
     ("09/best_eta", "a tensor", lambda *wanted: torch.tensor(alternative("09/best_eta")(*wanted))),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from regimes_course import exercises
 from regimes_course.exercises import EXERCISES
 from tools.compose import sources
 
@@ -86,3 +87,14 @@ def _differs(picture, answer, right) -> bool:
     except Exception:
         return True
     return says != right[1] and png(fig) != png(right[0])
+
+
+@pytest.mark.parametrize("key", sorted(exercises.PRINTED))
+def test_a_picture_that_prints_the_answer_waits_for_one_that_passes(key, monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr(exercises, "show", lambda fig, says: shown.append(says))
+    for answer in (lambda *args: 1 / 0, EXERCISES[key].mistakes[0].example, None):
+        exercises.see(key, answer)
+        assert not shown and "has passed its check: it prints the answer" in capsys.readouterr().out
+    exercises.see(key, EXERCISES[key].alternatives[0])
+    assert len(shown) == 1 and shown[0].startswith("Drawn with your")

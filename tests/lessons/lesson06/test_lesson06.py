@@ -123,7 +123,11 @@ WRONG = {
         ("inverse squared", None, predicted(lambda lam, s: learned(lam, s) / lam)),
         ("labels for residuals", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new, r0 + 1, f_new, t)),
         ("half the time", "half the rate", predicted(learned, n=lambda r0: 2 * len(r0))),
-        ("transposed", None, lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new.T, r0, f_new, t)),
+        (
+            "transposed",
+            "one sample alone is right",
+            lambda K, K_new, r0, f_new, t: predicted(learned)(K, K_new.T, r0, f_new, t),
+        ),
         ("the start alone", None, lambda K, K_new, r0, f_new, t: f_new.clone()),
     ],
     "samples_needed": [
@@ -149,7 +153,7 @@ WRONG = {
         ("alpha squared above", None, loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha) * alpha**4)),
         ("sum and no half", None, loss(lambda f, f0, y, alpha: dial(f, f0, y, alpha) * 2 * len(y))),
         ("added", None, loss(lambda f, f0, y, alpha: dial(f, -f0, y, alpha))),
-        ("plus labels", "labels added", loss(lambda f, f0, y, alpha: dial(f, f0, -y, alpha))),
+        ("plus labels", "one sign for both", loss(lambda f, f0, y, alpha: dial(f, f0, -y, alpha))),
         ("not averaged", "no tensor", loss(lambda f, f0, y, alpha: (alpha * (f - f0) - y).square() / 2 / alpha**2)),
         ("a number", "no tensor", loss(lambda f, f0, y, alpha: float(dial(f, f0, y, alpha).detach()))),
         ("the network detached", "detached", loss(lambda f, f0, y, alpha: dial(f.detach(), f0, y, alpha))),

@@ -212,8 +212,8 @@ SCALED_LOSS = Behaviour(
             lambda net, start, x, y, alpha: len(y) * _loss(_right, _per_square)(net, start, x, y, alpha),
         ),
         _mistake(
-            "labels added",
-            "The labels are added. The residual is the output minus the label.",
+            "one sign for both",
+            "Inside the square the departure from the start and the labels have one sign, and should have two: the residual is alpha (f - f_0) - y.",
             _loss(lambda f, f0, y, alpha: alpha * (f - f0) + y, _per_square),
         ),
         _mistake(

@@ -52,13 +52,24 @@ def _by_integration(X, Z):
 
 
 def _closed(
-    X, Z, *, clamp=True, first=1.0, second=1.0, unit=True, lengths=True, angle=lambda t: math.pi - t, inner=True, twice=1
+    X,
+    Z,
+    *,
+    clamp=True,
+    most=1.0,
+    first=1.0,
+    second=1.0,
+    unit=True,
+    lengths=True,
+    angle=lambda t: math.pi - t,
+    inner=True,
+    twice=1,
 ):
     """The closed form, with one thing at a time to get wrong."""
     S = X @ Z.mT
     size = X.norm(dim=1)[:, None] * Z.norm(dim=1)
     cos = S / size if unit else S
-    theta = torch.arccos(cos.clamp(-1, 1) if clamp else cos)
+    theta = torch.arccos(cos.clamp(-most, most) if clamp else cos)
     output = (torch.sin(theta) + angle(theta) * cos) / (2 * math.pi) * (size if lengths else 1.0)
     return twice * (first * output + second * (S if inner else 1.0) * angle(theta) / (2 * math.pi))
 
@@ -136,6 +147,20 @@ def _wrong_at_opposites(trials: list[Trial]) -> bool:
     return bool(wrong)
 
 
+def _near_at_parallels(trials: list[Trial]) -> bool:
+    """Whether an answer is right elsewhere, and there within a hundredth of the largest entry."""
+
+    def near(t: Trial) -> bool:
+        got, want = t.got.value, t.want.value
+        if not isinstance(got, torch.Tensor) or (got.shape, got.dtype) != (want.shape, want.dtype):
+            return False
+        x, z = (A / A.norm(dim=1, keepdim=True) for A in t.args)
+        off, size = (got - want).abs(), want.abs().max()
+        return bool((off <= torch.where((x @ z.mT).abs() > 1 - 1e-12, 1e-2, 1e-6) * size).all())
+
+    return all(t.right or near(t) for t in trials)
+
+
 RELU_LIMIT = Function(
     key="06/relu_limit",
     picture=pictures.relu_limit,
@@ -205,6 +230,13 @@ RELU_LIMIT = Function(
             "NaN is replaced by an angle of zero. For opposite inputs, whose cosine is rounded below -1, the angle is pi: clamp the cosine to [-1, 1].",
             _nan_for_zero,
             _wrong_at_opposites,
+        ),
+        Mistake(
+            "clamped too far",
+            "All is right but for parallel and opposite inputs, and there it is only near. Is the cosine clamped to a little less than [-1, 1]? The angle changes as the root of "
+            "that: 1e-6 less is an angle of 0.0014. Clamp to [-1, 1] itself.",
+            lambda X, Z: _closed(X, Z, most=1 - 1e-6),
+            _near_at_parallels,
         ),
         Mistake(
             "unit inputs",

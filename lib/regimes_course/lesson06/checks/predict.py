@@ -61,6 +61,12 @@ def _ones(K, K_new, r0, f_new, t):
     return f_new - K_new @ torch.linalg.solve(K, (1 - torch.linalg.matrix_exp(-K * t / len(r0))) @ r0)
 
 
+def _in_another_basis(K, K_new, r0, f_new, t):
+    """The eigenvectors transposed."""
+    lam, Q = torch.linalg.eigh(K)
+    return f_new - K_new @ (Q.mT @ (-torch.expm1(-lam * t / len(r0)) / lam * (Q @ r0)))
+
+
 PREDICT = Function(
     key="06/predict",
     picture=pictures.predict,
@@ -144,6 +150,13 @@ PREDICT = Function(
             "half the rate",
             "This decays at half the rate. The half of the loss cancels the 2 of its derivative.",
             lambda *args: _eigen(*args, rate=0.5),
+        ),
+        Mistake(
+            "one sample alone is right",
+            "One sample and one new input are right, and more of them are not. Is a product of matrices in another order, one transposed, or something taken entry by entry or "
+            "divided by a number of inputs?",
+            _in_another_basis,
+            lambda trials: [t.right for t in trials] == [True] + [False] * (len(trials) - 1),
         ),
     ),
 )

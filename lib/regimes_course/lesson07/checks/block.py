@@ -1,11 +1,14 @@
 """Exercise 3: an exact step of one block."""
 
+from collections.abc import Callable
 from random import Random
 
 import torch
-from torch.func import jacrev
+from torch import Tensor
+from torch.func import jacrev, jvp
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson07 import pictures
 from regimes_course.lesson07.experiments import half
 
@@ -65,6 +68,31 @@ def _pulled(x, E, V, W):
     F = half(x2, V[0], W[0])
     G = half(x1 + F.output, V[1], W[1])
     return torch.stack([_by_gram(F.A, e1), _by_gram(G.A, e2 - G.jvp(e1))])
+
+
+def _well_formed(trial: Trial) -> bool:
+    got, want = trial.got.value, trial.want.value
+    return isinstance(got, Tensor) and (got.shape, got.dtype) == (want.shape, want.dtype) and bool(got.isfinite().all())
+
+
+def _right_half_layer(which: int) -> Callable[[list[Trial]], bool]:
+    """Whether the step of this half layer is right in all cases."""
+    return lambda trials: all(_well_formed(t) and same(t.got.value[which], t.want.value[which], 1e-7) for t in trials)
+
+
+def _reaches(trials: list[Trial]) -> bool:
+    """Whether J delta = E in all cases."""
+    return all(
+        _well_formed(t)
+        and same(jvp(lambda W, t=t: _forward(t.args[0], t.args[2], W), (t.args[3],), (t.got.value,))[1], t.args[1], 1e-7)
+        for t in trials
+    )
+
+
+def _longer(A, R):
+    """A solution with a part that no sample sees."""
+    back = torch.linalg.pinv(A)
+    return back @ R + 1 - back @ A.sum(1, keepdim=True)
 
 
 ONE_BLOCK = Function(
@@ -130,6 +158,24 @@ ONE_BLOCK = Function(
             "damped",
             "A damping in A A^T makes the step miss a part of E. Without one it is exact: A has more columns than rows.",
             lambda *a: _step(*a, inverse=lambda A, R: A.T @ torch.linalg.solve(A @ A.T + 1e-3 * torch.eye(len(A)).double(), R)),
+        ),
+        Mistake(
+            "not the shortest",
+            "J delta is E, so this is a step that does it, and it is not the shortest one. Of all solutions of A delta_F = e1 the shortest is A^+ e1; and so for G.",
+            lambda *a: _step(*a, inverse=_longer),
+            _reaches,
+        ),
+        Mistake(
+            "the step of G is wrong",
+            "The step of F is right, that of G is not. Its features are those at the x1 that F has changed, and it has to make what is left of e2 when x1 moves by A delta_F.",
+            lambda *a: _step(*a, by=lambda F, G, delta: F.jvp(F.A @ delta)),
+            _right_half_layer(0),
+        ),
+        Mistake(
+            "the step of F is wrong",
+            "The step of G is right, that of F is not. F alone has to make e1, with the features at x2: delta_F = A^+ e1.",
+            lambda *a: _step(*a) * torch.tensor([2.0, 1.0]).double()[:, None, None],
+            _right_half_layer(1),
         ),
     ),
 )

@@ -1,10 +1,12 @@
 """Exercise 2: whose loss does a step lower?"""
 
+from collections.abc import Callable
 from random import Random
 
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson07 import pictures
 
 __all__ = ["CHANGES"]
@@ -65,6 +67,18 @@ def _exchanged(L):
 def _of_rows(L):
     k = torch.arange(len(L) - 1)
     return (L[k, k + 1] / L[k, k] - 1).mean().item(), (L[k + 1, k + 1] / L[k + 1, k] - 1).mean().item()
+
+
+def _right_alone(which: int) -> Callable[[list[Trial]], bool]:
+    """Whether this one of the two numbers is right in all cases."""
+
+    def seen(trials: list[Trial]) -> bool:
+        pairs = [(t.got.value, t.want.value) for t in trials]
+        return all(
+            isinstance(got, tuple | list) and len(got) == 2 and same(got[which], want[which], 1e-7) for got, want in pairs
+        )
+
+    return seen
 
 
 CHANGES = Function(
@@ -145,6 +159,33 @@ CHANGES = Function(
             "first step only",
             "These are the changes of the first step alone. Take the mean over all steps.",
             lambda L: _changes(L[:2]),
+        ),
+        Mistake(
+            "from start to end",
+            "This compares the first row with the last. A step leads from one row to the next: take the change of each step on its batch, then the mean.",
+            lambda L: _changes(L[[0, -1]]),
+        ),
+        Mistake(
+            "all batches",
+            "This averages over all batches. Step k has one own batch, column k, and one that comes next, column k + 1.",
+            lambda L: ((L[1:] / L[:-1] - 1).mean().item(),) * 2,
+        ),
+        Mistake(
+            "batches 0 and 1 throughout",
+            "This looks at batches 0 and 1 in all steps. Step k has its own batch, column k.",
+            lambda L: tuple((L[1:, b] / L[:-1, b] - 1).mean().item() for b in (0, 1)),
+        ),
+        Mistake(
+            "own alone is right",
+            "The first number is right, the second is not: step k on the batch that comes next is column k + 1, in rows k and k + 1.",
+            lambda L: (_changes(L)[0],) * 2,
+            _right_alone(0),
+        ),
+        Mistake(
+            "next alone is right",
+            "The second number is right, the first is not: step k on its own batch is column k, in rows k and k + 1.",
+            lambda L: (_changes(L)[1],) * 2,
+            _right_alone(1),
         ),
     ),
 )

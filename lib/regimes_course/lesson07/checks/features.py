@@ -1,10 +1,12 @@
 """Exercise 5: how alike are two sets of features?"""
 
+import math
 from random import Random
 
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson07 import pictures
 
 __all__ = ["CKA"]
@@ -55,6 +57,29 @@ def _draw(rng: Random) -> tuple:
     return X, 10 ** rng.uniform(-2, 2) * (X @ random(seed + 1, a, b) + random(seed + 2, n, b) + 0.5)
 
 
+def centred(sets: tuple) -> tuple:
+    """Both without their means."""
+    return tuple(Z - Z.mean(0) for Z in sets)
+
+
+def _by_lengths(X, Y, power: int) -> float:
+    X, Y = centred((X, Y))
+    return (torch.linalg.matrix_norm(X.T @ Y) ** 2 / (X.norm() * Y.norm()) ** power).item()
+
+
+def _same_twice(X, Y) -> float:
+    return (torch.linalg.matrix_norm(X.T @ Y) ** 2 / torch.linalg.matrix_norm(X.T @ X) ** 2).item()
+
+
+def _first_centred(X, Y) -> float:
+    return _cka(X, Y, both=False)
+
+
+def _does(trials: list[Trial], answer) -> bool:
+    """Whether this answer gives the same numbers."""
+    return all(same(t.got.value, answer(*t.args), 1e-7) for t in trials)
+
+
 CKA = Function(
     key="07/cka",
     picture=pictures.cka,
@@ -81,8 +106,9 @@ CKA = Function(
         ),
         Mistake(
             "one centred",
-            "Only the first set is centred in all places. Centre both.",
+            "One of the two sets is centred, and the other is not. Centre both.",
             lambda X, Y: _cka(X, Y, both=False),
+            lambda trials: any(_does(trials, one) for one in (_first_centred, lambda X, Y: _first_centred(Y, X))),
         ),
         Mistake(
             "numerator not squared",
@@ -113,6 +139,34 @@ CKA = Function(
             "spectral norms",
             "This takes the largest singular values (matrix norms of order 2). The norms are Frobenius norms: roots of sums of squares.",
             lambda X, Y: _spectral(X - X.mean(0), Y - Y.mean(0)),
+        ),
+        Mistake(
+            "lengths of the features",
+            "The denominator has the lengths of X and Y themselves, |X| |Y| or their squares. It is |X^T X| |Y^T Y|: then equal features have a CKA of one.",
+            lambda X, Y: _by_lengths(X, Y, 2),
+            lambda trials: any(_does(trials, lambda X, Y, power=power: _by_lengths(X, Y, power)) for power in (1, 2)),
+        ),
+        Mistake(
+            "X for both",
+            "The denominator has |X^T X| twice, or |Y^T Y|. Each set has its own factor.",
+            lambda X, Y: _same_twice(X - X.mean(0), Y - Y.mean(0)),
+            lambda trials: any(
+                _does(trials, lambda X, Y, swap=swap: _same_twice(*centred((Y, X) if swap else (X, Y))))
+                for swap in (False, True)
+            ),
+        ),
+        Mistake(
+            "not divided",
+            "This is |X^T Y|^2 and grows with the features' scale. Divide by |X^T X| |Y^T Y|.",
+            lambda X, Y: torch.linalg.matrix_norm((X - X.mean(0)).T @ (Y - Y.mean(0))).item() ** 2,
+        ),
+        Mistake(
+            "depends on the scale",
+            "Some of these numbers are no share: a CKA is at least zero and at most one, whatever the features' scale. Count the factors of X above and below the line.",
+            lambda X, Y: 3 * _cka(X, Y),
+            lambda trials: any(
+                isinstance(t.got.value, float) and (t.got.value < -1e-9 or 1 + 1e-9 < t.got.value < math.inf) for t in trials
+            ),
         ),
     ),
 )

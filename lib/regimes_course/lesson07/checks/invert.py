@@ -4,7 +4,8 @@ from random import Random
 
 import torch
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.lesson07 import pictures
 
 __all__ = ["INVERT"]
@@ -91,6 +92,33 @@ def _in_a_copy(z, V, W):
     return x
 
 
+def _crossed(z, V, W):
+    """V of one half layer with W of the other."""
+    return _invert(z, V.flip(1), W)
+
+
+def _first_added(z, V, W):
+    """The second half layer undone, the first one done once more."""
+    x1, x2 = z.chunk(2, 1)
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        x2 = x2 - _half(x1, v[1], w[1])
+        x1 = x1 + _half(x2, v[0], w[0])
+    return torch.cat([x1, x2], 1)
+
+
+def _halves(trial: Trial) -> tuple[bool, bool] | None:
+    """Which half is right; none if the value has no halves."""
+    got, want = trial.got.value, trial.want.value
+    if not isinstance(got, torch.Tensor) or (got.shape, got.dtype) != (want.shape, want.dtype):
+        return None
+    x1, x2 = (same(g, w, 1e-7) for g, w in zip(got.chunk(2, 1), want.chunk(2, 1), strict=True))
+    return x1, x2
+
+
+def _one_block(trials: list[Trial]) -> list[Trial]:
+    return [t for t in trials if len(t.args[2]) == 1]
+
+
 def _draw(rng: Random) -> tuple:
     return _case(rng.randrange(10**6), rng.randint(1, 4), rng.randint(1, 6), rng.randint(1, 3), rng.randint(1, 7))
 
@@ -153,6 +181,33 @@ INVERT = Function(
             "no activation",
             "This leaves out the tanh: a half layer adds tanh(x V) W.",
             lambda z, V, W: _invert(z, V, W, phi=lambda x, V, W: x @ V @ W),
+        ),
+        Mistake(
+            "tanh outside",
+            "The tanh is around the whole: a half layer adds tanh(x V) W, not tanh(x V W).",
+            lambda z, V, W: _invert(z, V, W, phi=lambda x, V, W: torch.tanh(x @ V @ W)),
+        ),
+        Mistake(
+            "the first block left out",
+            "All blocks are undone but the first: range(L - 1, 0, -1) ends before 0.",
+            lambda z, V, W: _invert(z, V, W, blocks=-1),
+        ),
+        Mistake(
+            "V of the other half layer",
+            "This takes W of a half layer with V of the other one: tanh(x V[l, 1]) W[l, 1] changed x2, and both have the same index.",
+            _crossed,
+        ),
+        Mistake(
+            "one block alone is right",
+            "One block is undone as it should be, and a chain is not. Go from the last block to the first, and undo each from the state that the one after it left you.",
+            lambda z, V, W: _invert(z, V, W, blocks=2),
+            lambda trials: bool(_one_block(trials)) and all(t.right for t in _one_block(trials)),
+        ),
+        Mistake(
+            "x2 alone is right",
+            "Of a single block x2 comes out right, and x1 does not. What was added to it is tanh(x2 V[l, 0]) W[l, 0], with the x2 that you have just found.",
+            _first_added,
+            lambda trials: all(_halves(t) == (False, True) for t in _one_block(trials)),
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from random import Random
 
 import torch
+from torch import Tensor
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.kit.comparing import same
@@ -25,8 +26,7 @@ def _cases() -> dict[str, tuple]:
 
 def _dense(A, S, r):
     """Write the Jacobian down, a row an output, and take the pseudo-inverse."""
-    rows = [torch.cat([torch.outer(a[i], s[i, c]).flatten() for a, s in zip(A, S, strict=True)]) for i, c in _outputs(r)]
-    delta = torch.linalg.pinv(torch.stack(rows)) @ r.flatten()
+    delta = torch.linalg.pinv(_jacobian(A, S, r)) @ r.flatten()
     pieces = delta.split([a.shape[1] * s.shape[2] for a, s in zip(A, S, strict=True)])
     return [piece.reshape(a.shape[1], s.shape[2]) for piece, a, s in zip(pieces, A, S, strict=True)]
 
@@ -96,11 +96,46 @@ def _fits(trials: list[Trial]) -> bool:
     return all(_reaches(t.got.value, *t.args) for t in trials)
 
 
-def _reaches(delta, A, S, r) -> bool:
+def _well_formed(delta, A, S, r) -> bool:
     kinds = [((a.shape[1], s.shape[2]), r.dtype) for a, s in zip(A, S, strict=True)]
-    if not isinstance(delta, tuple | list) or [(getattr(d, "shape", None), getattr(d, "dtype", None)) for d in delta] != kinds:
-        return False
-    return same(sum(torch.einsum("ik,kh,ich->ic", a, d, s) for a, d, s in zip(A, delta, S, strict=True)), r, 1e-7)
+    return isinstance(delta, tuple | list) and [(getattr(d, "shape", None), getattr(d, "dtype", None)) for d in delta] == kinds
+
+
+def _reaches(delta, A, S, r) -> bool:
+    return _well_formed(delta, A, S, r) and same(
+        sum(torch.einsum("ik,kh,ich->ic", a, d, s) for a, d, s in zip(A, delta, S, strict=True)), r, 1e-7
+    )
+
+
+def _one_kernel(A, S, r):
+    K = sum((a @ a.T) * torch.einsum("ich,jch->ij", s, s) for a, s in zip(A, S, strict=True))
+    return _pull(A, S, torch.linalg.solve(K, r))
+
+
+def _jacobian(A, S, r):
+    """A row for each output."""
+    rows = [torch.cat([torch.outer(a[i], s[i, c]).flatten() for a, s in zip(A, S, strict=True)]) for i, c in _outputs(r)]
+    return torch.stack(rows)
+
+
+def _pulled_back(trials: list[Trial]) -> bool:
+    """Whether each step is J^T v with some v, and they are not just too long or too short."""
+    return not all(_well_formed(t.got.value, *t.args) and _multiple(t.got.value, t.want.value) for t in trials) and all(
+        _well_formed(t.got.value, *t.args) and _in_row_space(t.got.value, *t.args) for t in trials
+    )
+
+
+def _flat(delta) -> Tensor:
+    return torch.cat([d.flatten() for d in delta])
+
+
+def _multiple(delta, wanted) -> bool:
+    return bool(torch.cosine_similarity(_flat(delta), _flat(wanted), 0).abs() > 1 - 1e-9)
+
+
+def _in_row_space(delta, A, S, r) -> bool:
+    J = _jacobian(A, S, r)
+    return same(torch.linalg.pinv(J) @ (J @ _flat(delta)), _flat(delta), 1e-7)
 
 
 SHORTEST = Function(
@@ -188,10 +223,26 @@ SHORTEST = Function(
             _summed_first,
         ),
         Mistake(
+            "one kernel for all outputs",
+            "This solves n equations, with one kernel for all outputs of a sample. There are n q of them: K has a row for each output of each sample.",
+            _one_kernel,
+        ),
+        Mistake(
+            "v in another order",
+            "The solution is read in another order than r was written: sample by sample here, class by class there.",
+            lambda A, S, r: _pull(A, S, _solve(_kernel(A, S), r).T.reshape(r.shape)),
+        ),
+        Mistake(
             "not the shortest",
             "J delta is r, so this is a step that does it, and it is not the shortest one. That is J^T v with K v = r.",
             lambda A, S, r: _shortest_of(A[-1:], S[-1:], r, A, S),
             _fits,
+        ),
+        Mistake(
+            "K v is not r",
+            "These weights are J^T v for some v, and so the shortest for what they do; but that is not r. Look at the kernel, at the order of its rows, and at what you solve.",
+            lambda A, S, r: _pull(A, S, r / torch.einsum("icic->ic", _kernel(A, S))),
+            _pulled_back,
         ),
     ),
 )

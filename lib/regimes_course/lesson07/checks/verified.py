@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.func import jacrev
 
-from regimes_course.kit.checking import Function, Mistake, random
+from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.lesson07 import pictures
 
 __all__ = ["VERIFIED"]
 
 STEP = 1e-6
+NEAR, FAR = 0.8e-3, 1.3e-3  # misses, shares of |r|, on both sides of the limit
 
 
 def _network(x: Tensor, V: Tensor, u: Tensor, shape: tuple[int, int]) -> Callable[[Tensor], Tensor]:
@@ -25,15 +26,28 @@ def _network(x: Tensor, V: Tensor, u: Tensor, shape: tuple[int, int]) -> Callabl
     return outputs
 
 
-def _case(seed: int, n: int, h: int, m: int, q: int, scale: float, picks: str) -> tuple:
-    """A network, its weights, a movement that is wanted, and candidate steps: for each letter one of those below."""
-    x, V, u = 0.3 + random(seed, n, h), random(seed + 1, h, m) / h**0.5, 0.2 + random(seed + 2, h, q)
+def _places(r: Tensor, seed: int) -> dict[str, Tensor]:
+    """Where a step can miss ``r``, by letter: masks and directions ``(n, q)``."""
+    order = r.abs().flatten().argsort()
+    anywhere = random(seed, *r.shape)
+    first, last, left, right, small, large = (torch.zeros_like(r) for _ in range(6))
+    first[0], last[-1], left[:, 0], right[:, -1] = 1, 1, 1, 1
+    small.view(-1)[order[0]], large.view(-1)[order[-1]] = 1, 1
+    masks = {"f": first, "e": last, "p": left, "q": right, "i": small, "j": large}
+    return {"a": anywhere, "k": r} | {letter: mask * anywhere for letter, mask in masks.items()}
+
+
+def _case(seed: int, n: int, h: int, m: int, q: int, scale: float, picks: str, size: float = 1.0) -> tuple:
+    """A network with outputs of this size, its weights, a movement that is wanted, and candidate steps: for each letter one of those
+    below, or one that misses at a place of `_places`, by 0.8 thousandths of ``|r|`` (small letter) or by 1.3 (capital)."""
+    x, V, u = 0.3 + random(seed, n, h), random(seed + 1, h, m) / h**0.5, size * (0.2 + random(seed + 2, h, q))
     outputs, w = _network(x, V, u, (m, h)), 0.7 * random(seed + 3, 2, m * h)
     r = scale * (0.4 + random(seed + 4, n, q))
     J = jacrev(outputs)(w).reshape(n * q, -1)
-    shortest = torch.linalg.pinv(J) @ r.flatten()
+    back = torch.linalg.pinv(J)
+    shortest = back @ r.flatten()
     unseen = random(seed + 5, J.shape[1])
-    unseen = unseen - torch.linalg.pinv(J) @ (J @ unseen)
+    unseen = unseen - back @ (J @ unseen)
     steps = {
         "s": shortest,
         "l": shortest + shortest.norm() * unseen / unseen.norm(),  # right, and longer
@@ -42,31 +56,40 @@ def _case(seed: int, n: int, h: int, m: int, q: int, scale: float, picks: str) -
         "d": 2 * shortest,
         "h": 0.5 * shortest,
         "o": 1.01 * shortest,  # one per cent off
-        "m": shortest + 0.3 * torch.linalg.pinv(J) @ random(seed + 6, n * q) * r.norm() / (n * q) ** 0.5,
+        "m": shortest + 0.3 * back @ random(seed + 6, n * q) * r.norm() / (n * q) ** 0.5,
     }
+    for letter, place in _places(r, seed + 7).items():
+        miss = back @ (place * (r.norm() / place.norm())).flatten()
+        steps[letter], steps[letter.upper()] = shortest + NEAR * miss, shortest + FAR * miss
     return outputs, w, r, [steps[pick].reshape(w.shape) for pick in picks]
 
 
 def _cases() -> dict[str, tuple]:
     return {
         "the shortest, minus it, and the gradient": _case(0, 3, 4, 7, 2, 1.0, "sng"),
-        "another that is longer, and one that is a little off": _case(10, 4, 3, 9, 2, 1.0, "olm"),
-        "a tiny movement": _case(20, 3, 4, 7, 1, 1e-5, "dsmlg"),
-        "a large movement": _case(30, 4, 5, 8, 2, 300.0, "lhs"),
+        "another that is longer, and one that is one per cent off": _case(10, 4, 3, 9, 2, 1.0, "olm"),
+        "misses of 0.8 and of 1.3 thousandths of |r|": _case(50, 3, 4, 8, 2, 1.0, "aAKkl"),
+        "the same misses, in the first or the last sample alone": _case(60, 4, 3, 9, 2, 2.0, "FfeE"),
+        "the same misses, in the first or the last output alone": _case(70, 3, 4, 9, 2, 0.5, "pPQq"),
+        "the same misses, in the smallest or the largest entry of r alone": _case(80, 4, 3, 9, 2, 1.5, "iIJj"),
+        "a tiny movement": _case(20, 3, 4, 7, 1, 1e-9, "dsmaAlg"),
+        "a large movement": _case(30, 4, 5, 8, 2, 1e4, "lhaAs"),
+        "a small movement of outputs of a thousand": _case(90, 4, 3, 9, 2, 1e-6, "AsoalK", 1e3),
         "none is right": _case(40, 3, 4, 6, 2, 2.0, "go"),
     }
 
 
 def _draw(rng: Random) -> tuple:
-    picks = "".join(rng.choice("slgndhom") for _ in range(rng.randint(1, 4)))
+    picks = "".join(rng.choice("slgndhomaAkKfFeEpPqQiIjJ") for _ in range(rng.randint(1, 4)))
     return _case(
         rng.randrange(10**6),
         rng.randint(1, 4),
         rng.randint(3, 4),
         rng.randint(7, 9),
         rng.randint(1, 2),
-        10 ** rng.uniform(-4, 2),
+        10 ** rng.uniform(-9, 4),
         picks,
+        10 ** rng.uniform(-1, 3),
     )
 
 
@@ -102,6 +125,69 @@ def _shortest_alone(outputs, w, r, steps):
     right = _by(outputs, w, r, steps)
     least = min((step.norm() for step, good in zip(steps, right, strict=True) if good), default=0.0)
     return [good and bool(step.norm() <= 1.0001 * least) for step, good in zip(steps, right, strict=True)]
+
+
+Test = Callable[[Tensor, Tensor], Tensor | bool]  # of what a step moves, and r
+
+
+def _largest_entry(moved, r):
+    return (moved - r).abs().max() <= 1e-3 * r.abs().max()
+
+
+def _each(dim: int) -> Test:
+    """Sample by sample (1), or output by output (0)."""
+    return lambda moved, r: ((moved - r).norm(dim=dim) <= 1e-3 * r.norm(dim=dim)).all()
+
+
+def _part(index) -> Test:
+    """One sample or output alone."""
+    return lambda moved, r: (moved - r)[index].norm() <= 1e-3 * r[index].norm()
+
+
+PIECES = (
+    _each(1),
+    _each(0),
+    lambda moved, r: torch.allclose(moved, r, rtol=1e-3),
+    lambda moved, r: torch.allclose(moved, r, rtol=1e-3, atol=0.0),
+)
+PARTS = tuple(_part(index) for k in (0, -1) for index in (k, (slice(None), k)))
+
+
+def _by_one_of(tests: tuple[Test, ...]) -> Callable[[list[Trial]], bool]:
+    """Whether the verdicts are those of one of these tests in all cases."""
+    return lambda trials: (
+        _verdicts(trials) and any(all(list(t.got.value) == _by(*t.args, good=test) for t in trials) for test in tests)
+    )
+
+
+def _with_fixed_h(outputs, w, step):
+    return (outputs(w + 1e-5 * step) - outputs(w - 1e-5 * step)) / 2e-5
+
+
+def _verdicts(trials: list[Trial]) -> bool:
+    """Whether each value is a verdict for each step."""
+    values = [t.got.value for t in trials]
+    return all(
+        isinstance(value, tuple | list) and len(value) == len(t.args[-1]) and all(isinstance(v, bool) for v in value)
+        for value, t in zip(values, trials, strict=True)
+    )
+
+
+def _only(trials: list[Trial], verdict: bool) -> bool:
+    """Whether all verdicts that are wrong are this one."""
+    if not _verdicts(trials):
+        return False
+    pairs = [pair for t in trials for pair in zip(t.got.value, t.want.value, strict=True)]
+    return all(got is verdict for got, want in pairs if got is not want)
+
+
+def _ordinary(trial: Trial) -> bool:
+    """Whether the steps of a case are neither very short nor very long."""
+    return all(1e-2 < step.norm() < 1e2 for step in trial.args[-1])
+
+
+def _wrong_at_extremes(trials: list[Trial]) -> bool:
+    return _verdicts(trials) and not any(_ordinary(t) for t in trials if not t.right)
 
 
 VERIFIED = Function(
@@ -159,6 +245,29 @@ VERIFIED = Function(
             _shortest_alone,
         ),
         Mistake(
+            "as allclose does",
+            "This is what torch.allclose says if nothing else is asked of it: each entry right to five digits, or to 1e-8. So it refuses what misses by "
+            "half a thousandth, and accepts anything where r itself is tiny.",
+            lambda *a: _by(*a, good=torch.allclose),
+        ),
+        Mistake(
+            "piece by piece",
+            "This compares piece by piece, each entry, sample or output of the miss with its own piece of r. Asked for are lengths: that of the whole miss, and of the whole r.",
+            lambda *a: _by(*a, good=PIECES[0]),
+            _by_one_of(PIECES),
+        ),
+        Mistake(
+            "one part alone",
+            "This looks at one sample or at one output only. The lengths are those of the whole miss and of the whole r, over samples and outputs together.",
+            lambda *a: _by(*a, good=PARTS[0]),
+            _by_one_of(PARTS),
+        ),
+        Mistake(
+            "the largest entry",
+            "This compares the largest entry of the miss with the largest of r. Asked for are lengths, roots of sums of squares over all entries.",
+            lambda *a: _by(*a, good=_largest_entry),
+        ),
+        Mistake(
             "numbers of the steps",
             "This returns the numbers of the steps that are right. Return True or False for each of them.",
             lambda *a: [i for i, good in enumerate(_by(*a)) if good],
@@ -167,6 +276,26 @@ VERIFIED = Function(
             "the other way round",
             "True and False are exchanged: True for a step that does it.",
             lambda *a: [not good for good in _by(*a)],
+        ),
+        Mistake(
+            "wrong for very short or long steps",
+            "All is right for steps of ordinary length, and not for very short or very long ones. Choose h by the length of the step: too large, and the "
+            "outputs bend; too small, and rounding is all that is left. And the limit is a share of |r|, however small that is.",
+            lambda *a: _by(*a, moved=_with_fixed_h),
+            _wrong_at_extremes,
+        ),
+        Mistake(
+            "too much passes",
+            "All that is wrong is a True too many: a step passes that misses r by 1.3 thousandths of its length or more. Compare all entries of the miss, in "
+            "all samples and outputs, and allow one thousandth.",
+            lambda *a: _by(*a, good=lambda moved, r: (moved - r).norm() <= 2e-3 * r.norm()),
+            lambda trials: _only(trials, True),
+        ),
+        Mistake(
+            "right ones refused",
+            "All that is wrong is a False too many: a step is refused that misses r by 0.8 thousandths of its length or less. One thousandth is allowed, of |r| as a whole.",
+            lambda *a: _by(*a, good=lambda moved, r: (moved - r).norm() <= 5e-4 * r.norm()),
+            lambda trials: _only(trials, False),
         ),
     ),
 )

@@ -4,12 +4,12 @@ from random import Random
 
 import torch
 from torch import Tensor
-from torch.func import jacrev
+from torch.func import jacrev, jvp
 
 from regimes_course.kit.checking import Function, Mistake, Trial, random
 from regimes_course.kit.comparing import same
 from regimes_course.lesson07 import pictures
-from regimes_course.lesson07.experiments import half
+from regimes_course.lesson07.experiments import block_step, half
 
 __all__ = ["EXACT_STEP"]
 
@@ -72,6 +72,7 @@ def _walk(
     own=True,
     minus=True,
     exchanged=False,
+    doubled=False,
     order=1,
 ):
     """The walk, and what can be done wrong about it."""
@@ -92,7 +93,7 @@ def _walk(
         if pull:
             before = e2
             e2 = e2 - G.jvp(e1)
-            e1 = e1 - F.jvp(before if stale else e2)
+            e1 = e1 - F.jvp(before if stale else e2) * (2 if doubled else 1)
     delta = delta.flip(1) if exchanged else delta
     return sign * delta.flip(0) / len(W) if order < 0 else sign * delta / (len(W) if share else 1)
 
@@ -129,6 +130,52 @@ def _reversed_blocks(trials: list[Trial]) -> bool:
     return bool(wrong) and all(isinstance(t.got.value, Tensor) and same(t.got.value.flip(0), t.want.value, 1e-7) for t in wrong)
 
 
+def _well_formed(trial: Trial) -> bool:
+    got, want = trial.got.value, trial.want.value
+    return isinstance(got, Tensor) and (got.shape, got.dtype) == (want.shape, want.dtype)
+
+
+def _reaches(trials: list[Trial]) -> bool:
+    """Whether J delta = E in all cases."""
+
+    def moved(z, E, V, W, delta):
+        x = _undo(z, V, W)
+        return jvp(lambda W: forward(x, V, W), (W,), (delta,))[1]
+
+    return all(_well_formed(t) and same(moved(*t.args, t.got.value), t.args[1], 1e-7) for t in trials)
+
+
+def _right_for_one(trials: list[Trial]) -> bool:
+    """Whether a single block is right."""
+    return all(t.right for t in trials if len(t.args[3]) == 1)
+
+
+def _right_at_the_end(trials: list[Trial]) -> bool:
+    """Whether the last block of each chain is right."""
+    return all(_well_formed(t) and same(t.got.value[-1], t.want.value[-1], 1e-7) for t in trials)
+
+
+def _by_blocks(z, E, V, W, below=True):
+    """Block by block, as the exercise proposes; each can get its output for its input."""
+    x, delta = z, []
+    for v, w in zip(V.flip(0), W.flip(0), strict=True):
+        (x1, x2), (e1, e2) = x.chunk(2, -1), E.chunk(2, -1)
+        G = half(x1, v[1], w[1])
+        F = half(x2 - G.output, v[0], w[0])
+        back = e2 - G.jvp(e1)
+        lower, lower_E = torch.cat([x1 - F.output, x2 - G.output], -1), torch.cat([e1 - F.jvp(back), back], -1)
+        delta.append(block_step(lower if below else x, E, v, w))
+        x, E = lower, lower_E
+    return torch.stack(delta[::-1]) / len(W)
+
+
+def _last_alone(z, E, V, W):
+    """The last block does the whole job."""
+    delta = _walk(z, E, V, W, share=False)
+    delta[:-1] = 0
+    return delta
+
+
 EXACT_STEP = Function(
     key="07/exact_step",
     picture=pictures.exact_step,
@@ -136,7 +183,7 @@ EXACT_STEP = Function(
     cases=_cases,
     draw=_draw,
     praise="J delta = E for every number of blocks, by dense Jacobians too: you may believe its curves.",
-    alternatives=(_walk, lambda *a: _walk(*a, inverse=_by_gram), _pulled_first),
+    alternatives=(_walk, _by_blocks, lambda *a: _walk(*a, inverse=_by_gram), _pulled_first),
     mistakes=(
         Mistake(
             "no cross term",
@@ -215,6 +262,34 @@ EXACT_STEP = Function(
             "The steps are right and the blocks in reverse order: the walk goes from the last to the first, the answer from the first to the last.",
             lambda *a: _walk(*a, order=-1),
             _reversed_blocks,
+        ),
+        Mistake(
+            "the output for the input",
+            "This gives block_step the output of its block. It wants the input: undo the block first.",
+            lambda *a: _by_blocks(*a, below=False),
+        ),
+        Mistake(
+            "z for every block",
+            "Every block gets z and E as they are at the end. Undo the blocks one by one, the state and the movement alike.",
+            lambda z, E, V, W: torch.stack([block_step(z, E, v, w) for v, w in zip(V, W, strict=True)]) / len(W),
+        ),
+        Mistake(
+            "another right inverse",
+            "J delta is E, so this is a step that does it, and not the one that is asked for: of each block its shortest, then the mean over the blocks.",
+            _last_alone,
+            _reaches,
+        ),
+        Mistake(
+            "the last block alone is right",
+            "The last block's weights are right, and those before it are not. Pull state and movement back through a block before you go on: e2 - G.jvp(e1), then e1 - F.jvp(e2).",
+            lambda *a: _walk(*a, doubled=True),
+            _right_at_the_end,
+        ),
+        Mistake(
+            "one block alone is right",
+            "A single block is right, and a chain is not. Two things are yours: the input of each block and the movement that is wanted at its output; then the mean over the blocks.",
+            lambda *a: _walk(*a) / len(a[3]),
+            _right_for_one,
         ),
     ),
 )

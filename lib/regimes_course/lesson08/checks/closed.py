@@ -5,7 +5,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from regimes_course.kit.checking import Function, Mistake
+from regimes_course.kit.checking import Function, Mistake, Trial
+from regimes_course.kit.comparing import same
 from regimes_course.lesson08 import pictures
 
 __all__ = ["CLOSED_STEP"]
@@ -37,6 +38,27 @@ def _step(p, q, eta, *, g=lambda p: p * (p * p - 1), product=1.0, both=4.0, seco
     g = g(p)
     new = p * (1 + second * eta**2 * g**2) - product * eta * g * q
     return new, q * (1 + second * eta**2 * g**2) - both * eta * g * (new if seen_first else p)
+
+
+def _second_terms(p, q, eta, power=2, exchanged=False):
+    """The step with the terms of two factors g as they should not be."""
+    g, (with_p, with_q) = p**3 - p, (q, p) if exchanged else (p, q)
+    return p - eta * g * q + eta**power * g**2 * with_p, q - 4 * eta * g * p + eta**power * g**2 * with_q
+
+
+def _one_after_the_other(p, q, eta):
+    plus, minus = (q + 2 * p).sqrt(), (q - 2 * p).sqrt()
+    x, y = (plus + minus) / 2, (plus - minus) / 2
+    g = p**3 - p
+    x = x - eta * g * y
+    y = y - eta * g * x
+    return x * y, x**2 + y**2
+
+
+def _right_alone(trials: list[Trial], which: int) -> bool:
+    """Whether this one of the two numbers is right in all cases."""
+    pairs = [(t.got.value, t.want.value) for t in trials]
+    return all(isinstance(got, tuple | list) and len(got) == 2 and same(got[which], want[which], 1e-10) for got, want in pairs)
 
 
 def _through_points(p, q, eta):
@@ -133,13 +155,40 @@ CLOSED_STEP = Function(
         ),
         Mistake(
             "g twice as large",
-            "The factor g is twice as large: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
+            "All that comes with g is too large by a factor of two, eta g for each: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
             lambda p, q, eta: _step(p, q, eta, g=lambda p: 2 * p * (p * p - 1)),
         ),
         Mistake(
             "g half as large",
-            "The factor g is half as large: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
+            "All that comes with g is too small by a factor of two, eta g for each: the derivative of (p^2 - 1)^2 / 4 by p is (p^2 - 1) p.",
             lambda p, q, eta: _step(p, q, eta, g=lambda p: p * (p * p - 1) / 2),
+        ),
+        Mistake(
+            "eta not squared",
+            "The last terms have eta once: they are products of two steps, each with its own eta g.",
+            lambda p, q, eta: _second_terms(p, q, eta, power=1),
+        ),
+        Mistake(
+            "p and q exchanged in the last terms",
+            "The last terms are exchanged: eta^2 g^2 comes with p in p', from the product of the two steps, and with q in q', from their squares.",
+            lambda p, q, eta: _second_terms(p, q, eta, exchanged=True),
+        ),
+        Mistake(
+            "y after x",
+            "This moves y with the x that has just moved. In a step of gradient descent both move at once, from the old place.",
+            _one_after_the_other,
+        ),
+        Mistake(
+            "p' alone is right",
+            "The first number is right, the second is not. q' is the sum of the squares of x - eta g y and y - eta g x: multiply out, and x^2 + y^2 and x y are all that is left.",
+            lambda p, q, eta: (_step(p, q, eta)[0], _step(p, q, eta, both=-4.0)[1]),
+            lambda trials: _right_alone(trials, 0),
+        ),
+        Mistake(
+            "q' alone is right",
+            "The second number is right, the first is not. p' is the product of x - eta g y and y - eta g x: multiply out, and x^2 + y^2 and x y are all that is left.",
+            lambda p, q, eta: (_step(p, q, eta, product=-1.0)[0], _step(p, q, eta)[1]),
+            lambda trials: _right_alone(trials, 1),
         ),
     ),
 )

@@ -14,7 +14,7 @@ from regimes_course.kit.comparing import number
 from regimes_course.lesson08 import pictures
 from regimes_course.lesson08.experiments import network_hessian
 
-__all__ = ["SHARPNESS", "Seen", "ask", "magnitude", "matrices"]
+__all__ = ["NOT_BELOW_ZERO", "SHARPNESS", "UNLUCKY_START", "Seen", "ask", "magnitude", "matrices"]
 
 ALLOWED = 60  # products, for the network
 NETWORK = "a network with 660 parameters"
@@ -64,12 +64,15 @@ def _rotated(*eigenvalues: float, seed: int) -> Tensor:
 
 
 def matrices() -> dict[str, Tensor]:
-    """Small ones, at a minimum, at saddles and at a maximum."""
+    """Small ones, at a minimum, at saddles and at a maximum; a search that starts at an axis, or at equal numbers, is orthogonal
+    to the wanted eigenvector of one of the last two."""
     return {
-        "a positive 7 x 7 matrix": _rotated(0.2, 0.3, 0.5, 0.9, 1.1, 1.4, 3.7, seed=1),
+        "a positive 7 x 7 matrix": _rotated(0.2, 0.3, 0.5, 0.9, 1.1, 1.4, 3.70718, seed=1),
         "diag(1, -3)": torch.diag(torch.tensor([1.0, -3.0], dtype=torch.float64)),
-        "a 9 x 9 saddle": _rotated(-5.1, -1.2, -0.4, 0.1, 0.3, 0.6, 0.8, 1.1, 2.3, seed=2),
-        "a negative 5 x 5 matrix": _rotated(-6.2, -4.4, -3.1, -2.5, -0.7, seed=3),
+        "a 9 x 9 saddle": _rotated(-5.1, -1.2, -0.4, 0.1, 0.3, 0.6, 0.8, 1.1, 2.302585, seed=2),
+        "a negative 5 x 5 matrix": _rotated(-6.2, -4.4, -3.1, -2.5, -0.693147, seed=3),
+        "diag(-3, 1)": torch.diag(torch.tensor([-3.0, 1.0], dtype=torch.float64)),
+        "[[-1, -2], [-2, -1]]": torch.tensor([[-1.0, -2.0], [-2.0, -1.0]], dtype=torch.float64),
     }
 
 
@@ -130,9 +133,10 @@ def _by_scipy(hvp, dim, which="LA"):
     return eigsh(operator, k=1, which=which, **options).item()
 
 
-def _lanczos(hvp, dim):
+def _lanczos(hvp, dim, start=None):
     """Krylov space with full orthogonalisation, at most 30 products."""
-    basis, images = [_start(dim) / _start(dim).norm()], []
+    start = _start(dim) if start is None else start
+    basis, images = [start / start.norm()], []
     while len(images) < min(dim, 30):
         images.append(hvp(basis[-1]))
         rest = images[-1]
@@ -155,6 +159,25 @@ def magnitude(s: Seen) -> float:
     """The eigenvalue of largest size."""
     return s.spectrum[s.spectrum.abs().argmax()].item()
 
+
+def general(s: Seen) -> bool:
+    """Whether the matrix is no 2 x 2 one, whose eigenvectors can be guessed, or missed."""
+    return len(s.spectrum) > 2
+
+
+NOT_BELOW_ZERO = Mistake(
+    "never below zero",
+    "The largest eigenvalue of a negative matrix is negative, at a maximum of the loss; here it comes out as zero.",
+    lambda hvp, dim, *size: max(0.0, _lanczos(hvp, dim)),
+    lambda seen: all(s.right or (s.value == 0 and s.spectrum[-1] < 0) for s in seen) and not all(s.right for s in seen),
+)
+UNLUCKY_START = Mistake(
+    "a start that misses it",
+    "All is right but for a 2 x 2 matrix. A search that starts at an axis or at equal numbers can be orthogonal to the wanted eigenvector, and then it never "
+    "finds it: start with random numbers, or uneven ones.",
+    lambda hvp, dim, *size: _lanczos(hvp, dim, torch.ones(dim, dtype=torch.float64)),
+    lambda seen: all(s.right or not general(s) for s in seen) and not all(s.right for s in seen),
+)
 
 SHARPNESS = Behaviour(
     key="08/sharpness",
@@ -205,11 +228,10 @@ SHARPNESS = Behaviour(
         ),
         Mistake(
             "shift not taken back",
-            "This is the largest eigenvalue plus the shift. Take the shift out again, or return the Rayleigh quotient with the matrix itself.",
+            "These are all above the largest eigenvalue, and no Rayleigh quotient ever is. Is a shift still in them? Take it out again, or return the Rayleigh quotient "
+            "with the matrix itself.",
             lambda hvp, dim: _shifted(hvp, dim, lambda value: value + 7.0),
-            lambda seen: (
-                all(s.value > s.spectrum[-1] for s in seen) and not any(s.near(abs(magnitude(s)), 1e-3) for s in seen[:2])
-            ),
+            lambda seen: all(s.value > s.spectrum[-1] + 0.01 * abs(magnitude(s)) for s in seen),
         ),
         Mistake(
             "dense",
@@ -230,10 +252,11 @@ SHARPNESS = Behaviour(
             lambda hvp, dim: _dense(hvp, dim, torch.mean),
             lambda seen: all(s.near(s.spectrum.mean().item(), 1e-3) for s in seen),
         ),
+        NOT_BELOW_ZERO,
+        UNLUCKY_START,
         Mistake(
             "stopped early",
-            "This stops too early: it is near, but not right to six digits. Look at the residual |Hv - lambda v|, not at the change of the estimate, "
-            "or take more products.",
+            "These are near, and not right to six digits. If you iterate, look at the residual |Hv - lambda v|, not at the change of the estimate, or take more products.",
             lambda hvp, dim: _dense(hvp, dim) if dim < 20 else _power(hvp, _start(dim), 9)[1],
             lambda seen: all(s.near(s.spectrum[-1].item(), 0.1) for s in seen),
         ),

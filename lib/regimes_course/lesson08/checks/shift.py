@@ -7,7 +7,7 @@ from torch import Tensor
 
 from regimes_course.kit.checking import Behaviour, Mistake, random
 from regimes_course.lesson08 import pictures
-from regimes_course.lesson08.checks.largest import Seen, ask, magnitude, matrices
+from regimes_course.lesson08.checks.largest import NOT_BELOW_ZERO, UNLUCKY_START, Seen, ask, magnitude, matrices
 
 __all__ = ["SHIFTED"]
 
@@ -31,10 +31,6 @@ def _power(hvp: Callable, dim: int, shift: float, steps: int = 200) -> tuple[Ten
         growth = (w.norm() / v.norm()).item()
         v = w / w.norm()
     return v, (v @ hvp(v)).item(), growth
-
-
-def _positive(s: Seen) -> bool:
-    return s.spectrum[0] > 0
 
 
 SHIFTED = Behaviour(
@@ -98,9 +94,11 @@ SHIFTED = Behaviour(
             lambda hvp, dim, size: _power(hvp, dim, -size)[1],
             lambda seen: all(s.near(s.spectrum[0].item(), 0.05) for s in seen),
         ),
+        NOT_BELOW_ZERO,
+        UNLUCKY_START,
         Mistake(
             "stopped early",
-            "This stops too early: it is near, but not right to six digits. Take more products.",
+            "These are near, and not right to six digits. If you iterate, take more products.",
             lambda hvp, dim, size: _power(hvp, dim, size, 9)[1],
             lambda seen: all(abs(s.value - s.spectrum[-1]) <= 0.2 * s.spectrum.abs().max() for s in seen),
         ),

@@ -1,12 +1,14 @@
 """Exercise 1: how far an activation is from homogeneous."""
 
 import math
+from collections.abc import Callable
 from random import Random
 
 import torch
 from torch.nn import functional as F
 
-from regimes_course.kit.checking import Function, Mistake
+from regimes_course.kit.checking import Function, Mistake, Trial
+from regimes_course.kit.comparing import number, same
 from regimes_course.lesson09 import pictures
 
 __all__ = ["NEAR_HOMOGENEITY_GAP"]
@@ -73,6 +75,7 @@ def _cases() -> dict[str, tuple]:
         "softplus": (softplus, torch.sigmoid, _grid(-12, 9, 421)),
         "GELU": (gelu, gelu_slope, _grid(-7, 8, 301)),
         "leaky SiLU": (leaky_silu, leaky_silu_slope, _grid(-15, 11, 521)),
+        "GELU, from 0.5 to 3": (gelu, gelu_slope, _grid(0.5, 3, 101)),
         "ReLU": (relu, relu_slope, _grid(-3, 4, 141)),
         "tanh": (torch.tanh, tanh_slope, _grid(-9, 6, 301)),
         "z squared": (square, square_slope, _grid(-3, 4, 141)),
@@ -90,6 +93,16 @@ def _literal(phi, dphi, z):
 def _draw(rng: Random) -> tuple:
     pairs = [case[:2] for case in list(_cases().values())[1:]]
     return *rng.choice(pairs), _grid(rng.uniform(-9, -0.1), rng.uniform(0.1, 9), rng.randint(1, 60))
+
+
+def _does(trials: list[Trial], answer: Callable) -> bool:
+    """Whether this answer gives the same numbers."""
+    return all(same(number(t.got.value), number(answer(*t.args)), 1e-7) for t in trials)
+
+
+def _some_too_small(trials: list[Trial]) -> bool:
+    pairs = [(number(t.got.value), number(t.want.value)) for t in trials if not t.right]
+    return 0 < len(pairs) < len(trials) - 1 and all(isinstance(got, float) and 0 <= got < want for got, want in pairs)
 
 
 NEAR_HOMOGENEITY_GAP = Function(
@@ -112,8 +125,11 @@ NEAR_HOMOGENEITY_GAP = Function(
         ),
         Mistake(
             "absolute value of the largest",
-            "This takes the absolute value after the maximum. A gap that is negative and large is then lost.",
-            lambda phi, dphi, z: (z * dphi(z) - phi(z)).max().abs(),
+            "This takes the absolute value after the maximum. Where the difference is negative, the maximum is the smallest defect, not the largest: abs() first.",
+            lambda phi, dphi, z: (phi(z) - z * dphi(z)).max().abs(),
+            lambda trials: any(
+                _does(trials, lambda phi, dphi, z, s=s: (s * (phi(z) - z * dphi(z))).max().abs()) for s in (1, -1)
+            ),
         ),
         Mistake(
             "all points",
@@ -159,6 +175,22 @@ NEAR_HOMOGENEITY_GAP = Function(
             "z times phi",
             "This subtracts z times phi itself. Euler's identity has z times the slope, phi'.",
             lambda phi, dphi, z: (phi(z) - z * phi(z)).abs().max(),
+        ),
+        Mistake(
+            "squared",
+            "These are squares of the defects. Return the absolute value itself.",
+            lambda phi, dphi, z: (phi(z) - z * dphi(z)).square().max(),
+        ),
+        Mistake(
+            "where it is",
+            "This is the place of the largest defect on the grid. Return the defect there.",
+            lambda phi, dphi, z: z[(phi(z) - z * dphi(z)).abs().argmax()],
+        ),
+        Mistake(
+            "another grid",
+            "Some of these are right and all the others too small: the largest defect was not looked at. Look at all of the given grid, on both sides of zero.",
+            lambda phi, dphi, z: (phi(z) - z * dphi(z))[z >= 0].abs().max(),
+            _some_too_small,
         ),
     ),
 )

@@ -138,14 +138,14 @@ LARGEST_MONOTONE_ETA = Behaviour(
         ),
         Mistake(
             "no rise found",
-            "This ends at the upper end of its interval for every margin: its test never says that a run rises. A run may rise on the way and end far below "
-            "its start: compare each risk with the one before it, and all of them.",
+            "For every margin this is near 40, or beyond: the upper end of the interval of the hint, where every run rises. If you halve it, your test never says that a run "
+            "rises. A run may rise on the way and end far below its start: compare each risk with the one before it, and all of them.",
             lambda gamma: bisect(lambda eta: bool(walk(gamma, eta, STEPS)[-1] > walk(gamma, eta, STEPS)[0])),
             lambda seen: _same(seen) and min(seen.values()) > 39,
         ),
         Mistake(
             "a rise everywhere",
-            "This ends at the lower end of its interval for every margin: its test says of all runs that they rise. With a step of 8 none does.",
+            "For every margin this is near 8, the lower end of the interval of the hint, where no run rises. If you halve it, your test says of all runs that they rise.",
             lambda gamma: bisect(lambda eta: not _rises(walk(gamma, eta, STEPS)), 8.0, 14.0),
             lambda seen: _same(seen) and 7.9 < max(seen.values()) < 8.1,
         ),

@@ -1,19 +1,21 @@
 """Exercise 7: the risk from which on every step lowers it."""
 
 import math
+from collections.abc import Callable
 from random import Random
 
 from scipy.optimize import brentq
 from scipy.special import lambertw
 
-from regimes_course.kit.checking import Function, Mistake
+from regimes_course.kit.checking import Function, Mistake, Trial
+from regimes_course.kit.comparing import number, same
 from regimes_course.lesson09 import pictures
 
 __all__ = ["STABLE_THRESHOLD"]
 
 
 def _cases() -> dict[str, tuple]:
-    settings = [(1.0, 1.0, 0.0), (48.0, 1.0, 0.125), (7.0, 1.3, 0.4), (0.5, 2.0, 3.0), (256.0, 0.7, 0.2)]
+    settings = [(1.0, 1.0, 0.0), (20.0, 1.0, 0.0), (48.0, 1.0, 0.125), (7.0, 1.3, 0.4), (0.5, 2.0, 3.0), (256.0, 0.7, 0.2)]
     return {f"eta {eta:g}, lip {lip:g}, beta {beta:g}": (eta, lip, beta) for eta, lip, beta in settings}
 
 
@@ -42,6 +44,16 @@ def _newton(eta, lip, beta):
 
 def _draw(rng: Random) -> tuple:
     return 10 ** rng.uniform(-1, 3), rng.uniform(0.4, 3), rng.choice([0.0, rng.uniform(0, 2)])
+
+
+def _same_constant(trials: list[Trial], scale: Callable[[float, float, float], float]) -> bool:
+    """Whether an answer is one number over this scale, if not near enough to the right one to be a matter of digits."""
+    found = [number(t.got.value) * scale(*t.args) for t in trials if isinstance(number(t.got.value), float)]
+    return (
+        len(found) == len(trials)
+        and all(math.isfinite(c) and same(c, found[0], 1e-6) for c in found)
+        and not same(found[0], W2, 2e-2)
+    )
 
 
 STABLE_THRESHOLD = Function(
@@ -119,6 +131,18 @@ STABLE_THRESHOLD = Function(
             "complex",
             "SciPy's lambertw returns a complex number; take its real part, and a plain float.",
             lambda eta, lip, beta: complex(lambertw(2)) / (eta * (lip**2 + beta)),
+        ),
+        Mistake(
+            "another constant",
+            "The form is right, a constant over eta (lip^2 + beta), and the constant is not. It is the c for which c e^c = 2.",
+            _constant(W2**2),
+            lambda trials: _same_constant(trials, lambda eta, lip, beta: eta * (lip**2 + beta)),
+        ),
+        Mistake(
+            "right without an activation",
+            "For lip = 1 and beta = 0, logistic regression, this is right, and with an activation it is not. The curvature is at most (lip^2 + beta) L: where do lip and beta come in?",
+            lambda eta, lip, beta: W2 / (eta * (lip**2 + beta**2)),
+            lambda trials: all(t.right for t in trials if t.args[1:] == (1.0, 0.0)),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from regimes.hessians import AutogradHessian, hessian
 from regimes.losses import logistic, squared
@@ -64,6 +65,15 @@ def test_products_are_linear_and_leave_the_network_alone():
     assert relative(H.matvec(2 * u - 3 * v), 2 * H.matvec(u) - 3 * H.matvec(v)) < 1e-13
     assert not H.matvec(u).requires_grad and all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
     assert abs(u @ H.matvec(v) - v @ H.matvec(u)) < 1e-13
+
+
+def test_a_product_in_closed_form_is_two_matrix_products():
+    net, n, d, m = TwoLayer(10, 30, output_std=1.0), 50, 10, 30
+    H, v = hessian(net, normal(n, d, seed=1), normal(n, seed=2)), [torch.ones_like(p) for p in net.parameters()]
+    with FlopCounterMode(display=False) as counter:
+        H.product(v)
+    two, with_vectors = 2 * 2 * n * m * (d + 1), 2 * 2 * n * m
+    assert two <= counter.get_total_flops() <= two + with_vectors
 
 
 def test_a_curvature_free_direction_gives_zeros():

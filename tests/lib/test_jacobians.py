@@ -77,10 +77,12 @@ def test_autograd_backend_serves_a_two_layer_network(wrap):
 def test_layerwise_notices_when_its_sum_does_not_hold(name, monkeypatch):
     net, x, _ = CASES[name]()
     fallback = []
-    gram = AutogradJacobian.gram
-    monkeypatch.setattr(AutogradJacobian, "gram", lambda self: fallback.append(1) or gram(self))
+    for method in ("gram", "jvp"):
+        slow = getattr(AutogradJacobian, method)
+        monkeypatch.setattr(AutogradJacobian, method, lambda *of, slow=slow: fallback.append(slow) or slow(*of))
     jacobian(net, x).gram()
-    assert fallback
+    jacobian(net, x).jvp([torch.ones_like(p) for p in net.parameters()])
+    assert len(fallback) == 2
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,10 @@ def test_layerwise_notices_when_its_sum_does_not_hold(name, monkeypatch):
 )
 def test_layerwise_needs_no_fallback_for_a_perceptron(name, monkeypatch):
     monkeypatch.setattr(AutogradJacobian, "_rows", None)
+    monkeypatch.setattr(AutogradJacobian, "_forward_mode", None)
     net, x, _ = CASES[name]()
-    assert len(jacobian(net, x).gram()) == net(x).numel()
+    J = jacobian(net, x)
+    assert len(J.gram()) == len(J.jvp([torch.ones_like(p) for p in J.parameters])) == net(x).numel() and not J.ways
 
 
 @pytest.mark.parametrize("rows", [1, 4, 5, N])
@@ -101,6 +105,13 @@ def test_tiles_of_any_size_give_the_same_gram(rows, monkeypatch):
     monkeypatch.setattr(AutogradJacobian, "_rows", lambda self, x: largest.append(len(x)) or rows_of(self, x))
     assert relative(jacobian(net, x).gram(), wanted) < 1e-13
     assert max(largest) == rows
+
+
+def test_rows_of_all_samples_are_checked_without_another_forward_pass(monkeypatch):
+    net, x, _ = CASES["convolution, two outputs"]()
+    J, wanted = jacobian(net, x), jacobian(net, x).gram()
+    monkeypatch.setattr("regimes.jacobians.modules.call", None)
+    assert relative(J.gram(), wanted) < 1e-13
 
 
 @pytest.mark.parametrize("name", ["mean field", "perceptron, three outputs", "convolution"])

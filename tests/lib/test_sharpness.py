@@ -1,6 +1,8 @@
 """Sharpness: dense and Lanczos, saddles, units, and what it says about gradient descent."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -10,9 +12,9 @@ from regimes.directions import time_scale
 from regimes.hessians import hessian
 from regimes.kernels import neural_tangent_kernel
 from regimes.losses import logistic, squared
-from regimes.metrics import sharpness, sometimes
+from regimes.metrics import Sharpness, sharpness, sometimes
 from regimes.metrics.sharpness import largest_eigenvalue
-from regimes.networks import TwoLayer
+from regimes.networks import TwoLayer, TwoLayerHessian
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import chebyshev
 from regimes.training import Diverged, train
@@ -133,9 +135,102 @@ def test_lanczos_needs_few_products():
     assert largest_eigenvalue(H) == largest_eigenvalue(H) and count <= 60
 
 
+class Bowl(nn.Module):
+    """With targets -1 the Hessian of the squared loss is diag(lam): its eigenvectors are the axes, whatever lam is."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.lam, self.w = torch.ones(size, dtype=torch.float64), nn.Parameter(torch.zeros(size, dtype=torch.float64))
+
+    def forward(self, x):
+        return (self.lam @ self.w.square() / 2).expand(len(x))
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """A list that grows by one entry with each Hessian product of a `TwoLayer`."""
+    made, product = [], TwoLayerHessian.product
+    monkeypatch.setattr(TwoLayerHessian, "product", lambda H, v: made.append(H) or product(H, v))
+    return made
+
+
+def test_along_a_run_it_takes_few_products(products):
+    x = normal(80, 12, seed=1, mean=0.0)
+    y, found, count = torch.sin(x.sum(-1)), {}, {}
+    for name, measure in {"follow": Sharpness(x, y), "anew": lambda net: sharpness(net, x, y)}.items():
+        net = TwoLayer(12, 40, output_std=1.0)
+        rule = GradientDescent(net, 1 / sharpness(net, x, y))
+        products.clear()
+        found[name] = train(net, x, y, rule, 100, every=5, measure={"S": measure}).measured["S"]
+        count[name] = len(products)
+    assert relative(found["follow"], found["anew"]) < 1e-5 and found["anew"][-1] > 1.2 * found["anew"][0]
+    assert count["follow"] <= 5 * 21 and count["follow"] <= 0.6 * count["anew"]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        [0.8 + 0.02 * t for t in range(21)],  # crosses slowly
+        [0.8, 0.9, 1.1, 1.2, 1.05, 0.95, 0.8],
+        [0.5, 0.5, 1.5, 0.5, 1.5],  # leaps
+        [0.1, 0.1, 1.4, 1.4, 0.1, 3.0],
+    ],
+)
+@pytest.mark.parametrize("rest", [torch.zeros(400), torch.linspace(-0.3, 0.7, 400), torch.arange(2, 402) ** -0.7])
+def test_another_eigenvector_takes_over(second, rest):
+    """The one and the other are orthogonal: started from the one alone, Lanczos would stay on it."""
+    takes_over(second, rest)
+
+
+def test_the_next_eigenvector_is_in_sight_among_many_parameters():
+    """Where the share of a random vector in it is small."""
+    takes_over([0.8 + 0.02 * t for t in range(16)], torch.arange(2, 100_002) ** -0.7)
+
+
+def takes_over(second, rest):
+    net, follow = Bowl(2 + len(rest)), Sharpness(torch.zeros(3, 1).double(), -torch.ones(3).double())
+    for number in second:
+        net.lam = torch.cat([torch.tensor([1.0, number]), rest]).double()
+        assert follow(net).item() == pytest.approx(max(1.0, number), rel=1e-5)
+
+
+def test_what_is_not_positive_is_found_as_before():
+    x, y, net = torch.zeros(3, 1).double(), -torch.ones(3).double(), Bowl(60)
+    follow = Sharpness(x, y)
+    for lam in (torch.ones(60), -torch.linspace(1, 2, 60), torch.zeros(60), -torch.ones(60), torch.linspace(-5, 1e-3, 60)):
+        net.lam = lam.double()
+        assert follow(net).item() == pytest.approx(lam.max().item(), rel=1e-5, abs=1e-12)
+
+
+def test_it_remembers_each_network_and_nothing_else():
+    """Twins get equal numbers, whatever is measured in between; so does a copy without memory, at the first."""
+    follow, nets = Sharpness(X, Y, method="lanczos"), [two_layer() for _ in range(3)]
+    first = [follow(nets[0]), follow(nets[0])]
+    other = two_layer(seed=9)
+    again = [follow(nets[1]), follow(other), follow(nets[1])][::2]
+    assert torch.equal(torch.stack(first), torch.stack(again)) and first[0] != first[1]
+    for copied in (pickle.loads(pickle.dumps(follow)), copy.deepcopy(follow)):
+        assert copied(nets[0]) == first[0]
+    frozen(nets[0], "v")  # fewer parameters: what it remembers of it does not fit
+    assert relative(follow(nets[0]), sharpness(nets[0], X, Y)) < 1e-5
+
+
+def test_along_a_run_of_a_stack_it_is_that_of_each_network():
+    follow, net = Sharpness(X, Y, method="lanczos"), two_layer(**STACK)
+    one = two_layer(seed=4)
+    for _ in range(3):
+        S = follow(net)
+        assert S.shape == (2, 3) and relative(S, sharpness(net, X, Y)) < 1e-5
+        assert relative(S[1, 1], sharpness(one, X, Y)) < 1e-5
+        for n in (net, one):
+            train(n, X, Y, GradientDescent(n, 0.01), 5)
+
+
 def test_unknown_methods_and_diverged_runs_are_refused():
     with pytest.raises(ValueError, match="'dense' or 'lanczos', or 'auto' chooses; got 'power'"):
         sharpness(two_layer(), X, Y, method="power")
+    with pytest.raises(ValueError, match="got 'power'"):
+        Sharpness(X, Y, method="power")(two_layer())
     net = two_layer()
     net.v.data[0] = torch.inf
     with pytest.raises(ValueError, match="the run has diverged"):

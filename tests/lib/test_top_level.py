@@ -16,6 +16,12 @@ def test_it_loads_torch_when_a_name_is_asked_for_and_not_before():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_what_only_lanczos_needs_is_not_loaded_with_the_metrics():
+    """It takes longer than all the rest of them."""
+    script = "import sys, regimes.metrics; assert 'scipy.sparse.linalg' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize("name", regimes.__all__)
 def test_a_name_is_listed_and_is_the_one_of_its_module(name):
     module = importlib.import_module(f"regimes.{regimes._HOME[name]}")

@@ -24,8 +24,8 @@ from regimes import (
     train,
 )
 from regimes.flows import RungeKutta4
-from regimes.losses import logistic
-from regimes.metrics import kernel_distance, loss_on
+from regimes.losses import logistic, squared
+from regimes.metrics import Sharpness, kernel_distance, loss_on
 from regimes.optimizers import EdgeFraction, TorchOptimizer
 from regimes.problems import wave
 
@@ -71,6 +71,7 @@ assert_type(sweep(run, {"std": torch.ones(2), "seed": [1, 2]}, stack=2, jobs=1, 
 adam, loader = torch.optim.Adam(own.parameters()), [(data.x, data.y)]
 trace = train(own, None, None, adam, 10, measure={"sharpness": (lambda net: sharpness(net, data.x, data.y), 5)}, batches=loader)
 assert_type(sharpness(TwoLayer(1, 5, activation=nn.ELU()), data.x, data.y), Tensor)
+trace = train(own, data.x, data.y, adam, 10, measure={"sharpness": Sharpness(data.x, data.y, loss=squared)})
 
 
 def refused() -> None:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,7 @@ class AutogradJacobian(Jacobian):
         ways = {"torch.func": lambda: self._transformed_rows(x), "backward passes": lambda: self._backward_rows(x)}
 
         def right(rows: Tensor) -> bool:
-            f = call(self.net, x)
+            f = self._graph if len(x) == self.samples else call(self.net, x)
             u = _probe(f)
             return _close(u.flatten().double() @ rows, self._pull(f, u), f)
 
@@ -171,11 +172,12 @@ class LayerwiseJacobian(AutogradJacobian):
     .. math:: J J^T = \sum_l (A_l A_l^T + 1) \circ (B_l B_l^T)
 
     where ``A_l`` holds the layer's inputs and ``B_l`` the derivative of the outputs with respect to the layer's outputs; the
-    ``1`` is there if the layer has a bias. One backward pass for each of a sample's ``c`` outputs gives all the ``B_l``.
+    ``1`` is there if the layer has a bias. One backward pass for each of a sample's ``c`` outputs gives all the ``B_l``, and
+    they give ``J v`` too.
 
-    The sum is correct if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. Two
-    more backward passes check that, ``u^T J J^T u = |J^T u|^2`` at random ``u``; where it fails, the Gram matrix comes from
-    `AutogradJacobian` instead.
+    That is correct if each layer is called once, on inputs ``(n, features)``, and its weights are used nowhere else. One more
+    backward pass checks it: ``J^T u`` at a random ``u``, which ``A_l`` and ``B_l`` have to give as well. Where they do not,
+    everything comes from `AutogradJacobian` instead.
 
     Raises:
         ValueError: if a parameter sits outside an ``nn.Linear`` layer, or in two of them.
@@ -201,12 +203,33 @@ class LayerwiseJacobian(AutogradJacobian):
 
     def gram(self) -> Tensor:
         """A Hadamard product per layer."""
-        if self.calls and all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
-            each = (self._hadamard(layer, a, B) for (layer, a, _), B in zip(self.calls, self._sensitivities(), strict=True))
-            K = sum(each, self._graph.new_zeros((), dtype=torch.float64))
-            if self._confirms(K):
-                return K
-        return super().gram()
+        if not self._layers:
+            return super().gram()
+        zero = self._graph.new_zeros((), dtype=torch.float64)
+        return sum((self._hadamard(layer, A, B) for layer, A, B in self._layers), zero)
+
+    def jvp(self, v: Tensors) -> Tensor:
+        """``rowsum(B_l * (A_l V^T + u))`` of each layer, which moves by ``V`` and its bias by ``u``."""
+        if not self._layers:
+            return super().jvp(v)
+        move, total = dict(zip(self.parameters, v, strict=True)), torch.zeros_like(self._graph, dtype=torch.float64)
+        for layer, A, B in self._layers:
+            if layer.weight in move:
+                total += ((B @ move[layer.weight].double()) * A).sum(-1)
+            if layer.bias in move:
+                total += B @ move[layer.bias].double()
+        return total.to(self._graph.dtype)
+
+    @cached_property
+    def _layers(self) -> list[tuple[nn.Linear, Tensor, Tensor]]:
+        """Each layer with its ``A`` and ``B``, a row for each output; none where that is not all of ``J``."""
+        layers = [layer for layer, _, _ in self.calls]
+        if len({*layers}) < len(layers) or not all(a.ndim == 2 and len(a) == self.samples for _, a, _ in self.calls):
+            return []
+        c = len(self._graph) // self.samples
+        inputs = [a.double().repeat_interleave(c, 0) if c > 1 else a.double() for _, a, _ in self.calls]
+        found = list(zip(layers, inputs, self._sensitivities(), strict=True))
+        return found if self._confirms(found) else []
 
     def _sensitivities(self) -> list[Tensor]:
         """``B_l`` for each call: ``(N, out_features)``, rows in the order of the outputs."""
@@ -216,19 +239,21 @@ class LayerwiseJacobian(AutogradJacobian):
         each = [torch.autograd.grad(self._graph, zs, e, retain_graph=True, materialize_grads=True) for e in one_output]
         return [torch.stack(b, 1).flatten(0, 1).double() for b in zip(*each, strict=True)]
 
-    def _hadamard(self, layer: nn.Linear, a: Tensor, B: Tensor) -> Tensor:
-        A = a.double().repeat_interleave(len(B) // self.samples, 0)
+    def _hadamard(self, layer: nn.Linear, A: Tensor, B: Tensor) -> Tensor:
         inputs = (A @ A.mT) * layer.weight.requires_grad
         if layer.bias is not None and layer.bias.requires_grad:
-            inputs = inputs + 1
-        return inputs * (B @ B.mT)
+            inputs += 1
+        return inputs.mul_(B @ B.mT)
 
-    def _confirms(self, K: Tensor) -> bool:
-        probes = _probe(self._graph), _probe(self._graph, seed=1)
-        return all(_close(u.double() @ K @ u.double(), self._pull(self._graph, u).square().sum(), self._graph) for u in probes)
+    def _confirms(self, layers: list[tuple[nn.Linear, Tensor, Tensor]]) -> bool:
+        u = _probe(self._graph)
+        pulled = {layer.weight: (u[:, None] * B).mT @ A for layer, A, B in layers}
+        pulled |= {layer.bias: B.mT @ u.double() for layer, _, B in layers}
+        mine = torch.cat([pulled.get(p, torch.zeros_like(p)).flatten() for p in self.parameters])
+        return _close(mine.double(), self._pull(self._graph, u), self._graph)
 
     def _describe(self) -> str:
-        return "J J^T layer by layer, else " + super()._describe()
+        return "J J^T and J v layer by layer, else " + super()._describe()
 
 
 def is_feed_forward(net: nn.Module) -> bool:

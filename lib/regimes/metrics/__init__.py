@@ -18,13 +18,14 @@ from regimes.metrics.phases import Phases, largest_fall, phase_switch, rises
 from regimes.metrics.representation import cka, participation_ratio
 from regimes.metrics.reversible import compare_to_init, reconstruction
 from regimes.metrics.row_space import RowSpace, min_norm_distance, row_space
-from regimes.metrics.sharpness import sharpness, sometimes
+from regimes.metrics.sharpness import Sharpness, sharpness, sometimes
 
 __all__ = [
     "Density",
     "Estimate",
     "Phases",
     "RowSpace",
+    "Sharpness",
     "accuracy",
     "cka",
     "compare_to_init",

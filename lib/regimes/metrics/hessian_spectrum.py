@@ -31,11 +31,15 @@ __all__ = [
     "hessian_eigenvectors",
     "hessian_trace",
     "largest_eigenvalues",
+    "nearby_eigenvalue",
+    "run_by_run",
+    "takes_all",
 ]
 
 # Parameters of a run up to which the whole spectrum is cheaper than Lanczos with its dozen products, measured. A closed form
 # builds the dense Hessian at once, for all runs; autograd needs one double backward pass per parameter.
 FEW, FEWER = 150, 20
+MOST = 40  # products of `nearby_eigenvalue`, and vectors that it keeps
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -200,13 +204,9 @@ def largest_eigenvalues(H: Hessian, k: int = 1, tol: float = 1e-4, vectors: bool
     vectors = vectors or k > 1
     if H.size < max(3, 2 * k):
         return _dense(H, k, vectors)
-    like, random = H.parameters[0], np.random.default_rng(0)
+    random, product = np.random.default_rng(0), partial(_product, H)
     start = random.standard_normal(H.size)
-    tol = max(tol, torch.finfo(like.dtype).eps)
-
-    def product(v):
-        return _finite(H.matvec(torch.as_tensor(v, dtype=like.dtype, device=like.device))).cpu().double()
-
+    tol = max(tol, torch.finfo(H.parameters[0].dtype).eps)
     first, scale = unit_scaled(product(start), axes=1)
     if not first.any():  # of random numbers: H is zero
         return first[:k], torch.eye(H.size, k * vectors, dtype=first.dtype)
@@ -221,6 +221,39 @@ def largest_eigenvalues(H: Hessian, k: int = 1, tol: float = 1e-4, vectors: bool
         order = lam.argsort()[::-1]
         lam, Q = lam[order], Q[:, order]
     return torch.from_numpy(lam * size), torch.from_numpy(Q.copy())
+
+
+def nearby_eigenvalue(H: Hessian, start: Tensor, tol: float = 1e-6) -> tuple[Tensor, Tensor] | None:
+    """The largest algebraic eigenvalue of the Hessian of one run, and where to begin in the Hessian of a network nearby.
+
+    Lanczos iteration from ``start`` ``(p,)``, until the error of ``lambda``, ``|H q - lambda q|^2`` over the gap to the next
+    eigenvalue, is estimated below ``tol`` times ``lambda``; at the third product at the earliest. ``None`` where that is not
+    reached, as for an eigenvalue that is not positive.
+
+    The next search should see an eigenvalue that is about to overtake. So it begins at the sum of all approximate eigenvectors
+    in sight, each times the fourth power of its eigenvalue over the largest: from the last ``q`` alone, which is orthogonal to
+    the others, it would stop at once.
+    """
+    tol = max(tol, torch.finfo(H.parameters[0].dtype).eps)
+    V, T = [start / start.norm()], torch.zeros(MOST + 1, MOST + 1, dtype=torch.float64)
+    for k in range(MOST):
+        w = _product(H, V[k])
+        if k == 0:
+            _, scale = unit_scaled(w, axes=1)
+        w, basis = w / scale, torch.stack(V, -1)
+        T[k, k] = V[k] @ w
+        for _ in range(2):
+            w = w - basis @ (basis.mT @ w)
+        beta = w.norm()
+        lam, Q = torch.linalg.eigh(T[: k + 1, : k + 1])
+        top, left = lam[-1], beta * Q[-1, -1].abs()
+        if k >= 2 and top > 0 and left.square() <= tol * top * torch.maximum(left, top - left - lam[-2]):
+            return scale[0] * top, basis @ (Q @ (lam.clamp(min=0) / top) ** 4)
+        if beta == 0:
+            break
+        T[k, k + 1] = T[k + 1, k] = beta
+        V.append(w / beta)
+    return None
 
 
 def _lanczos(
@@ -250,20 +283,29 @@ def _lanczos(
 def _eigen(
     net: nn.Module, x: Tensor, y: Tensor, k: int, loss: AnyLoss, method: str, backend: str, vectors: bool
 ) -> tuple[Tensor, Tensor]:
-    if method not in ("auto", "dense", "lanczos"):
-        raise ValueError(f"eigenvalues are computed by 'dense' or 'lanczos', or 'auto' chooses; got {method!r}")
-    parameters, runs = trainable(net), run_axes(net)
-    size, like = sum(p.numel() for p in parameters) // math.prod(runs), parameters[0]
-    if not isinstance(k, int) or not 1 <= k <= size:
-        raise ValueError(f"the Hessian has {size} eigenvalues, from k=1 to k={size}; got k={k}")
-    few = FEW if has_closed_form(net, "hessian") and backend != "autograd" else FEWER
-    if method == "dense" or (method == "auto" and size <= few):
+    like, runs = trainable(net)[0], run_axes(net)
+    if takes_all(net, k, method, backend):
         lam, Q = _dense(hessian(net, x, y, loss=loss, backend=backend), k, vectors)
     else:
         tol = 1e-6 if vectors or k > 1 else 1e-4
-        found = [largest_eigenvalues(H, k, tol, vectors) for H in _run_by_run(net, x, y, loss, backend)]
+        found = [largest_eigenvalues(H, k, tol, vectors) for H in run_by_run(net, x, y, loss, backend)]
         lam, Q = (torch.stack(part).reshape(*runs, *part[0].shape) for part in zip(*found, strict=True))
     return time_scale(net) * lam.to(like), Q.to(like)
+
+
+def takes_all(net: nn.Module, k: int, method: str, backend: str) -> bool:
+    """Whether the ``k`` largest eigenvalues are taken from all, and not from products with the Hessian.
+
+    Raises:
+        ValueError: for an unknown method, or a ``k`` that is not between one and the number of parameters.
+    """
+    if method not in ("auto", "dense", "lanczos"):
+        raise ValueError(f"eigenvalues are computed by 'dense' or 'lanczos', or 'auto' chooses; got {method!r}")
+    size = sum(p.numel() for p in trainable(net)) // math.prod(run_axes(net))
+    if not isinstance(k, int) or not 1 <= k <= size:
+        raise ValueError(f"the Hessian has {size} eigenvalues, from k=1 to k={size}; got k={k}")
+    few = FEW if has_closed_form(net, "hessian") and backend != "autograd" else FEWER
+    return method == "dense" or (method == "auto" and size <= few)
 
 
 def _dense(H: Hessian, k: int, vectors: bool) -> tuple[Tensor, Tensor]:
@@ -272,7 +314,7 @@ def _dense(H: Hessian, k: int, vectors: bool) -> tuple[Tensor, Tensor]:
     return lam[..., -k:].flip(-1), Q[..., -k:].flip(-1)
 
 
-def _run_by_run(net: nn.Module, x: Tensor, y: Tensor, loss: AnyLoss, backend: str) -> Iterator[Hessian]:
+def run_by_run(net: nn.Module, x: Tensor, y: Tensor, loss: AnyLoss, backend: str) -> Iterator[Hessian]:
     """The Hessian of each run: of a network of its own where one can be cut out of the stack, else as a part of the stack's."""
     runs = run_axes(net)
     if not runs:
@@ -325,6 +367,12 @@ def _of_run(t: Tensor, run: tuple[int, ...], own: int) -> Tensor:
     """The part of one run, of data whose last ``own`` axes belong to a run."""
     axes = max(0, t.ndim - own)
     return t[run[len(run) - axes :]] if axes <= len(run) else t
+
+
+def _product(H: Hessian, v: np.ndarray | Tensor) -> Tensor:
+    """``H v`` of one run for a vector ``(p,)``, float64, on the CPU."""
+    like = H.parameters[0]
+    return _finite(H.matvec(torch.as_tensor(v, dtype=like.dtype, device=like.device))).cpu().double()
 
 
 def _finite(t: Tensor) -> Tensor:

@@ -69,54 +69,53 @@ class TwoLayerJacobian(Jacobian):
 
 
 class TwoLayerHessian(Hessian):
-    r"""Closed form for one hidden layer, from a few ``n x m`` arrays.
+    r"""Closed form for one hidden layer, from three ``n x m`` arrays.
 
-    With features :math:`\Phi = \phi(Z)`, :math:`Z = X W^T`, derivatives :math:`\phi'`, :math:`\phi''`, output scale ``s``, and
-    for a direction ``(V, u)`` the changes :math:`P = X V^T` of the pre-activations and
-    :math:`q_i = \ell''_i\,[J (V, u)]_i` of the derivative of the loss, row by row
+    With features :math:`\Phi = \phi(Z)`, :math:`Z = X W^T`, sensitivities :math:`D = \phi'(Z)\,\mathrm{diag}(v)` and output
+    scale ``s``, as in `TwoLayerJacobian`; with :math:`B = \mathrm{diag}(\ell')\,\phi''(Z)\,\mathrm{diag}(v)` and
+    :math:`M = \phi'(Z)^T \mathrm{diag}(\ell')\,X`; and for a direction ``(V, u)`` with the changes :math:`P = X V^T` of the
+    pre-activations and :math:`q = s\,\ell'' \circ (\mathrm{rowsum}(D \circ P) + \Phi u)` of the derivatives of the loss,
 
-    .. math:: H (V, u) = \tfrac sn \big[(q\, v\phi' + \ell'(v \phi'' P + u \phi'))^T X,\;
-                                        \Phi^T q + (\phi' P)^T \ell' \big].
+    .. math:: H (V, u) = \tfrac sn \big[(B \circ P + \mathrm{diag}(q)\, D)^T X + \mathrm{diag}(u)\, M,\;
+                                        \Phi^T q + \mathrm{rowsum}(M \circ V) \big].
 
-    A product costs about two gradients; the second derivative of the activation is taken by autograd.
+    Only ``P`` and ``q`` depend on the direction. The second derivative of the activation is taken by autograd.
     """
 
     def __init__(self, net: "TwoLayer", x: Tensor, y: Tensor, loss: AnyLoss):
         super().__init__(net)
         self.trained = _trained(net)
         with torch.no_grad():
-            self.X, self.v = net.augmented(x), net.v.detach()[..., None, :]
-            self.Phi, self.slope, self.bend = _three(net.activation, self.X @ net.W.mT)
-            outputs = net.scale * (self.Phi @ self.v.mT)[..., 0]
+            self.X, v = net.augmented(x), net.v[..., None, :]
+            self.Phi, slope, bend = _three(net.activation, self.X @ net.W.mT)
+            outputs = net.scale * (self.Phi @ v.mT)[..., 0]
             loss, y = match_loss(loss, y, outputs, outputs.shape)
-            self.factor = net.scale / outputs.shape[-1]  # s / n
-            self.s, self.l1, self.l2 = net.scale, loss.grad(outputs, y)[..., None], loss.hessian_diag(outputs, y)[..., None]
+            l1, l2 = loss.grad(outputs, y)[..., None], loss.hessian_diag(outputs, y)[..., None]
+            self.D, self.B, self.M = slope * v, bend * (l1 * v), (self.X.mT @ (l1 * slope)).mT
+            self.curvature, self.factor = net.scale * l2, net.scale / outputs.shape[-1]  # s l'' and s / n
 
     def product(self, v: Tensors) -> tuple[Tensor, ...]:
-        """Two matrix products, as large as those of a gradient."""
+        """Two matrix products, as large as those of a gradient, and a few passes over one new array ``P``."""
         move = dict(zip(self.trained, v, strict=True))
-        P = self.X @ move["W"].mT if "W" in move else torch.zeros_like(self.slope)
-        u = move["v"][..., None, :] if "v" in move else torch.zeros_like(self.v)
-        q = self.s * self.l2 * (self.v * self.slope * P + u * self.Phi).sum(-1, keepdim=True)
-        moved = q * self.v * self.slope + self.l1 * (self.v * self.bend * P + u * self.slope)
-        hidden = [self.factor * (moved.mT @ self.X)] if "W" in move else []
-        output = [self.factor * (q * self.Phi + self.l1 * self.slope * P).sum(-2)] if "v" in move else []
+        V, u = move.get("W", torch.zeros_like(self.M)), move.get("v", torch.zeros_like(self.M[..., 0]))[..., None]
+        P = self.X @ V.mT if "W" in move else torch.zeros_like(self.D)
+        q = self.curvature * ((self.D * P).sum(-1, keepdim=True) + self.Phi @ u)
+        moved = P.mul_(self.B).addcmul_(q, self.D)
+        hidden = [self.factor * ((self.X.mT @ moved).mT + u * self.M)] if "W" in move else []
+        output = [self.factor * ((self.Phi.mT @ q)[..., 0] + (self.M * V).sum(-1))] if "v" in move else []
         return (*hidden, *output)
 
     def dense(self) -> Tensor:
         """``J^T diag(l'') J / n``, plus a block for the weights of each unit, plus what couples them to its output weight."""
-        m, d = self.slope.shape[-1], self.X.shape[-1]
-        hidden = [((self.v * self.slope)[..., None] * self.X[..., None, :]).flatten(-2)] if "W" in self.trained else []
+        m, d = self.M.shape[-2:]
+        hidden = [(self.D[..., None] * self.X[..., None, :]).flatten(-2)] if "W" in self.trained else []
         J = torch.cat([*hidden, *([self.Phi] if "v" in self.trained else [])], -1)
-        H = self.factor * self.s * (J.mT @ (self.l2 * J))
+        H = self.factor * (J.mT @ (self.curvature * J))
         if "W" in self.trained:  # the diagonal is a view, (..., d, d, m): what is added to it is added to H
             blocks = H[..., : m * d, : m * d].unflatten(-1, (m, d)).unflatten(-3, (m, d)).diagonal(dim1=-4, dim2=-2)
-            blocks += self.factor * torch.einsum("...ij,...ia,...ib->...abj", self.l1 * self.v * self.bend, self.X, self.X)
-        if len(self.trained) == 2:
-            mixed = self.factor * ((self.l1 * self.slope).mT @ self.X)  # (..., m, d)
-            mixed = (
-                torch.diag_embed(mixed.mT).movedim(-3, -2).flatten(-3, -2)
-            )  # a unit's weights couple to its own output weight only
+            blocks += self.factor * torch.einsum("...ij,...ia,...ib->...abj", self.B, self.X, self.X)
+        if len(self.trained) == 2:  # a unit's weights couple to its own output weight only
+            mixed = self.factor * torch.diag_embed(self.M.mT).movedim(-3, -2).flatten(-3, -2)
             H[..., : m * d, m * d :] += mixed
             H[..., m * d :, : m * d] += mixed.mT
         return H

@@ -70,7 +70,7 @@ COMMANDS = {
     "stale": (module(AUTHOR, "tools.notebooks", "check"), "", "name the notebooks that differ from their source"),
     "claims": (module(AUTHOR, "tools.claims"), "", "write docs/CLAIMS.md from the executed lessons"),
     "lock": (lock, "[--torch V] [--upgrade]", "write constraints.txt anew (needs uv)"),
-    "bench": (module(AUTHOR, "benchmarks.run"), "", "measure the library against its peers"),
+    "bench": (module(AUTHOR, "benchmarks.run"), "[TASK ...] [--peers]", "measure how fast the library is"),
     "help": (show_help, "", "show this list"),
 }
 

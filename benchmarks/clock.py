@@ -1,73 +1,91 @@
-"""Time and memory of a call, fairly: interleaved rounds, CPU seconds of one thread first, wall seconds beside them."""
+"""Time and memory of a call, fairly: interleaved rounds, CPU seconds of one thread; on a GPU wall seconds, waiting for it."""
 
-import ctypes
+import json
 import statistics
+import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
+import torch
+from torch.profiler import ProfilerActivity, profile
 
-@dataclass
+SAMPLE = 0.02  # seconds: shorter calls are repeated until a sample takes that long
+LONG = 1.0  # seconds: longer calls get three rounds at most, and no untimed call before each
+
+Calls = Mapping[str, Callable[[], object]]
+
+
+@dataclass(frozen=True)
 class Timing:
-    """Medians and quartiles over rounds, in seconds; the first call apart, because it imports and compiles."""
+    """Median and quartiles over rounds, in seconds."""
 
-    first: float
-    cpu: float
+    seconds: float
     low: float
     high: float
-    wall: float
     rounds: int
-    peak: int | None = None  # bytes above what was there before the call
 
 
-def measure(calls, rounds=7, patience=1.0):
-    """Time each of ``calls`` (name to function) in interleaved rounds.
+def measure(calls: Calls, rounds: int = 7, device: str = "cpu") -> dict[str, Timing]:
+    """Time the functions in interleaved rounds, so that a busy minute of the machine meets all of them.
 
-    Before each sample the function is called once untimed, because what ran before leaves its traces in the caches. A call
-    whose first time exceeds ``patience`` seconds gets a single further round. A call that raises is returned as its exception.
+    Each has been called before. Before a sample the function is called once untimed, because what ran last leaves its traces
+    in the caches.
     """
-    first, samples, peaks = {}, {}, {}
-    for name, call in calls.items():
-        try:
-            first[name], _ = _once(call)
-            samples[name], peaks[name] = [], peak(call) if first[name] < patience else None
-        except Exception as error:  # an absent or failing peer is a row of the table, with the reason
-            first[name] = error
+    once = {name: seconds(call, 1, device) for name, call in calls.items()}
+    samples: dict[str, list[float]] = {name: [] for name in calls}
     for k in range(rounds):
-        for name in samples:
-            if k == 0 or first[name] < patience:
-                if first[name] < patience:
-                    calls[name]()
-                samples[name].append(_once(calls[name]))
-    return {name: first[name] if name not in samples else _timing(first[name], samples[name], peaks[name]) for name in calls}
+        for name, call in calls.items():
+            if once[name] < LONG:
+                call()
+            elif k >= 3:
+                continue
+            samples[name].append(seconds(call, ceil(SAMPLE / max(once[name], 1e-6)), device))
+    return {name: summary(values) for name, values in samples.items()}
 
 
-def _once(call):
-    wall, cpu = time.perf_counter(), time.process_time()
-    call()
-    return time.process_time() - cpu, time.perf_counter() - wall
+def seconds(call: Callable[[], object], times: int = 1, device: str = "cpu") -> float:
+    """How long a call takes, as the mean of so many: CPU seconds of this process; on a GPU until it has nothing left to do."""
+    clock = time.process_time if device == "cpu" else _finished
+    begin = clock()
+    for _ in range(times):
+        call()
+    return (clock() - begin) / times
 
 
-def _timing(first, samples, peak):
-    cpu, wall = ([s[i] for s in samples] for i in (0, 1))
-    low, _, high = statistics.quantiles(cpu, n=4) if len(cpu) > 1 else cpu * 3
-    return Timing(first, statistics.median(cpu), low, high, statistics.median(wall), len(cpu), peak)
+def _finished() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
-def peak(call):
-    """Bytes of resident memory above the present ones while ``call`` runs; ``None`` where the system does not say."""
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)  # hands back what earlier calls left in the heap
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: resets the high-water mark
-    except OSError:
-        return None
-    before = _status("VmRSS")
-    call()
-    return max(0, _status("VmHWM") - before)
+def summary(samples: Iterable[float]) -> Timing:
+    """Median and quartiles."""
+    values = list(samples)
+    low, _, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    return Timing(statistics.median(values), low, high, len(values))
 
 
-def _status(field):
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return 1024 * int(line.split()[1])
-    return 0
+def peak(call: Callable[[], object], device: str = "cpu") -> int:
+    """Bytes that torch holds at most while ``call`` runs, above what it held before.
+
+    Counted by torch's allocator, not read off the process: to the byte the same in every run, on every system. What MKL and
+    LAPACK keep for themselves, some hundred kB, is not in it.
+    """
+    if device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text("utf-8"))["traceEvents"]
+    held = most = 0
+    for event in sorted((e for e in events if e["name"] == "[memory]"), key=lambda e: e["ts"]):
+        held += event["args"]["Bytes"]
+        most = max(most, held)
+    return most

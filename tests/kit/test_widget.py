@@ -120,6 +120,7 @@ def test_every_move_is_answered_with_its_number_after_its_picture(explorer, show
 
 def test_no_trace_of_an_earlier_curve_is_left(explorer):
     first = explorer.png()
+    explorer.seen.cache_clear()  # or nothing would be drawn again
     explorer.sliders["sign"].value = -1.0
     explorer.sliders["slope"].value = 3
     explorer.sliders["sign"].value = 1.0
@@ -138,6 +139,47 @@ def test_the_picture_is_what_a_full_redraw_gives(explorer):
     red = (full[..., 0] > 200) & (full[..., 1] < 60)
     assert red.sum() > 100  # the curve is on it
     assert (np.abs(fast - full).max(-1) > 40).mean() < 0.002
+
+
+def test_a_position_seen_before_is_not_computed_again():
+    calls = []
+    explorer = Explorer(replace(TOY, compute=lambda **settings: calls.append(settings) or compute(**settings)))
+    first, told = explorer.png(), explorer.sentence
+    explorer.sliders["slope"].value = 3
+    explorer.sliders["slope"].value = 2
+    assert explorer.png() == first and explorer.sentence == told == explorer.panel.answer["sentence"]
+    assert [settings["slope"] for settings in calls] == [2, 3]
+    assert explorer.seen.cache_info().maxsize == live.REMEMBERED  # a reader who plays for long fills no memory
+
+
+def draw_with_an_axis(figure):
+    """The height of the axis follows the slope, its ticks the sign."""
+    (line,), show = draw(figure)
+
+    def update(result):
+        show(result)
+        line.axes.set(ylim=(-abs(result), abs(result)), yticks=[0] if result > 0 else [-1, 1])
+
+    return [line.axes.yaxis, line], update
+
+
+def test_an_axis_is_redrawn_only_when_its_limits_or_ticks_have_changed(monkeypatch):
+    toy = replace(TOY, draw=draw_with_an_axis)
+    explorer = Explorer(toy)
+    explorer.png()
+    (axis,), drawn = explorer.axes, []
+    paint = type(axis).draw
+    monkeypatch.setattr(axis, "draw", lambda renderer: drawn.append(explorer.settings()) or paint(axis, renderer))
+    up, down = ({"slope": 3, "sign": sign} for sign in (1.0, -1.0))
+    for settings in (up, down):
+        fresh = Explorer(toy)
+        for name, value in settings.items():
+            explorer.sliders[name].value = fresh.sliders[name].value = value
+        assert explorer.png() == fresh.png()
+    assert drawn == [up, down]
+    explorer.update(-3)
+    explorer._render()
+    assert drawn == [up, down]  # nothing about the axis has changed
 
 
 def test_show_sends_the_controls_and_then_an_ordinary_picture(explorer, shown):

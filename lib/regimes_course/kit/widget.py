@@ -1,12 +1,14 @@
 """Sliders, a picture and a sentence that follow each other.
 
 The picture is an ordinary output, sent through a display handle: it stays in the saved notebook, so that it is seen where
-widgets are not (code hosts, exports). Only the moving artists are redrawn at a move, over a background that is kept.
+widgets are not (code hosts, exports). Only the moving artists are redrawn at a move, over a background that is kept; axes only
+where their ticks have changed. A position that was seen a short while ago is not computed again.
 """
 
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -14,14 +16,19 @@ import numpy as np
 from IPython.display import display
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from regimes_course.kit.output import picture
 from regimes_course.kit.panel import Choice, Panel
 from regimes_course.kit.plotting import new_figure, style
 
-__all__ = ["Choice", "Explorer", "Widget", "side_by_side"]
+__all__ = ["Choice", "Explorer", "Widget", "put", "side_by_side"]
+
+REMEMBERED = 200  # pictures of an explorer, some 60 kB each
 
 Drawn = tuple[list[Artist], Callable[[Any], None]]  # artists that move, and a function that gives them a result
 
@@ -31,7 +38,7 @@ class Widget:
     """A computation with a few settings, drawn and told: for a reader to move, and as a strip of frames that stands still.
 
     Attributes:
-        compute: a pure function; its keywords are the names in ``choices``. At most 0.3 s a call.
+        compute: a pure function; its keywords are the names in ``choices``. At most 0.2 s a call.
         draw: ``draw(figure)`` puts empty artists into the figure and returns those that move with a function
             ``update(result)``, which gives them their data.
         sentence: ``sentence(result)`` is what the picture shows, with its numbers.
@@ -91,6 +98,11 @@ def side_by_side(axes: Iterable[Axes], *panels: Callable[[Axes], Drawn]) -> Draw
     return [artist for artists, _ in drawn for artist in artists], update
 
 
+def put(line: Line2D, x: ArrayLike, y: ArrayLike) -> None:
+    """Give a line its data, as arrays: of a tensor matplotlib takes out every entry to see whether it is a number."""
+    line.set_data(np.asarray(x), np.asarray(y))
+
+
 class Explorer:
     """A widget in the hands of a reader: where its sliders stand, and the picture and the sentence of that position."""
 
@@ -99,9 +111,13 @@ class Explorer:
         self.figure = new_figure(widget.size)
         with style():
             self.moving, self.update = widget.draw(self.figure)
+        self.axes = [artist for artist in self.moving if isinstance(artist, Axis)]
+        self.curves = [artist for artist in self.moving if artist not in self.axes]
         self.panel = Panel(widget.choices, widget.columns)
         self.sliders = self.panel.sliders
-        self.background, self.handle, self.sentence = None, None, ""
+        self.empty, self.background, self.ticks = None, None, None
+        self.handle, self.sentence = None, ""
+        self.seen = lru_cache(REMEMBERED)(self._seen)
         self.panel.observe(lambda _: self._move(), "ask")
 
     def settings(self) -> dict[str, Any]:
@@ -110,10 +126,14 @@ class Explorer:
 
     def png(self) -> bytes:
         """The picture for the sliders as they stand, and, as a side effect, ``sentence``: what it shows."""
-        result = self.widget.compute(**self.settings())
+        png, self.sentence = self.seen(**self.settings())
+        return png
+
+    def _seen(self, **settings: Any) -> tuple[bytes, str]:
+        """Picture and sentence of a position."""
+        result = self.widget.compute(**settings)
         self.update(result)
-        self.sentence = self.widget.sentence(result)
-        return self._render()
+        return self._render(), self.widget.sentence(result)
 
     def show(self) -> None:
         """Show sliders and picture in a notebook."""
@@ -135,14 +155,23 @@ class Explorer:
 
     def _render(self) -> bytes:
         canvas = self.figure.canvas
-        if self.background is None:
+        if self.empty is None:
             for artist in self.moving:
                 artist.set_animated(True)
             canvas.draw()
-            self.background = canvas.copy_from_bbox(self.figure.bbox)
+            self.empty = canvas.copy_from_bbox(self.figure.bbox)
+        ticks = [(*axis.get_view_interval(), *axis.get_majorticklocs()) for axis in self.axes]
+        if ticks != self.ticks:  # their labels take longer to lay out than all curves to draw
+            canvas.restore_region(self.empty)
+            self._draw(self.axes)
+            self.background, self.ticks = canvas.copy_from_bbox(self.figure.bbox), ticks
         canvas.restore_region(self.background)
-        for artist in self.moving:
-            artist.axes.draw_artist(artist)
+        self._draw(self.curves)
         png = io.BytesIO()
         Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(png, "PNG", compress_level=1)
         return png.getvalue()
+
+    @staticmethod
+    def _draw(artists: Iterable[Artist]) -> None:
+        for artist in artists:
+            artist.axes.draw_artist(artist)

@@ -6,11 +6,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from regimes.metrics import loss_on
+from regimes.losses import squared
 from regimes.networks import TwoLayer
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent
 from regimes.problems import Problem, teacher_student
-from regimes_course.kit.snapshots import at, moments, record
+from regimes_course.kit.snapshots import moments, record
+from regimes_course.kit.stack_of_snapshots import moments_of, parts
 
 __all__ = ["METHODS", "MOMENTS", "STEPS", "History", "history", "problem"]
 
@@ -53,5 +54,8 @@ def history(width: int, std: float, method: str) -> History:
     data, net = problem(), TwoLayer(2, width, std=std, seed=1)
     trace, _ = record(METHODS[method](net), data.x, data.y, STEPS)
     rows = sorted({*moments(STEPS), *MOMENTS})
-    test = torch.stack([loss_on(at(net, trace, k), data.x_test, data.y_test) for k in rows])
+    past = moments_of(net, trace.measured["W"][rows], trace.measured["v"][rows])
+    with torch.no_grad():
+        f = torch.cat([past(x) for x in parts(past, data.x_test)], -1)
+    test = squared.value(f, data.y_test, len(data.y_test))
     return History(trace.time, trace.loss, torch.tensor(rows), test, trace.measured["W"], trace.measured["v"])

@@ -10,6 +10,7 @@ from regimes.networks import TwoLayer
 from regimes.optimizers import GradientDescent
 from regimes.problems import chebyshev
 from regimes.training import train
+from regimes_course.lesson08.climb import Task, descend, flow, start
 from regimes_course.lesson08.widgets import edge
 from regimes_course.lesson08.widgets.edge import EVERY, MOMENTS, START, compute
 from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, panels
@@ -39,6 +40,19 @@ def test_a_run_is_that_of_the_library_until_it_swings():
     data, net = chebyshev(3), TwoLayer(1, 20, activation="tanh", output_std=1.0, seed=1)
     trace = train(net, data.x + 0.5, data.y, GradientDescent(net, 0.4), 300)
     torch.testing.assert_close(compute(0.4, 0.5, 0.0, 1).loss[:301], trace.loss, rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize("eta, shift", [(0.6, 1.0), (0.4, 1.0), (0.6, 0.0)])
+def test_the_edge_is_crossed_where_the_eigenvalue_says_so(eta, shift):
+    task = Task(shift)
+    beyond = (task.sharpness(descend(task, start(0), eta, 400)[::2]) > 2 / eta).nonzero()
+    assert compute(eta, shift, 0.0, 0).crossed == (2 * int(beyond[0]) if len(beyond) else None)
+
+
+def test_the_flow_is_that_of_its_task_and_its_start():
+    path = flow(Task(0.5), start(1), 30.0)[::10]
+    both = torch.stack([Task(0.5).sharpness(path), Task(0.5).loss(path)])
+    torch.testing.assert_close(compute(0.6, 0.5, 0.0, 1).flow[:, : len(path)], both)
 
 
 def test_a_small_step_never_meets_its_edge_and_a_larger_one_crosses_it_and_comes_back(grid):

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from regimes.metrics import feature_movement, spectrum
 from regimes.networks import TwoLayer
-from regimes.optimizers import GradientDescent
 from regimes.problems import wave
-from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE, GREEN, ORANGE
-from regimes_course.kit.widget import Choice, Widget
+from regimes_course.kit.stack_of_snapshots import moments_of
+from regimes_course.kit.widget import Choice, Widget, put
+from regimes_course.kit.written_out import descend
 
 __all__ = ["Fit", "four_regimes"]
 
@@ -54,25 +54,18 @@ class Fit:
 def compute(scaling: str, width: int, fraction: float) -> Fit:
     """Train a tanh network on the wave for `STEPS` steps of constant size, a fraction of the stability limit at the start."""
     problem, net = wave(), TwoLayer(1, width, activation="tanh", scaling=scaling, output_std=1.0, seed=1)
-    n, seen = len(problem.x), []
+    n = len(problem.x)
     lr = fraction * 2 * n / spectrum(net, problem.x)[0].item()
-
-    def look(net: TwoLayer) -> Tensor:
-        if len(seen) % EVERY == 0:
-            edge = lr * spectrum(net, problem.x)[0] / n
-            units = torch.cat([net.W, net.v[:, None]], 1).detach().clone()
-            last[:] = units, edge
-        seen.append(tuple(last))
-        return torch.tensor(0.0)
-
-    last: list = [None, None]
-    try:
-        loss = train(net, problem.x, problem.y, GradientDescent(net, lr), STEPS, measure={"look": look}).relative
-    except Diverged as stop:
-        loss = stop.trace.relative
-    units, edge = (torch.stack(each) for each in zip(*seen[::EVERY], strict=True))
-    moved = feature_movement(net.W, units[0, :, :2]).item()
-    return Fit(problem.x_test[:, 0], net(problem.x_test).detach(), units, edge, loss, moved)
+    run = descend(net, problem.x, problem.y, lr, STEPS, every=EVERY)
+    moments = moments_of(net, run.W, run.v)
+    return Fit(
+        problem.x_test[:, 0],
+        moments_of(net, run.W[-1:], run.v[-1:])(problem.x_test)[0].detach(),
+        torch.cat([run.W, run.v[..., None]], -1),
+        lr * spectrum(moments, problem.x)[:, 0] / n,
+        run.loss / run.loss[0],
+        feature_movement(run.W[-1], run.W[0]).item(),
+    )
 
 
 def draw(figure):
@@ -97,13 +90,13 @@ def draw(figure):
 
     def update(result: Fit) -> None:
         w, b, v = result.units.nan_to_num().clamp(-99, 99).unbind(-1)
-        start.set_data(w[0], b[0])
+        put(start, w[0], b[0])
         trails.set_segments(list(torch.stack([w, b], -1).transpose(0, 1).numpy()))
         for line, which in ((up, v[-1] * w[-1] > 0), (down, v[-1] * w[-1] <= 0)):
-            line.set_data(w[-1][which], b[-1][which])
-        fit.set_data(result.x, result.f.nan_to_num().clamp(-9, 9))
-        loss.set_data(range(len(result.loss)), result.loss.clamp(FLOOR / 10, CEILING * 10))
-        edge.set_data(EVERY * torch.arange(len(result.edge)), result.edge.nan_to_num().clamp(max=9))
+            put(line, w[-1][which], b[-1][which])
+        put(fit, result.x, result.f.nan_to_num().clamp(-9, 9))
+        put(loss, range(len(result.loss)), result.loss.clamp(FLOOR / 10, CEILING * 10))
+        put(edge, EVERY * torch.arange(len(result.edge)), result.edge.nan_to_num().clamp(max=9))
 
     return [trails, start, up, down, fit, loss, edge], update
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from regimes_course.kit.plotting import LOOKS, LOSS
-from regimes_course.kit.widget import Choice, Widget
+from regimes_course.kit.widget import Choice, Widget, put
 from regimes_course.kit.words import digits3
 from regimes_course.lesson01.experiments import Path, descent, follow, gauss_newton, initial, outputs, two_points
 from regimes_course.lesson01.figures import plane
@@ -95,9 +95,9 @@ def draw(figure):
     def update(paths: Paths) -> None:
         for name, path in (("gradient descent", paths.descent), ("Gauss-Newton", paths.gauss_newton)):
             points, curve = drawn[name]
-            points.set_data(*path.f.clamp(-FAR, FAR).T)
-            curve.set_data(torch.arange(len(path.loss)), path.loss.clamp(FLOOR / 10, CEILING * 10))
-        law.set_data(torch.arange(STEPS + 1), paths.law.clamp(FLOOR / 10, CEILING * 10))
+            put(points, *path.f.clamp(-FAR, FAR).T)
+            put(curve, torch.arange(len(path.loss)), path.loss.clamp(FLOOR / 10, CEILING * 10))
+        put(law, torch.arange(STEPS + 1), paths.law.clamp(FLOOR / 10, CEILING * 10))
 
     return [*(artist for pair in drawn.values() for artist in pair), law], update
 

@@ -8,7 +8,7 @@ import torch
 from regimes.metrics import feature_movement, weighted_cosine_distance
 from regimes.theory.gauss_newton import step_loss
 from regimes_course.kit.plotting import BLUE, PINK, predicted
-from regimes_course.kit.widget import Choice, Widget
+from regimes_course.kit.widget import Choice, Widget, put
 from regimes_course.lesson02.cloud import cloud
 from regimes_course.lesson02.experiments import METHODS, MOMENTS, STEPS, History, history, problem
 
@@ -88,11 +88,11 @@ def draw(figure):
         left.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=ticks, yticks=ticks)
         show(run.W[: step + 1], run.v[step], run.v.abs().max().item(), LARGEST[moment.width])
         k = torch.arange(STEPS + 1)
-        train.set_data(k, run.loss.clamp(FLOOR / 10))
-        test.set_data(run.moments, run.test)
-        law.set_data(*((k, run.loss[0] * step_loss(k, 0.05)) if moment.method == "Gauss-Newton" else ([], [])))
+        put(train, k, run.loss.clamp(FLOOR / 10))
+        put(test, run.moments, run.test)
+        put(law, *((k, run.loss[0] * step_loss(k, 0.05)) if moment.method == "Gauss-Newton" else ([], [])))
         for dot, loss in zip(now, moment.losses, strict=True):
-            dot.set_data([step], [max(loss, FLOOR)])
+            put(dot, [step], [max(loss, FLOOR)])
 
     return [left.xaxis, left.yaxis, *artists, train, test, law, *now], update
 

@@ -12,7 +12,7 @@ from regimes.theory.sgd_phases import PHASES, noise_plateau, phase, unspecialise
 from regimes.theory.symmetric_committee import SymmetricPath, natural_path
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 
 __all__ = ["Point", "phase_diagram"]
 
@@ -119,8 +119,8 @@ def _plane(ax: Axes):
 
     def show(here: Point) -> None:
         total = here.kappa + here.delta
-        ray.set_data(total - kappa, kappa)
-        point.set_data([here.delta], [here.kappa])
+        put(ray, total - kappa, kappa)
+        put(point, [here.delta], [here.kappa])
 
     return [ray, point], show
 
@@ -128,6 +128,7 @@ def _plane(ax: Axes):
 def _risk(ax: Axes):
     """The risk over natural time: with both terms, in the limit, and the plateaus of the formulas."""
     ax.set(xlabel="natural time", ylabel="risk R", xscale="log", yscale="log", ylim=(LOW, HIGH))
+    ax.xaxis.minorticks_off()  # nine a decade, laid out anew at each change of the end
     (both,) = ax.plot([], [], color=BLUE, marker="o", markersize=4, markevery=12, label="ODE at this d")
     (limit,) = ax.plot([], [], "--", color="black", linewidth=1.4, label="limit ODE, d → ∞")
     (noise,) = ax.plot([], [], ":", color=ORANGE, linewidth=1.6, label="noise plateau, unit vectors")
@@ -138,9 +139,9 @@ def _risk(ax: Axes):
     def show(here: Point) -> None:
         ax.set_xlim(0.1, here.end)
         for line, path in ((both, here.both), (limit, here.limit)):
-            line.set_data(*_seen(path.time, path.risk) if path else ([], []))
+            put(line, *_seen(path.time, path.risk) if path else ([], []))
         level = _plateau(here)
-        noise.set_data([0.1, here.end], [level or 1e-30] * 2)
+        put(noise, [0.1, here.end], [level or 1e-30] * 2)
         noise.set_visible(bool(level))
         words.set_text("" if here.both else "no ODE:\nsingle steps are of order one")
 
@@ -159,6 +160,7 @@ CURVES = {  # an overlap, its name, colour, marker
 def _overlaps(ax: Axes):
     """The five overlaps over natural time."""
     ax.set(xlabel="natural time", ylabel="overlap", xscale="log", ylim=(-0.25, 2.0))
+    ax.xaxis.minorticks_off()
     looks = CURVES.values()
     lines = [ax.plot([], [], color=c, marker=k, markersize=4, markevery=15, label=name)[0] for name, c, k in looks]
     ax.legend(**BELOW, ncols=2)
@@ -166,7 +168,7 @@ def _overlaps(ax: Axes):
     def show(here: Point) -> None:
         ax.set_xlim(0.1, here.end)
         for line, name in zip(lines, CURVES, strict=True):
-            line.set_data(*(here.both.time[1:], getattr(here.both, name)[1:].clip(-1, 5)) if here.both else ([], []))
+            put(line, *(here.both.time[1:], getattr(here.both, name)[1:].clip(-1, 5)) if here.both else ([], []))
 
     return [ax.xaxis, *lines], show
 

@@ -9,7 +9,7 @@ from numpy import ndarray
 from regimes.theory.online_sgd import Path, integrate
 from regimes.theory.sgd_phases import critical_eta, unspecialised_plateau
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE, PINK, SKY
-from regimes_course.kit.widget import Choice, Widget
+from regimes_course.kit.widget import Choice, Widget, put
 from regimes_course.kit.words import digits3
 
 __all__ = ["Run", "two_rests"]
@@ -105,16 +105,16 @@ def draw(figure):
     second = [right.plot([], [], color=c, marker="s", markersize=2.5, linewidth=1)[0] for c in (ORANGE, PINK)]
 
     def update(run: Run) -> None:
-        plain.set_data(run.steps, run.plain.risk.clip(FLOOR / 10, CEILING * 10))
+        put(plain, run.steps, run.plain.risk.clip(FLOOR / 10, CEILING * 10))
         if run.changed:
-            changed.set_data(run.then, run.changed.risk.clip(FLOOR / 10, CEILING * 10))
-            mark.set_data(run.then[:1], run.changed.risk[:1].clip(FLOOR, CEILING))
+            put(changed, run.then, run.changed.risk.clip(FLOOR / 10, CEILING * 10))
+            put(mark, run.then[:1], run.changed.risk[:1].clip(FLOOR, CEILING))
         else:
-            changed.set_data([], [])
-            mark.set_data([], [])
+            put(changed, [], [])
+            put(mark, [], [])
         for j in range(2):
-            first[j].set_data(*run.plain.M[:, j].T)
-            second[j].set_data(*(run.changed.M[:, j].T if run.changed else ([], [])))
+            put(first[j], *run.plain.M[:, j].T)
+            put(second[j], *(run.changed.M[:, j].T if run.changed else ([], [])))
 
     return [plain, changed, mark, *first, *second], update
 

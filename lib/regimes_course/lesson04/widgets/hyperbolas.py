@@ -13,7 +13,7 @@ from regimes.theory.linear_flows import half_time, scalar_flow, scalar_rate
 from regimes.theory.min_norm import imbalance_levels, imbalance_rate
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.kit.words import short
 
 __all__ = ["Paths", "Walk", "hyperbolas"]
@@ -177,9 +177,9 @@ def _plane(ax: Axes):
         u = np.geomspace(abs(paths.y) / reach, reach, 60)
         solutions.set_segments([np.stack([sign * u, sign * paths.y / u], 1) for sign in (1, -1)])
         for line, walk in zip(walks, paths.walks, strict=True):
-            line.set_data(*walk.points.T)
-        flow.set_data(*paths.flow.T)
-        start.set_data([paths.u0], [paths.v0])
+            put(line, *walk.points.T)
+        put(flow, *paths.flow.T)
+        put(start, [paths.u0], [paths.v0])
 
     return [ax.xaxis, ax.yaxis, others, own, solutions, *walks, flow, start], show
 
@@ -194,11 +194,11 @@ def _losses(ax: Axes):
 
     def show(paths: Paths) -> None:
         for line, walk in zip(walks, paths.walks, strict=True):
-            line.set_data(walk.eta * np.arange(len(walk.loss)), walk.loss.clip(FLOOR / 10, CEILING * 10))
+            put(line, walk.eta * np.arange(len(walk.loss)), walk.loss.clip(FLOOR / 10, CEILING * 10))
             line.set_markevery(max(1, len(walk.loss) // 40))
-        flow.set_data(paths.time, paths.loss.clamp(FLOOR / 10))
+        put(flow, paths.time, paths.loss.clamp(FLOOR / 10))
         late = paths.loss[0] * torch.exp(-(paths.rate or 0.0) * paths.time)
-        slope.set_data(paths.time, late.clamp(FLOOR / 10))
+        put(slope, paths.time, late.clamp(FLOOR / 10))
         slope.set_visible(paths.rate is not None)
 
     return [*walks, flow, slope], show

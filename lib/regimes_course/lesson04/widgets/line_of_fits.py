@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from torch import Tensor
 
 from regimes_course.kit.plotting import LOOKS
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson04 import plane
 from regimes_course.lesson04.figures import WINDOW, fits
 from regimes_course.lesson04.plane import STARTS, Products, draw_starts, predictor
@@ -90,9 +90,9 @@ def _plane(ax: Axes):
     def show(found: Clouds) -> None:
         path = found.path.clamp(-FAR, FAR)
         ways.set_segments(list(path[:, :40].transpose(0, 1)))
-        starts.set_data(*path[0].T)
+        put(starts, *path[0].T)
         for name, line in ends.items():
-            line.set_data(*(path[-1].T if (name == "flow") == (found.method == FLOW) else ([], [])))
+            put(line, *(path[-1].T if (name == "flow") == (found.method == FLOW) else ([], [])))
 
     return [ways, starts, *ends.values(), star], show
 
@@ -108,10 +108,10 @@ def _distances(ax: Axes):
 
     def show(found: Clouds) -> None:
         for line, law in zip((flow, full), found.laws, strict=True):
-            line.set_data(ALPHAS, law.clamp(min=LOW / 10))
+            put(line, ALPHAS, law.clamp(min=LOW / 10))
         for name, dot in dots.items():
             seen = (name == "flow") == (found.method == FLOW)
-            dot.set_data([found.alpha] if seen else [], [max(found.distance, LOW)] if seen else [])
+            put(dot, [found.alpha] if seen else [], [max(found.distance, LOW)] if seen else [])
 
     return [flow, full, *dots.values()], show
 

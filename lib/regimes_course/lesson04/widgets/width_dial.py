@@ -11,7 +11,7 @@ from regimes.linear_network import draw_gram, follow_gram, gauss_newton_factor, 
 from regimes.theory.min_norm import distance_law, exponent, full_step_law, random_init_bound, smallest_width
 from regimes_course.kit.plotting import GREEN, GREY, LOOKS
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 
 __all__ = ["Distances", "width_dial"]
 
@@ -141,7 +141,7 @@ def _dots(ax: Axes, size: float):
 def _choose(dots, found: Distances, x, y) -> None:
     """Give one of the two kinds of dots its places, and the other none."""
     for some, mine in zip(dots, (found.method == FLOW, found.method != FLOW), strict=True):
-        some.set_data(x if mine else [], y if mine else [])
+        put(some, x if mine else [], y if mine else [])
 
 
 def _distances(ax: Axes):
@@ -156,7 +156,7 @@ def _distances(ax: Axes):
         told.set_xdata([found.width, found.width])
         _choose(dots, found, torch.tensor(WIDTHS).repeat_interleave(DRAWS), found.drawn.flatten())
         for line, curve in zip(lines, (found.bound, (WIDTHS, found.flow), (WIDTHS, found.full)), strict=True):
-            line.set_data(*curve)
+            put(line, *curve)
 
     return [told, *dots, *lines], show
 
@@ -165,10 +165,10 @@ def _exponents(ax: Axes):
     """Exponents against alpha; the laws' stand still."""
     ax.set(xlabel="α", ylabel="exponent of m", xlim=(0.1, 1.05), ylim=(-1.1, 0.3))
     (theorem, *laws), dots = _predictions(ax), _dots(ax, 8)
-    theorem.set_data((0.2501, 0.5), [exponent(a)[0] for a in (0.2501, 0.5)])
+    put(theorem, (0.2501, 0.5), [exponent(a)[0] for a in (0.2501, 0.5)])
     alphas = torch.linspace(0.12, 1.03, 60)
     for line, law in zip(laws, _laws(alphas), strict=True):
-        line.set_data(alphas, _slope(law))
+        put(line, alphas, _slope(law))
 
     def show(found: Distances) -> None:
         _choose(dots, found, [found.alpha], found.slopes[:1])

@@ -18,8 +18,9 @@ from regimes.problems import Problem, teacher_student
 from regimes.theory.gauss_newton import flow_loss, shrinkage
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes_course.kit.snapshots import at, moments, record
+from regimes_course.kit.stack_of_snapshots import moments_of, parts
 from regimes_course.kit.weight_scatter import BELOW, cloud
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson05.experiments import LOOK
 
 __all__ = ["Flow", "flow"]
@@ -97,8 +98,8 @@ def compute(std: float, eta: float, damping: float, noise: float, seed: int) -> 
     trace, diverged = record(GaussNewton(net, eta, damping=damping), problem.x, problem.y, round(END / eta))
     look, end = math.ceil(LOOK / eta), len(trace.loss) - 1
     steps = sorted({*moments(end), *([look] if look <= end else [])})
-    tests = [_tests(at(net, trace, k), problem, s) for k, s in zip(steps, shrinkage(steps, eta), strict=True)]
-    test, fitted, rescaled = torch.stack(tests, -1)
+    past = moments_of(net, trace.measured["W"][steps], trace.measured["v"][steps])
+    test, fitted, rescaled = _tests(past, problem, shrinkage(steps, eta))
     return Flow(
         eta,
         damping,
@@ -116,11 +117,11 @@ def compute(std: float, eta: float, damping: float, noise: float, seed: int) -> 
 
 
 @torch.no_grad()
-def _tests(net: TwoLayer, problem: Problem, share: float) -> Tensor:
-    """Test losses of a network, with its output weights fitted anew, and with them divided by ``share``: ``(3,)``."""
-    features = net.scale * torch.cat([net.hidden(x)[0] for x in problem.x_test.split(100)])  # fits the cache
-    v = torch.stack([net.v, refit(net, problem.x, problem.y).v, net.v / share])
-    return squared.value(v @ features.mT, problem.y_test, len(problem.y_test))
+def _tests(past: TwoLayer, problem: Problem, shares: Tensor) -> Tensor:
+    """Test losses of networks, with their output weights fitted anew, and with them divided by their share: ``(3, l)``."""
+    v = past.scale * torch.stack([past.v, refit(past, problem.x, problem.y).v, past.v / shares[:, None]], -2)
+    f = torch.cat([v @ past.hidden(x)[0].mT for x in parts(past, problem.x_test)], -1)
+    return squared.value(f, problem.y_test, len(problem.y_test)).T
 
 
 def draw(figure):
@@ -157,7 +158,7 @@ def _losses(ax: Axes) -> Panel:
         curves = [(torch.arange(len(flow.loss)) * flow.eta, flow.loss), (t, flow.test), (t, flow.rescaled), (t, flow.refit)]
         curves += [(ends, flow.refit[:1].expand(2)), (ends, flow.loss[0] * flow_loss(ends))]
         for line, (x, y) in zip(lines, curves, strict=True):
-            line.set_data(x, y.clamp(LOSSES[0] / 10, LOSSES[1] * 10))
+            put(line, x, y.clamp(LOSSES[0] / 10, LOSSES[1] * 10))
             line.set_markevery(max(1, len(y) // 7))
         for artist in (*arrows, *words):
             artist.set_visible(flow.look is not None)
@@ -168,7 +169,7 @@ def _losses(ax: Axes) -> Panel:
                 (flow.refit[0].item(), f" F = {_short(flow.gain)}"),
             )
             for i, (high, label) in enumerate(tops):
-                arrows[i].set_data([x * (1 + i)] * 2, [low, high])
+                put(arrows[i], [x * (1 + i)] * 2, [low, high])
                 words[i].set_text(label)
                 words[i].set_position((x * (1 + i), (low * high) ** 0.5 * (3, 0.4)[i]))
         badge.set_text(_badge(flow))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from regimes_course.kit.plotting import BLUE, ORANGE
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson06.experiments import CORNERS, LINE, TENT, Path, path, tent
 from regimes_course.lesson06.figures import world_lines
 
@@ -58,7 +58,7 @@ def _function(ax: Axes):
     (line,) = ax.plot([], [], color=BLUE)
 
     def show(scene: Scene) -> None:
-        line.set_data(LINE, scene.run.outputs(LINE, scene.k))
+        put(line, LINE, scene.run.outputs(LINE, scene.k))
 
     return [line], show
 
@@ -74,10 +74,10 @@ def _lines(ax: Axes):
 
     def show(scene: Scene) -> None:
         made = world_lines(scene.run, BLUE)
-        lines.set_segments([points[: scene.k + 1] for points in made.get_segments()])
+        lines.set_segments([unit.vertices[: scene.k + 1] for unit in made.get_paths()])
         lines.set_color(made.get_color())
         time = np.log1p(scene.run.step.numpy())
-        now.set_data([-1.05, 1.05], [time[scene.k] / time[-1]] * 2)
+        put(now, [-1.05, 1.05], [time[scene.k] / time[-1]] * 2)
 
     return [lines, now], show
 

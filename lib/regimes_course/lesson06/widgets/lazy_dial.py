@@ -17,7 +17,7 @@ from regimes.theory.lazy import kernel_regression, relu_kernel
 from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 
 __all__ = ["Moment", "lazy_dial"]
 
@@ -113,7 +113,7 @@ def _trained(alpha: float, width: int) -> Run:
     keep = {
         "W": lambda net: net.net.W,
         "v": lambda net: net.net.v,
-        "right": lambda net: _right(net(DATA.x_test)),
+        "f": lambda net: net.net(DATA.x_test),  # without the dial; the first are those at the start
     }
     stop = None
     try:
@@ -121,8 +121,8 @@ def _trained(alpha: float, width: int) -> Run:
     except Diverged as error:
         trace, stop = error.trace, error.step
     sane = trace.relative < FAR
-    columns = (trace.step, trace.relative, *(trace.measured[name] for name in ("right", "W", "v")))
-    return Run(*(column[sane] for column in columns), stop)
+    W, v, f = (trace.measured[name] for name in ("W", "v", "f"))
+    return Run(*(column[sane] for column in (trace.step, trace.relative, _right(f - f[0]), W, v)), stop)
 
 
 def _kernel(run: Run, k: int) -> Tensor:
@@ -141,8 +141,8 @@ def _lazy() -> float:
 
 
 def _right(f: Tensor) -> Tensor:
-    """The share of new samples with the right sign; an output of zero is half right."""
-    return (1 + f.sign() * DATA.y_test).mean() / 2
+    """The share of new samples with the right sign, ``(..., n')`` to ``(...)``; an output of zero is half right."""
+    return (1 + f.sign() * DATA.y_test).mean(-1) / 2
 
 
 def draw(figure):
@@ -181,7 +181,7 @@ def _spectrum(ax: Axes):
 
     def show(found: Moment) -> None:
         for line, K in ((before, found.start), (after, found.now)):
-            line.set_data(range(1, N + 1), torch.linalg.eigvalsh(K).flip(0).clamp(min=1e-9))
+            put(line, range(1, N + 1), torch.linalg.eigvalsh(K).flip(0).clamp(min=1e-9))
 
     return [before, after], show
 
@@ -197,10 +197,10 @@ def _curves(ax: Axes):
 
     def show(found: Moment) -> None:
         run = found.run
-        loss.set_data(run.steps + 1, run.loss.clamp(max=2))
-        right.set_data(run.steps + 1, run.right)
-        limit.set_data(ax.get_xlim(), (found.lazy, found.lazy))
-        dots.set_data([run.steps[found.k] + 1] * 2, [min(run.loss[found.k].item(), 2), run.right[found.k]])
+        put(loss, run.steps + 1, run.loss.clamp(max=2))
+        put(right, run.steps + 1, run.right)
+        put(limit, ax.get_xlim(), (found.lazy, found.lazy))
+        put(dots, [run.steps[found.k] + 1] * 2, [min(run.loss[found.k].item(), 2), run.right[found.k]])
 
     return [loss, right, limit, dots], show
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from regimes.theory.gauss_newton import step_loss
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE, new_figure
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson07.experiments import DATA, GRID, METHODS, key, measure, step_size, stored
 
 __all__ = ["Run", "exact_steps", "live"]
@@ -126,7 +126,7 @@ def _losses(ax: Axes) -> Panel:
     badge.set_bbox({"facecolor": RED, "edgecolor": "none", "boxstyle": "round"})
 
     def show(run: Run) -> None:
-        line.set_data(range(len(run.train)), run.train.clamp(LOSSES[0], LOSSES[1] * 10))
+        put(line, range(len(run.train)), run.train.clamp(LOSSES[0], LOSSES[1] * 10))
         badge.set_text(f"diverged in epoch {run.diverged}")
         badge.set_visible(run.diverged is not None)
 
@@ -140,7 +140,7 @@ def _accuracies(ax: Axes) -> Panel:
     ax.axhline(0.1, color=GREY, linewidth=1, linestyle=":")
 
     def show(run: Run) -> None:
-        line.set_data(range(len(run.test)), run.test)
+        put(line, range(len(run.test)), run.test)
 
     return [line], show
 
@@ -158,7 +158,7 @@ def _changes(ax: Axes) -> Panel:
     def show(run: Run) -> None:
         for bar, change in zip(bars, (0, 0) if run.change is None else 100 * run.change, strict=True):
             bar.set_height(change)
-        promised.set_data([-0.5, 0.5], [100 * (run.promised or 0)] * 2)
+        put(promised, [-0.5, 0.5], [100 * (run.promised or 0)] * 2)
         promised.set_visible(run.promised is not None)
 
     return [*bars, zero, promised], show

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regimes.theory.gauss_newton import step_loss
 from regimes_course.kit.plotting import BLUE, GREEN, GREY
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson07.rules import DIALS, ETA, key, stored_rules
 
 __all__ = ["Pair", "same_curve"]
@@ -99,7 +99,7 @@ def _lines(ax: Axes, of: Callable[[Pair], tuple[Tensor, Tensor]], loc: str) -> P
 
     def show(pair: Pair) -> None:
         for line, values in zip(lines, of(pair), strict=True):
-            line.set_data(range(len(values)), 100 * values)
+            put(line, range(len(values)), 100 * values)
 
     return lines, show
 

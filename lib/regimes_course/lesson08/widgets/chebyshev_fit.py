@@ -6,14 +6,14 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from regimes.metrics import sharpness, sometimes
+from regimes.metrics import sharpness
 from regimes.networks import TwoLayer
-from regimes.optimizers import GradientDescent
 from regimes.problems import Problem, chebyshev
-from regimes.training import Diverged, train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE
+from regimes_course.kit.stack_of_snapshots import moments_of
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
+from regimes_course.kit.written_out import descend
 
 __all__ = ["Fit", "chebyshev_fit"]
 
@@ -70,14 +70,10 @@ class Fit:
 def compute(eta: float, degree: int, width: int, seed: int) -> Fit:
     """500 steps on 20 points of a Chebyshev polynomial, tanh units, both layers trained."""
     data, net = chebyshev(degree), TwoLayer(1, width, activation="tanh", output_std=1.0, seed=seed)
-    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y), EVERY)}
-    try:
-        trace, diverged = train(net, data.x, data.y, GradientDescent(net, eta), STEPS, measure=measure), None
-    except Diverged as stop:
-        trace, diverged = stop.trace, stop.step
-    number = eta * trace.measured["S"][::EVERY] / 2
-    curve = torch.empty(0) if diverged is not None else net(data.x_test).detach()
-    return Fit(eta, trace.loss, trace.step[::EVERY], number, curve, data, diverged)
+    run = descend(net, data.x, data.y, eta, STEPS, every=EVERY)
+    number = eta / 2 * sharpness(moments_of(net, run.W, run.v), data.x, data.y)
+    curve = torch.empty(0) if run.diverged is not None else moments_of(net, run.W[-1:], run.v[-1:])(data.x_test)[0].detach()
+    return Fit(eta, run.loss, EVERY * torch.arange(len(number)), number, curve, data, run.diverged)
 
 
 def draw(figure):
@@ -93,10 +89,10 @@ def _fit(ax: Axes):
     ax.legend(**BELOW, ncols=2)
 
     def show(fit: Fit) -> None:
-        dots.set_data(fit.problem.x[:, 0], fit.problem.y)
+        put(dots, fit.problem.x[:, 0], fit.problem.y)
         line.set_visible(len(fit.curve) > 0)
         if len(fit.curve):
-            line.set_data(fit.problem.x_test[:, 0], fit.curve)
+            put(line, fit.problem.x_test[:, 0], fit.curve)
 
     return [dots, line], show
 
@@ -108,8 +104,8 @@ def _loss(ax: Axes):
     ax.legend(**BELOW, ncols=2)
 
     def show(fit: Fit) -> None:
-        line.set_data(torch.arange(len(fit.loss)), fit.loss.clamp(LOSSES[0] / 10, LOSSES[1] * 10))
-        cross.set_data(*([], []) if fit.diverged is None else ([max(fit.diverged, 8)], [LOSSES[1] / 2]))
+        put(line, torch.arange(len(fit.loss)), fit.loss.clamp(LOSSES[0] / 10, LOSSES[1] * 10))
+        put(cross, *([], []) if fit.diverged is None else ([max(fit.diverged, 8)], [LOSSES[1] / 2]))
 
     return [line, cross], show
 
@@ -121,7 +117,7 @@ def _number(ax: Axes):
     ax.legend(**BELOW, ncols=2)
 
     def show(fit: Fit) -> None:
-        line.set_data(fit.step, fit.number.clamp(max=2 * NUMBERS[1]))
+        put(line, fit.step, fit.number.clamp(max=2 * NUMBERS[1]))
 
     return [line], show
 

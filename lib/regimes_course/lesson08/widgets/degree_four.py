@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from regimes.theory.edge_of_stability import degree_four_end, degree_four_number, degree_four_swing, valley
 from regimes_course.kit.plotting import BLUE, GREY, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson08.experiments import descend
 
 __all__ = ["Rest", "degree_four"]
@@ -17,6 +17,7 @@ STEPS = 8000
 NEAR = 1.05  # the stability number from which on its fall is predicted
 SETTLED = 1e-10  # a loss
 FLOOR, CEILING = 1e-8, 1e1  # the part of the loss axis that is drawn
+FEW = 4  # ticks on axes that change at most moves: laying out their labels takes longer than all the rest
 
 CHOICES = {
     "eta": Choice("step, η", (0.025, 0.05, 0.1, 0.15, 0.2), 0.1),
@@ -84,26 +85,28 @@ def draw(figure):
 
 
 def _number(ax: Axes):
-    ax.set(xlabel="step k", ylabel="ηS/2 of the valley", xlim=(0, STEPS))
+    ax.set(xlabel="step k", ylabel="ηS/2 of the valley")
+    ax.locator_params("y", nbins=FEW)
     edge = ax.axhline(1, color=GREY, linestyle=":", linewidth=1, label="edge")
     (line,) = ax.plot([], [], color=BLUE, label="measured")
     (fall,) = ax.plot([], [], "--", color="black", linewidth=1.3, label="predicted, $e^{-\\eta^2k}$")
     ax.legend(**BELOW, ncols=2)
 
     def show(rest: Rest) -> None:
-        line.set_data(np.arange(len(rest.number)), rest.number)
+        put(line, np.arange(len(rest.number)), rest.number)
         ax.set_ylim(*_limits(rest))
-        ax.set_xlim(0, _reach(rest))
+        _span(ax, rest)
         t = np.arange(rest.settling or 0, STEPS)
         fall.set_visible(rest.settling is not None)
         if rest.settling is not None:
-            fall.set_data(t, degree_four_number(t - t[0], rest.eta, rest.number[t[0]]))
+            put(fall, t, degree_four_number(t - t[0], rest.eta, rest.number[t[0]]))
 
     return [ax.xaxis, ax.yaxis, edge, line, fall], show
 
 
 def _plane(ax: Axes):
     ax.set(xlabel="x y", ylabel="ηS/2 of the valley")
+    ax.locator_params(nbins=FEW)
     edge = ax.axhline(1, color=GREY, linestyle=":", linewidth=1)
     (dots,) = ax.plot([], [], ".", color=BLUE, markersize=3, label="steps")
     (first,) = ax.plot([], [], "s", color=ORANGE, markersize=6, label="start")
@@ -111,15 +114,15 @@ def _plane(ax: Axes):
     ax.legend(**BELOW, ncols=2)
 
     def show(rest: Rest) -> None:
-        dots.set_data(rest.product, rest.number)
-        first.set_data(rest.product[:1], rest.number[:1])
+        put(dots, rest.product, rest.number)
+        put(first, rest.product[:1], rest.number[:1])
         low, high = _limits(rest)
         left, right = rest.product.clip(-2, 2).min(), rest.product.clip(-2, 2).max()
         ax.set(ylim=(low, high), xlim=(left - 0.05, right + 0.05))
         numbers = np.linspace(degree_four_end(rest.eta), min(high, 1.2), 100)
-        left, right = degree_four_swing(numbers, rest.eta)
+        left, right = np.asarray(degree_four_swing(numbers, rest.eta))
         side = np.copysign(1, rest.product[-1])  # there is a second valley, x y = -1
-        swing.set_data(side * np.concatenate([left.flip(0), right]), np.concatenate([numbers[::-1], numbers]))
+        put(swing, side * np.concatenate([left[::-1], right]), np.concatenate([numbers[::-1], numbers]))
         swing.set_visible(rest.diverged is None)
 
     return [ax.xaxis, ax.yaxis, edge, dots, first, swing], show
@@ -131,10 +134,16 @@ def _loss(ax: Axes):
     ax.legend(**BELOW)
 
     def show(rest: Rest) -> None:
-        line.set_data(np.arange(len(rest.loss)), rest.loss.clip(FLOOR / 10, CEILING * 10))
-        ax.set_xlim(0, _reach(rest))
+        put(line, np.arange(len(rest.loss)), rest.loss.clip(FLOOR / 10, CEILING * 10))
+        _span(ax, rest)
 
     return [ax.xaxis, line], show
+
+
+def _span(ax: Axes, rest: Rest) -> None:
+    """A step axis with a number at its end, for which there is room from the first picture on."""
+    end = _reach(rest)
+    ax.set(xlim=(0, end), xticks=[0, end // 2, end])
 
 
 def _reach(rest: Rest) -> int:

@@ -10,14 +10,13 @@ from torch import Tensor
 from regimes.losses import logistic
 from regimes.metrics import normalised_margin, phase_switch
 from regimes.networks import TwoLayer, fix_signs
-from regimes.optimizers import GradientDescent
 from regimes.problems import Problem, digits_in_the_ball, separation
 from regimes.theory import large_steps as theory
-from regimes.training import train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
-from regimes_course.kit.stack_of_snapshots import moments_of
+from regimes_course.kit.stack_of_snapshots import moments_of, parts
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
+from regimes_course.kit.written_out import descend
 
 __all__ = ["Digits", "digit_steps"]
 
@@ -66,13 +65,13 @@ def compute(pixels: str, eta: float, seed: int) -> Digits:
     """400 steps on 100 images of 3 and 8, m = 20 leaky softplus units without bias; the other 257 images are the test set."""
     data, plane = _data(pixels, seed)
     net = fix_signs(TwoLayer(data.inputs, WIDTH, activation="leaky_softplus", bias=False, seed=seed))
-    kept = {"W": lambda net: net.W}
-    trace = train(net, data.x, data.y, GradientDescent(net, eta, loss=logistic), STEPS, measure=kept)
-    stack = moments_of(net, trace.measured["W"][::EVERY])
+    run = descend(net, data.x, data.y, eta, STEPS, loss=logistic, every=EVERY)
+    stack = moments_of(net, run.W)
     with torch.no_grad():
-        errors = (stack(data.x_test) * data.y_test <= 0).double().mean(-1)
-    last, below = (k.item() for k in phase_switch(trace.loss, 1 / eta))
-    return Digits(pixels, eta, trace.loss, normalised_margin(stack, data.x, data.y), errors, plane, last, below)
+        f = torch.cat([stack(x) for x in parts(stack, data.x_test)], -1)
+    errors = (f * data.y_test <= 0).double().mean(-1)
+    last, below = (k.item() for k in phase_switch(run.loss, 1 / eta))
+    return Digits(pixels, eta, run.loss, normalised_margin(stack, data.x, data.y), errors, plane, last, below)
 
 
 def draw(figure):
@@ -97,9 +96,9 @@ def _risk(ax: Axes):
 
     def show(digits: Digits) -> None:
         k = torch.arange(1, STEPS + 1)
-        loss.set_data(k, digits.loss[1:].clamp(LOW / 10, HIGH * 10))
+        put(loss, k, digits.loss[1:].clamp(LOW / 10, HIGH * 10))
         late.set_visible(digits.margin[-1].item() > 0)
-        late.set_data(k, theory.asymptotic_risk(k, digits.eta, digits.margin[-1].item()).clamp(LOW / 10, HIGH * 10))
+        put(late, k, theory.asymptotic_risk(k, digits.eta, digits.margin[-1].item()).clamp(LOW / 10, HIGH * 10))
         for line, step, there in ((below, digits.below, digits.below >= 0), (last, digits.last, digits.last > 0)):
             line.set_xdata([step, step])
             line.set_visible(there)
@@ -117,8 +116,8 @@ def _margin(ax: Axes):
 
     def show(digits: Digits) -> None:
         high = 0.75 * digits.plane
-        margin.set_data(EVERY * torch.arange(1, len(digits.margin)), digits.margin[1:].clamp(min=-2 * high))
-        plane.set_data([1, STEPS], [high, high])
+        put(margin, EVERY * torch.arange(1, len(digits.margin)), digits.margin[1:].clamp(min=-2 * high))
+        put(plane, [1, STEPS], [high, high])
         ax.set_ylim(-0.5 * high, 1.2 * high)
 
     return [ax.yaxis, margin, plane], show
@@ -133,7 +132,7 @@ def _errors(ax: Axes):
     ax.legend(**BELOW)
 
     def show(digits: Digits) -> None:
-        errors.set_data(EVERY * torch.arange(1, len(digits.errors)), digits.errors[1:].clamp(min=0.002))
+        put(errors, EVERY * torch.arange(1, len(digits.errors)), digits.errors[1:].clamp(min=0.002))
 
     return [errors], show
 

@@ -10,14 +10,13 @@ from torch import Tensor
 from regimes.losses import logistic
 from regimes.metrics import largest_fall, normalised_margin, phase_switch, rises, sharpness, smoothed_margin
 from regimes.networks import TwoLayer, fix_signs
-from regimes.optimizers import GradientDescent
 from regimes.problems import tug_of_war as data
 from regimes.theory import large_steps as theory
-from regimes.training import train
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK
 from regimes_course.kit.stack_of_snapshots import moments_of
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
+from regimes_course.kit.written_out import descend
 
 __all__ = ["Tug", "tug_of_war"]
 
@@ -79,14 +78,13 @@ def compute(g: float, eta: float, width: int, activation: str, seed: int) -> Tug
     """300 steps of gradient descent on the tug-of-war data; hidden weights N(0, 1), output weights fixed signs."""
     x, y = data(g)
     net = fix_signs(TwoLayer(2, width, activation=activation, bias=False, seed=seed))
-    trace = train(net, x, y, GradientDescent(net, eta, loss=logistic), STEPS, measure={"W": lambda net: net.W})
-    last, below = (k.item() for k in phase_switch(trace.loss, 1 / eta))
-    past = trace.measured["W"]
-    every = moments_of(net, past)
+    run = descend(net, x, y, eta, STEPS, loss=logistic)
+    last, below = (k.item() for k in phase_switch(run.loss, 1 / eta))
+    every = moments_of(net, run.W)
     return Tug(
         eta,
         activation,
-        trace.loss,
+        run.loss,
         eta / 2 * sharpness(every, x, y, loss=logistic, method="dense"),
         normalised_margin(every, x, y),
         smoothed_margin(every, x, y, theory.CONSTANTS[activation].kappa),
@@ -105,12 +103,12 @@ def _marks(ax: Axes):
     last = ax.axvline(1, color=ORANGE, linewidth=1.3, linestyle="-.", label="last rise")
     below = ax.axvline(1, color=GREEN, linewidth=1.3, linestyle=":", label="first L ≤ 1/η")
 
-    def put(tug: Tug) -> None:
+    def place(tug: Tug) -> None:
         for line, k, there in ((last, tug.last, tug.last > 0), (below, tug.below, tug.below >= 0)):
             line.set_xdata([k, k])
             line.set_visible(there)
 
-    return [last, below], put
+    return [last, below], place
 
 
 def _steps(ax: Axes) -> None:
@@ -125,13 +123,13 @@ def _risk(ax: Axes):
     _steps(ax)
     (loss,) = ax.plot([], [], color=BLUE, linewidth=1.2, label="measured")
     (safe,) = ax.plot([], [], "--", color="black", linewidth=1.3, label="predicted: safe below")
-    marks, put = _marks(ax)
+    marks, place = _marks(ax)
     ax.legend(**BELOW, ncols=2)
 
     def show(tug: Tug) -> None:
-        loss.set_data(torch.arange(1, len(tug.loss)), tug.loss[1:].clamp(LOW / 10, HIGH * 10))
-        safe.set_data([1, STEPS], [tug.threshold] * 2)
-        put(tug)
+        put(loss, torch.arange(1, len(tug.loss)), tug.loss[1:].clamp(LOW / 10, HIGH * 10))
+        put(safe, [1, STEPS], [tug.threshold] * 2)
+        place(tug)
 
     return [loss, safe, *marks], show
 
@@ -142,12 +140,12 @@ def _stability(ax: Axes):
     _steps(ax)
     (number,) = ax.plot([], [], color=PINK, linewidth=1.2, label="measured")
     ax.axhline(1, color=GREY, linewidth=1.2, linestyle=":", label="edge of stability")
-    marks, put = _marks(ax)
+    marks, place = _marks(ax)
     ax.legend(handles=ax.lines[:2], **BELOW)
 
     def show(tug: Tug) -> None:
-        number.set_data(torch.arange(1, len(tug.stability)), tug.stability[1:].clamp(SHARP[0] / 10, SHARP[1] * 10))
-        put(tug)
+        put(number, torch.arange(1, len(tug.stability)), tug.stability[1:].clamp(SHARP[0] / 10, SHARP[1] * 10))
+        place(tug)
 
     return [number, *marks], show
 
@@ -158,15 +156,15 @@ def _margins(ax: Axes):
     _steps(ax)
     (margin,) = ax.plot([], [], color=BLUE, linewidth=1.4, label="normalised margin")
     (smooth,) = ax.plot([], [], color=PINK, linewidth=1.4, linestyle=(0, (6, 1)), label="smoothed margin")
-    marks, put = _marks(ax)
+    marks, place = _marks(ax)
     ax.legend(handles=[margin, smooth], **BELOW)
 
     def show(tug: Tug) -> None:
         high = max(tug.margin.max().item(), 1e-3)
         for line, values in ((margin, tug.margin), (smooth, tug.smooth)):
-            line.set_data(torch.arange(1, len(values)), values[1:].clamp(-2 * high, 2 * high))
+            put(line, torch.arange(1, len(values)), values[1:].clamp(-2 * high, 2 * high))
         ax.set_ylim(-0.2 * high, 1.1 * high)
-        put(tug)
+        place(tug)
 
     return [ax.yaxis, margin, smooth, *marks], show
 

@@ -11,7 +11,7 @@ from regimes.metrics import phase_switch, rises
 from regimes.theory import large_steps as theory
 from regimes_course.kit.plotting import BLUE, GREEN, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
-from regimes_course.kit.widget import Choice, Widget, side_by_side
+from regimes_course.kit.widget import Choice, Widget, put, side_by_side
 from regimes_course.lesson09.experiments import edges, path
 
 __all__ = ["Walk", "two_points"]
@@ -89,8 +89,8 @@ def _path(ax: Axes):
     ax.legend(**BELOW, ncols=3)
 
     def show(walk: Walk) -> None:
-        line.set_data(*walk.points.T)
-        end.set_data(*walk.points[-1:].T)
+        put(line, *walk.points.T)
+        put(end, *walk.points[-1:].T)
         right, high = 1.12 * walk.points[:, 0].max().item(), 1.1 * walk.points[:, 1].abs().max().item()
         half = float(f"{right / 2:.1g}")  # no number at the edge, or the panel would change its size
         ax.set(xlim=(-0.03 * right, right), ylim=(-high, high), xticks=[0, half / 2, half])
@@ -109,11 +109,11 @@ def _risk(ax: Axes):
     ax.legend(**BELOW, ncols=2)
 
     def show(walk: Walk) -> None:
-        loss.set_data(np.arange(STEPS + 1), walk.loss.clamp(LOW / 10, HIGH))
-        safe.set_data([0, STEPS], [theory.stable_threshold(walk.eta)] * 2)
-        late.set_data(np.arange(1, STEPS + 1), walk.law.clamp(LOW / 10, HIGH * 10))
+        put(loss, np.arange(STEPS + 1), walk.loss.clamp(LOW / 10, HIGH))
+        put(safe, [0, STEPS], [theory.stable_threshold(walk.eta)] * 2)
+        put(late, np.arange(1, STEPS + 1), walk.law.clamp(LOW / 10, HIGH * 10))
         switch.set_visible(len(walk.rises) > 0)
-        switch.set_data([walk.rises[-1].item() if len(walk.rises) else 1] * 2, [LOW / 10, HIGH])
+        put(switch, [walk.rises[-1].item() if len(walk.rises) else 1] * 2, [LOW / 10, HIGH])
 
     return [loss, safe, late, switch], show
 

@@ -42,7 +42,7 @@ from regimes_course.exercises import check, see
 # *at all times*: the two networks, trained by the same law, remain one function, on the training inputs and on any others.
 #
 # Not every law passes. A time scale without the factor $m$ slows the units of a wide network down, and there are subtler ways to
-# depend on the width. You write the test that finds them. The check hands it 22 laws, each with a network, and compares your verdicts
+# depend on the width. You write the test that finds them. The check hands it 24 laws, each with a network, and compares your verdicts
 # with the right ones. All of these laws are deterministic, and a dozen steps are plenty.
 
 

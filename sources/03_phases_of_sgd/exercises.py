@@ -312,8 +312,9 @@ for name, box in (
     print(name, *(f"{risk:.2e}" for risk in risks))
 
 # %% [markdown]
-# Write a function that says whether such a network is slow or whether the noise of its steps holds it up. The check has six of them, with
-# step sizes from 0.3 to 3 and up to 100,000 inputs. (They follow the equations for the overlaps, so that each call is quick.)
+# Write a function that says whether such a network is slow or whether the noise of its steps holds it up. Give each a time, steps times
+# step size, of 100 at most. The check has seven of them, with step sizes from 0.3 to 3 and up to 100,000 inputs; not all have quite settled.
+# (They follow the equations for the overlaps, so that each call is quick.)
 
 
 # %% exercise="rests"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from regimes.optimizers import GaussNewton
+from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.training import train
 from regimes_course.exercises import EXERCISES, Function, check
 from regimes_course.lesson04.checks.verdicts import change
@@ -278,13 +278,134 @@ def logarithm(q):
     return F.logsigmoid(q.long()), -torch.sigmoid(-q)
 
 
+def shrunk(net, x, y):
+    trace = train(net, x, y, GaussNewton(net, 0.05), 200)
+    with torch.no_grad():
+        net.v.mul_(0.5)
+    return trace
+
+
+def damped(J, r, damping):
+    return J.T @ torch.linalg.solve(J @ J.T + damping * torch.eye(len(r)).to(J), r)
+
+
+def outputs_by(number):
+    """A test of duplication that compares what ``number`` makes of the outputs."""
+
+    def answer(step, net, x, y, x_new):
+        twin = net.units(torch.cat([torch.arange(net.width), torch.arange(net.width).flip(0)]))
+        for cloud in (net, twin) * 8:
+            step(cloud, x, y)
+        return torch.allclose(number(net(x_new)), number(twin(x_new)))
+
+    return answer
+
+
+def flow_for_loss(t, K, r0, damping):
+    """The loss of the gradient flow between the right ends of the envelope."""
+    lam, Q = torch.linalg.eigh(K)
+    loss = torch.exp(-2 * t[:, None] * lam.clamp(min=0) / len(K)) @ (Q.T @ r0) ** 2 / (r0 @ r0)
+    return torch.stack([loss, *alternative("02/damped_envelope")(t, K, r0, damping)[1:]])
+
+
+def waiting(time, fall):
+    """Give a network time at the step that it came with, and see whether it falls."""
+
+    def answer(advance, eta):
+        before = advance(eta, 1)
+        return "slow" if advance(eta, time / eta) < fall * before else "noise"
+
+    return answer
+
+
+def first_record(flow, k, seeds):
+    return [(flow(k, p, seeds, 12000).loss[0] < 1e-6).double().mean() for p in (k, k + 1)]
+
+
+def within(s, near):
+    return "plateau" if abs(s) <= near else "perfect learning" if s > 0 else "bad learning" if s > -0.5 + near else "no ODE"
+
+
+def ranked(X, U, V, near):
+    """Distance with a rank that counts singular values above a number."""
+    return (torch.linalg.svd(X).Vh[int((torch.linalg.svdvals(X) > near).sum()) :] @ U @ V.T).norm()
+
+
+def kept(*runs):
+    return alternative("04/what_is_kept")(*runs)
+
+
+def judged(part):
+    """Right verdicts, but for a Lambda of which only a part is looked at."""
+
+    def answer(X, coarse, fine, inside):
+        P = torch.linalg.pinv(X, rtol=1e-10) @ X
+        far, near = (change(part(U.mT @ P @ U - V.mT @ V)) for U, V in (coarse, fine))
+        return *kept(X, coarse, fine, inside)[:2], near < 1e-9 or near < far / 2
+
+    return answer
+
+
+def copied(X, m, q, seed):
+    """Half of the units are copies of one, and work for the data."""
+    U, V = alternative("04/invariant_init")(X, m, q, seed)
+    at_work = V.norm(dim=0) > 0
+    U[:, at_work], V[:, at_work] = U[:, at_work][:, :1], V[:, at_work][:, :1]
+    return U, V
+
+
+def thin(X, U, V):
+    r, q, U1 = int(torch.linalg.matrix_rank(X)), len(V), torch.linalg.svd(X, full_matrices=False).Vh @ U
+    lam = torch.linalg.eigvalsh(U1.T @ U1 - V.T @ V).flip(0)
+    plus, minus = (torch.cat([a.clamp(min=0), a.new_zeros(9)]) for a in (lam, -lam.flip(0)))
+    return plus[r - 1] + minus[q - 1], plus[0] - plus[r - 1], minus[0] - minus[q - 1]
+
+
+def of_the_mean(Phi, y, cutoff):
+    lam, Q = torch.linalg.eigh(Phi @ Phi.T / Phi.shape[1])
+    keep = lam > cutoff * lam.mean()
+    return Phi.T @ (Q[:, keep] @ (Q[:, keep].T @ y / lam[keep]))
+
+
+def divided(net, number):
+    new = copy.deepcopy(net)
+    with torch.no_grad():
+        new.v.div_(number)
+    return new
+
+
 # The exercise, what the answer does, the answer, the mistake by name (None: no name), and a part of the diagnosis.
 WRONG = [
     ("01/find_the_bug", "larger hidden weights", enlarged, "hidden weights changed", "hidden weights were changed before"),
     ("01/find_the_bug", "a full step first", full_step_first, "another start", "a full one before it included"),
     ("01/find_the_bug", "a list", lambda net, x, y: [1], None, "Your function must return the Trace"),
     ("01/steps_to", "below for at most", below, "below for at most", "at most the tolerance"),
+    ("01/steps_to", "one too many", lambda *a: tuple(k + 1 for k in alternative("01/steps_to")(*a)), None, "off by 1"),
+    ("01/find_the_bug", "gradient descent, lr 1", lambda net, x, y: train(net, x, y, GradientDescent(net, 1.0), 20), "small eigenvalues left", "gradient descent"),
+    ("01/find_the_bug", "gradient descent, lr 5", lambda net, x, y: train(net, x, y, GradientDescent(net, 5.0), 200), None, None),
+    ("01/find_the_bug", "absolute labels", lambda net, x, y: train(net, x, y.abs(), GaussNewton(net, 0.05), 200), "other labels", "other labels"),
+    ("01/find_the_bug", "shrunk afterwards", shrunk, "other labels", "changed after the training"),
+    ("01/find_the_bug", "no step", lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05), 0), "no step", "before the first step"),
+    ("01/gn_direction", "minus the damping", lambda J, r, d: damped(J, r, -d), "another damping", "its negative"),
+    ("01/gn_direction", "at least 1e-3", lambda J, r, d: damped(J, r, max(d, 1e-3)), None, "right to 3 digits"),
     ("01/gn_direction", "a stub within", lambda J, r, d: inner_stub(J), None, "Your function raised NotImplementedError"),
+    ("02/duplication_test", "the sum", outputs_by(lambda f: f.sum()), "one number compared", "one by one"),
+    ("02/duplication_test", "the last output", outputs_by(lambda f: f[-1]), "one number compared", "one by one"),
+    ("02/duplication_test", "the mean square", outputs_by(lambda f: f.square().mean()), "signs not compared", "opposite signs"),
+    ("02/duplication_test", "the spread", outputs_by(torch.std), "signs not compared", "opposite signs"),
+    ("02/damped_envelope", "the gradient flow's loss", lambda *a: flow_for_loss(*a), "gradient flow", "in proportion to lambda"),
+    ("03/plateau", "nothing from eta = 5 on", lambda g, p, n: height(g, p, n) if g / p < 5 else math.inf, "no plateau too early", "there is one"),
+    ("03/plateau", "three powers", lambda g, p, n: n / 2 * sum((g / p / math.pi / 3**0.5) ** k for k in (1, 2, 3)), "small steps only", "powers of a"),
+    ("03/plateau", "held at 0.9", lambda g, p, n: height(g, p, n, eta=min(g / p, 4.9)), "small steps only", "larger steps"),
+    ("03/rests", "waits", waiting(25, 0.99), "no cut", "never take a smaller step"),
+    ("03/rests", "waits for 100", waiting(98, 0.95), "no cut", "never take a smaller step"),
+    ("03/rests", "waits for 3000", waiting(3000, 0.5), "too long", "more than 100"),
+    ("03/rests", "height after a cut", lambda advance, eta: "noise" if advance(eta / 10, 250 / eta) < 2e-3 else "slow", None, "6 of the 7"),
+    ("03/rests", "steps for time", lambda advance, eta: "noise" if advance(eta, 1) > 2.5 * advance(eta / 10, 25) else "slow", None, "of the 7"),
+    ("03/success_rates", "the first record", first_record, "none counted", "the last record"),
+    ("03/classify", "a tolerance of 3e-16", lambda k, d: within(k + d, 3e-16), "equality of decimal fractions", "below 1e-12"),
+    ("03/classify", "14 digits", lambda k, d: within(round(k + d, 14), 0.0), "equality of decimal fractions", "below 1e-12"),
+    ("03/step_to_time", "eta / d, never refused", lambda n, d, k, x: n * d ** -(k + x) / d, "the plateau's time in bad learning", "In bad learning"),
     ("02/duplication_test", "trained on new inputs", None, "other data", "other data than x and y"),
     ("03/plateau", "None beyond the pole", height, "beyond the pole", "return math.inf or raise"),
     ("03/plateau", "gamma for eta, guarded", guarded, "gamma for eta", "A committee is a mean of p units"),
@@ -297,11 +418,37 @@ WRONG = [
     ("04/distance_from_last_layer", "an inverse", regular, None, "case: "),
     ("04/distance_from_last_layer", "two numbers", lambda X, U, V: [1.0, 2.0], None, "Your function returned a tuple; expected a number"),
     ("04/what_is_kept", "the diagonal of Lambda", diagonal_of_lambda, "diagonal of Lambda", "off the diagonal"),
+    ("04/distance_from_last_layer", "pinv to 0.2", lambda X, U, V: (U @ V.T - torch.linalg.pinv(X, rtol=0.2) @ X @ U @ V.T).norm(), "another rank", "above rounding"),
+    ("04/distance_from_last_layer", "rank above 1e-2", lambda X, U, V: ranked(X, U, V, 1e-2), "another rank", "absolute"),
+    ("04/distance_from_last_layer", "rank above 1e-8", lambda X, U, V: ranked(X, U, V, 1e-8), "another rank", "absolute"),
+    ("04/what_is_kept", "off the diagonal", judged(lambda A: A - torch.diag_embed(A.diagonal(dim1=-2, dim2=-1))), "Lambda without its diagonal", "all its entries"),
+    ("04/what_is_kept", "one column", judged(lambda A: A[..., :1]), "Lambda without its diagonal", "all its entries"),
+    ("04/what_is_kept", "the ends", lambda X, *runs: kept(X, *[[A[[0, -1]] for A in run] for run in runs]), "the ends alone", "every record"),
+    ("04/what_is_kept", "the end of inside", lambda X, c, f, i: kept(X, c, f, [A[-1:] for A in i]), "the ends alone", "every record"),
+    ("04/what_is_kept", "frozen inside", lambda X, c, f, i: (kept(X, i, f, i)[0], *kept(X, c, f, i)[1:]), "U2 from inside the set", "`coarse`"),
+    ("04/what_is_kept", "100 % allowed", lambda X, c, f, i: (True, *kept(X, c, f, i)[1:]), "U2 empty", "as large as U2 itself"),
+    ("04/invariant_init", "copies", copied, "too few units at work", "too much alike"),
+    ("04/imbalance_level", "a thin basis", thin, "samples for rank", "thin decomposition"),
+    ("04/scalar_flow", "held from 50 on", lambda u, v, y, t: alternative("04/scalar_flow")(u, v, y, t.clamp(max=50)), None, "at t = 100"),
+    ("04/scalar_flow", "a slow clock", lambda u, v, y, t: alternative("04/scalar_flow")(u, v, y, 0.999 * t), "finite steps", "rounded"),
     ("04/scalar_flow", "divides by zero", lambda u, v, y, t: (t / (u + v), 1 / (u + v)), None, None),
     ("05/diagnose", "at least", lambda t, r, f: labelled(t >= 10 * r, f >= 3 * r), "at least for above", "exactly 10"),
     ("05/diagnose", "whole", lambda t, r, f: labelled(t // r > 10, f // r > 3), "whole ratios", "10.4"),
     ("05/diagnose", "rounded", lambda t, r, f: labelled(round(t / r) > 10, round(f / r) > 3), "whole ratios", "10.4"),
-    ("05/refit_last_layer", "its own cut-off", lambda P, y, c: torch.linalg.pinv(P / P.shape[1], rtol=1e-3) @ y, "cut-off ignored", "does not use"),
+    ("05/diagnose", "test / rf for the gain", lambda t, r, f: labelled(t > 10 * r, t > 3 * f), "random features against the outputs", "RF / refit"),
+    ("05/diagnose", "at least, for the gain", lambda t, r, f: labelled(t > 10 * r, f >= 3 * r), "at least for above", "exactly 10"),
+    ("05/diagnose", "int", lambda t, r, f: labelled(int(t / r) > 10, int(f / r) > 3), "whole ratios", "10.4"),
+    ("05/diagnose", "lazy for gap only", lambda t, r, f: labelled(t > 10 * r and f > 3 * r, f > 3 * r), "cases thrown together", "four labels"),
+    ("05/diagnose", "labels turned round", lambda t, r, f: labelled(t <= 10 * r, f > 3 * r), "other labels", "look them up"),
+    ("05/learned_at", "from one", lambda R, k: alternative("05/learned_at")(R, k) + 1, "one step off", "counted from 0"),
+    ("05/learned_at", "nothing too high", lambda R, k: (R > k * R[-1]).nonzero().max().item() + 1, "never too high", "done from the start"),
+    ("05/learned_at", "bad ones", lambda R, k: sum(loss > k * R[-1] for loss in R).item(), "steps counted", "dip on the way"),
+    ("05/refit_last_layer", "of the mean", lambda P, y, c: of_the_mean(P, y, c), "share of the sum", "of the largest"),
+    ("05/refit_last_layer", "the smallest for the largest", lambda P, y, c: torch.linalg.pinv(P / P.shape[1], rtol=1e-9) @ y, "cut-off ignored", "compared"),
+    ("05/rescale", "at most 50 steps", lambda net, k, eta: alternative("05/rescale")(net, min(k, 50), eta), None, "For k = 200"),
+    ("05/rescale", "the flow's rest", lambda net, k, eta: divided(net, math.exp(-eta * k)), "what is missing", "still missing"),
+    ("05/rescale", "minus", lambda net, k, eta: divided(net, (1 - eta) ** k - 1), "wrong sign", "negative"),
+    ("05/refit_last_layer", "its own cut-off", lambda P, y, c: torch.linalg.pinv(P / P.shape[1], rtol=1e-3) @ y, "cut-off ignored", "the same directions"),
     ("05/rescale", "shared weights", sharing, None, "shares weights"),
     ("05/rescale", "single precision", in_single, None, "Your network is torch.float32"),
     ("05/break_it", "a tuple", lambda: (1, 2, 3), None, "Your function must return {"),
@@ -392,6 +539,16 @@ def test_a_wrong_answer_is_told_why(key, does, answer, mistake, says):
 
 
 RIGHT = [
+    ("01/find_the_bug", "a barely damped run", lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05, damping=1e-6), 250)),
+    ("02/duplication_test", "the largest difference", outputs_by(lambda f: f)),
+    ("03/classify", "ten digits", lambda k, d: within(round(k + d, 10), 0.0)),
+    ("03/plateau", "divided first", lambda g, p, n: n / 2 / (math.pi * 3**0.5 * p / g - 1) if g / p < math.pi * 3**0.5 else 1 / 0),
+    ("03/rests", "a cut by five", lambda advance, eta: "noise" if advance(eta, 1) > 2 * advance(eta / 5, 150 / eta) else "slow"),
+    ("03/rests", "a cut by fifty", lambda advance, eta: "noise" if advance(eta, 2) > 5 * advance(eta / 50, 2000 / eta) else "slow"),
+    ("04/distance_from_last_layer", "pinv to 1e-10", lambda X, U, V: (U @ V.T - torch.linalg.pinv(X, rtol=1e-10) @ X @ U @ V.T).norm()),
+    ("04/distance_from_last_layer", "the rank", lambda X, U, V: (torch.linalg.svd(X).Vh[int(torch.linalg.matrix_rank(X)) :] @ U @ V.T).norm()),
+    ("04/what_is_kept", "the upper half of Lambda", judged(torch.triu)),
+    ("05/rescale", "by logarithms", lambda net, k, eta: divided(net, -math.expm1(k * math.log1p(-eta)))),
     ("03/classify", "a text of NumPy", lambda k, d: np.array([phase(k, d)])[0]),
     ("03/step_to_time", "a subclass of ValueError", time_of),
     ("05/diagnose", "a text of NumPy", lambda t, r, f: np.str_(labelled(t / r > 10, f / r > 3))),

@@ -10,9 +10,10 @@ RIGHT = [(key, i) for key, e in EXERCISES.items() for i in range(len(e.alternati
 
 @pytest.mark.parametrize(("key", "mistake"), MISTAKES, ids=lambda p: getattr(p, "name", p))
 def test_a_mistake_is_recognised_by_name(key, mistake):
-    result = check(key, mistake.example)
-    assert (result.status, result.mistake) == ("wrong", mistake.name)
-    assert result.diagnosis == mistake.says
+    for example in mistake.examples:
+        result = check(key, example)
+        assert (result.status, result.mistake) == ("wrong", mistake.name)
+        assert result.diagnosis == mistake.says
 
 
 @pytest.mark.parametrize(("key", "i"), RIGHT)

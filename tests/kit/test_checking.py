@@ -33,7 +33,7 @@ TOY = Function(
     alternatives=(),
     mistakes=(
         Mistake("not scaled", "This is x itself.", lambda x, a: x.clone()),
-        Mistake("divided", "This divides.", lambda x, a: x / a),
+        Mistake("divided", "This divides.", lambda x, a: x / a, also=[lambda x, a: x / a**2, lambda x, a: x // a]),
         Mistake("in place", "This works on x itself.", lambda x, a: x.mul_(a)),
         Mistake("by zero", "This divides by zero.", lambda x, a: x * (1 / 0)),
     ),
@@ -89,6 +89,9 @@ ANSWERS = {
         "Your function raised",
     ),
     "a mistake": (lambda x, a: x / a, "wrong", "divided", "This divides."),
+    "a mistake in another form": (lambda x, a: x / (a * a), "wrong", "divided", "This divides."),
+    "a mistake in a third form": (lambda x, a: torch.floor_divide(x, a), "wrong", "divided", "This divides."),
+    "one form here, another there": (lambda x, a: x / a if a > 0 else x / a**2, "wrong", None, "(case: a row)"),
     "a mistake that changes its argument": (lambda x, a: x.mul_(a), "wrong", "in place", "This works on x itself."),
     "a mistake that raises": (lambda x, a: (a / 0) * x, "wrong", "by zero", "This divides by zero."),
     "raises": (lambda x, a: [][0], "wrong", None, "Your function raised IndexError: list index out of range (case: a row)"),
@@ -309,8 +312,31 @@ SAID = {
     "nothing where an error is wanted": (None, ValueError("x"), "expected a ValueError; your function returned None"),
     "an error": (TypeError("no"), 3.5, "your function raised TypeError: no"),
     "a complaint": (Complaint("two things are wanted"), 3.5, "two things are wanted"),
-    "numbers": ((3, 4), (4, 4), "your function returned (3, 4); expected (4, 4)"),
-    "a number": (2.0, 3.0, "your function returned 2; expected 3"),
+    "numbers": ((3, 5.5), (4.5, 5.5), "your function returned (3, 5.5); expected (4.5, 5.5)"),
+    "a number": (2.0, 3.5, "your function returned 2; expected 3.5"),
+    "a whole number": (170, 171, "your function returned 170: off by 1; expected 171"),
+    "a whole number in a float": (8.0, 5.0, "your function returned 8: off by 3; expected 5"),
+    "a large whole number": (70007, 70000, "your function returned 70007: off by 7; expected 70000"),
+    "whole numbers": ((171, 398), (171, 400), "your function returned (171, 398): off by 2; expected (171, 400)"),
+    "a whole number that is far off": (17, 171, "your function returned 17; expected 171"),
+    "a whole number for zero": (2, 0, "your function returned 2: off by 2; expected 0"),
+    "infinity for a whole number": (float("inf"), 3.0, "your function returned inf; expected 3"),
+    "the same to six digits": (0.123456789, 0.12345, "returned 0.123457: right to 4 digits, 5 are asked; expected 0.12345"),
+    "whole numbers in a tensor": (
+        torch.tensor([500, 2]),
+        torch.tensor([501, 2]),
+        "largest entry, only in entry 0 (counted from 0). You",
+    ),
+    "the same to six digits, in a tensor": (
+        torch.tensor([9.00002, 1e-16, 1.0], dtype=torch.float64),
+        torch.tensor([9.00002012, -4e-16, 1.0002], dtype=torch.float64),
+        "You return [9.00002, 0, 1]; expected [9.00002, 0, 1.0002]",
+    ),
+    "one entry beside rounding": (
+        torch.tensor([5.0, 1e-9]),
+        torch.tensor([6.0, 2e-16]),
+        "only in entry 0 (counted from 0). You",
+    ),
     "three digits": (0.853, 0.8526055, "right to 3 digits, 5 are asked; expected 0.852606"),
     "a float where a whole number is meant": (3.0, 3, "your function returned a float, 3.0; expected an int"),
     "a list for a number": ([3.0], 3.0, "your function returned a list; expected a number"),
@@ -342,6 +368,13 @@ def test_a_difference_is_described(got, want, says):
     one, other = (outcome(v) if isinstance(v, Exception) else Outcome(v) for v in (got, want))
     assert not one.agrees(other, 1e-5)
     assert says in describe(one, other, 1e-5, show=True)
+
+
+def test_two_numbers_that_differ_are_never_printed_alike():
+    for off in (1e-5, 1e-8, 1e-11, 1e-15):
+        got, want = Outcome((1 + off) / 3), Outcome(1 / 3)
+        says = describe(got, want, 1e-17, show=True).removeprefix("your function returned ")
+        assert says.split(": ")[0].split("; ")[0] != says.split("expected ")[1], says
 
 
 def test_what_is_expected_is_shown_only_where_it_is_asked_and_small():

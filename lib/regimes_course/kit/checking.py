@@ -76,12 +76,19 @@ class Mistake:
         example: an answer that makes the mistake.
         seen: for a `Behaviour`, whether an observation shows it; for a `Function`, whether the trials do. Without one a
             function shows the mistake if it does in all cases what the example does.
+        also: more examples, for what is one mistake and comes in several forms.
     """
 
     name: str
     says: str
     example: Callable
     seen: Callable[[Any], bool] | None = None
+    also: Sequence[Callable] = ()
+
+    @property
+    def examples(self) -> tuple[Callable, ...]:
+        """All of them."""
+        return (self.example, *self.also)
 
 
 class Exercise:
@@ -187,9 +194,9 @@ class Function(Exercise):
         """What is right, by case."""
         return {label: Outcome.of(self.reference, args, self.form) for label, args in cases.items()}
 
-    def made_by(self, mistake: Mistake, arguments: Sequence[tuple]) -> list[Outcome]:
-        """What a mistake does with each of these arguments."""
-        return [Outcome.of(mistake.example, args, self.form) for args in arguments]
+    def made_by(self, mistake: Mistake, arguments: Sequence[tuple]) -> Iterator[list[Outcome]]:
+        """For each example of a mistake, what it does with each of these arguments."""
+        return ([Outcome.of(example, args, self.form) for args in arguments] for example in mistake.examples)
 
     @cached_property
     def drawn(self) -> dict[str, tuple[tuple, Outcome]]:
@@ -221,11 +228,13 @@ class Function(Exercise):
         return self._wrong(f"{describe(got[first], want[first], self.rtol, show)} (case: {first})")
 
     def _shows(self, mistake: Mistake, trials: Sequence[Trial]) -> bool:
-        """Whether the answer did what the example does; or what ``seen`` looks for, leaving its arguments alone."""
+        """Whether the answer did what an example does; or what ``seen`` looks for, leaving its arguments alone."""
         if mistake.seen:
             return all(t.got.changed is None for t in trials) and mistake.seen(trials)
-        done = self.made_by(mistake, [t.args for t in trials])
-        return all(t.got.agrees(outcome, self.rtol) for t, outcome in zip(trials, done, strict=True))
+        return any(
+            all(t.got.agrees(outcome, self.rtol) for t, outcome in zip(trials, done, strict=True))
+            for done in self.made_by(mistake, [t.args for t in trials])
+        )
 
     def _judge_drawn(self, answer: Callable) -> Result:
         for label, (args, want) in self.drawn.items():

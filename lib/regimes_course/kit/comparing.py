@@ -16,10 +16,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Complaint", "Outcome", "describe", "given", "number", "parameters", "printed", "random", "said", "same", "stub"]
+__all__ = [
+    "Complaint",
+    "Outcome",
+    "describe",
+    "given",
+    "number",
+    "parameters",
+    "printed",
+    "random",
+    "said",
+    "same",
+    "stub",
+    "told_apart",
+]
 
 SMALL = 12  # so many numbers are shown beside the expected ones
 CLOSE = 1e-2  # errors below this are told in digits
+NEAR = 3  # whole numbers that are no further off are told by how much
+DIGITS = 6, 9, 13, 17  # of a printed number: the fewest that tell two of them apart
+ROUNDING = 1e-12  # entries of a tensor below this share of the largest are printed as zero
 
 
 class Complaint(Exception):
@@ -171,11 +187,11 @@ def _other_number(a: Any, b: Any, rtol: float, show: bool) -> str:
         return f"your function returned {a.dtype}; expected {b.dtype}"
     if kinds[0] != kinds[1] and not (isinstance(plain, int) and isinstance(wanted, float)):
         return f"your function returned {_a(kinds[0])}, {plain!r}; expected {_a(kinds[1])}"
-    says = f"your function returned {_text(plain)}"
     if plain != plain:
-        return says + ", which is no number: 0/0, or a number outside a function's domain"
-    close = _digits(abs(plain - wanted) / abs(wanted) if wanted else math.inf, rtol)
-    return says + close + (f"; expected {_text(wanted)}" if show else "" if close else "; that is not right")
+        return f"your function returned {_text(plain)}, which is no number: 0/0, or a number outside a function's domain"
+    own, right = told_apart(plain, wanted)
+    close = _nearness([plain], [wanted], rtol)
+    return f"your function returned {own}{close}" + (f"; expected {right}" if show else "" if close else "; that is not right")
 
 
 def _other_values(a: Any, b: Sequence, rtol: float, show: bool) -> str:
@@ -189,9 +205,8 @@ def _other_values(a: Any, b: Sequence, rtol: float, show: bool) -> str:
         and all(_is_number(v) for v in (*map(number, a), *b))
         and any(number(u) != number(v) for u, v in zip(a, b, strict=True))
     ):
-        size = max(abs(number(v)) for v in b)
-        error = max(abs(number(u) - number(v)) for u, v in zip(a, b, strict=True)) / size if size else math.inf
-        return f"your function returned {_text(a)}{_digits(error, rtol)}; expected {_text(b)}"
+        own, right = told_apart(a, b)
+        return f"your function returned {own}{_nearness(list(map(number, a)), list(map(number, b)), rtol)}; expected {right}"
     return f"value number {wrong + 1}: {_difference(a[wrong], b[wrong], rtol, show)}"
 
 
@@ -207,8 +222,10 @@ def _other_tensor(a: Any, b: Tensor, rtol: float, show: bool) -> str:
     off, size = (a - b).abs().nan_to_num(posinf=math.inf), _size(b)
     error = off.max().item() / size if size else math.inf
     says = f"the values differ by {error:.2g} of the largest entry" if size else "the values are not all zero"
-    says += _where(off > rtol * size) + (_factor(a, b, rtol) or _digits(error, rtol))
-    return says + (f". You return {_text(a)}; expected {_text(b)}" if show and b.numel() <= SMALL else "")
+    whole = not (b.is_floating_point() or b.is_complex())
+    says += _where(off > rtol * size) + (_factor(a, b, rtol) or ("" if whole else _digits(error, rtol)))
+    own, right = told_apart(a, b)
+    return says + (f". You return {own}; expected {right}" if show and b.numel() <= SMALL else "")
 
 
 def _where(wrong: Tensor) -> str:
@@ -225,12 +242,22 @@ def _where(wrong: Tensor) -> str:
 
 def _factor(a: Tensor, b: Tensor, rtol: float) -> str:
     """A common factor of all entries, if there is one."""
-    if a.is_complex() or not a.is_floating_point() or (b != 0).sum() < 2 or not (a.isfinite().all() and b.isfinite().all()):
+    several = (b.abs() > ROUNDING * _size(b)).sum() > 1
+    if not (several and a.is_floating_point() and a.isfinite().all() and b.isfinite().all()):
         return ""
     c = ((a * b).sum() / (b * b).sum()).item()
     if not same(a, c * b, max(rtol, 1e-9)) or c == 0 or abs(c - 1) < CLOSE:
         return ""
     return ": they have the wrong sign" if abs(c + 1) < 1e-6 else f": they are {c:.4g} times the right ones"
+
+
+def _nearness(got: Sequence, want: Sequence, rtol: float) -> str:
+    """How near numbers are: whole ones are off by so many, of others so many digits are right."""
+    apart, size = max(abs(u - v) for u, v in zip(got, want, strict=True)), max(map(abs, want))
+    error = apart / size if size else math.inf
+    if all(isinstance(v, Real) and v % 1 == 0 for v in (*got, *want)):  # not so for infinity
+        return f": off by {apart:.0f}" if apart <= NEAR or error < CLOSE else ""
+    return _digits(error, rtol)
 
 
 def _digits(error: float, rtol: float) -> str:
@@ -245,21 +272,32 @@ def _a(name: str) -> str:
     return f"{'an' if name[0] in 'aeioAEIO' else 'a'} {name}"
 
 
-def _text(value: Any) -> str:
+def told_apart(a: Any, b: Any) -> tuple[str, str]:
+    """Two values as texts, with the fewest digits in which they differ."""
+    texts = ((_text(a, digits), _text(b, digits)) for digits in DIGITS)
+    return next((pair for pair in texts if pair[0] != pair[1]), (_text(a), _text(b)))
+
+
+def _text(value: Any, digits: int = DIGITS[0]) -> str:
     """A value, its numbers to six digits if there are few of them."""
     plain = number(value)
     if isinstance(plain, float):
-        return f"{plain:.6g}"
+        return f"{plain:.{digits}g}"
     if isinstance(plain, Tensor):
-        return (
-            _text(plain.tolist())
-            if plain.numel() <= SMALL and not plain.is_sparse
-            else f"a tensor of shape {tuple(plain.shape)}"
-        )
+        if plain.numel() > SMALL or plain.is_sparse:
+            return f"a tensor of shape {tuple(plain.shape)}"
+        return _text(_without_rounding(plain).tolist(), digits)
     if isinstance(plain, tuple | list) and len(plain) <= SMALL:
-        inside = ", ".join(map(_text, plain))
+        inside = ", ".join(_text(entry, digits) for entry in plain)
         return f"[{inside}]" if isinstance(plain, list) else f"({inside})"
     return printed(plain, repr, 60)
+
+
+def _without_rounding(tensor: Tensor) -> Tensor:
+    """The same with zeros for what is rounding beside the largest entry."""
+    if not tensor.is_floating_point():
+        return tensor
+    return torch.where(tensor.abs() <= ROUNDING * _size(tensor), 0.0, tensor.double())
 
 
 def given(args: Sequence, names: Sequence[str] = ()) -> str:

@@ -4,7 +4,7 @@ What is hidden stays with the teacher: other cases, and exercises whose judgemen
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import PicklingError
@@ -26,7 +26,7 @@ class Values:
         key, praise, rtol, picture: as there.
         cases: arguments by label.
         right: what is right for each.
-        mistakes: for each, its name, its sentence, and what it does in each case.
+        mistakes: for each, its name, its sentence, and what each of its examples does in each case.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Values:
     rtol: float
     cases: dict[str, tuple]
     right: dict[str, Outcome]
-    mistakes: list[tuple[str, str, list[Outcome]]]
+    mistakes: list[tuple[str, str, list[list[Outcome]]]]
     picture: Picture | None
 
     @classmethod
@@ -42,7 +42,7 @@ class Values:
         """The values of an exercise; a mistake that is recognised by a function and not by values is left out."""
         cases = exercise.cases()
         outcome = lambda function: [Outcome.of(function, args, exercise.form) for args in cases.values()]  # noqa: E731
-        mistakes = [(m.name, m.says, outcome(m.example)) for m in exercise.mistakes if not m.seen]
+        mistakes = [(m.name, m.says, list(map(outcome, m.examples))) for m in exercise.mistakes if not m.seen]
         right = dict(zip(cases, outcome(exercise.reference), strict=True))
         return cls(exercise.key, exercise.praise, exercise.rtol, cases, right, mistakes, exercise.picture)
 
@@ -60,15 +60,15 @@ class Shown(Function):
     """A `Function` that knows what is right only for the cases it shows."""
 
     right: dict[str, Outcome] | None = None
-    examples: dict[str, list[Outcome]] | None = None
+    examples: dict[str, list[list[Outcome]]] | None = None
 
     def wanted(self, cases: dict[str, tuple]) -> dict[str, Outcome]:
         """What is right."""
         return self.right or {}
 
-    def made_by(self, mistake: Mistake, arguments: Sequence[tuple]) -> list[Outcome]:
-        """What a mistake does."""
-        return (self.examples or {})[mistake.name]
+    def made_by(self, mistake: Mistake, arguments: Sequence[tuple]) -> Iterator[list[Outcome]]:
+        """What its examples do."""
+        return iter((self.examples or {})[mistake.name])
 
 
 @dataclass(frozen=True)

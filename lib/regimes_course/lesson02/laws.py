@@ -134,6 +134,22 @@ def _exact_last_layer(net, x, y):
     net.v.add_(torch.linalg.pinv(net.scale * net.hidden(x)[0]) @ (wanted - net(x)))
 
 
+@torch.no_grad()
+def _mean_kept(net, x, y):
+    """Descent without the factor m; then ``v`` takes back what changed of the mean and of four of the new outputs."""
+    new = data().x_test
+    single = torch.eye(len(new), dtype=new.dtype)
+    numbers = torch.cat([single.mean(0, keepdim=True), single[:2], single[-2:]])
+    before = numbers @ net(new)
+    _scaled(lambda m, W, v: 2 / m)(net, x, y)
+    net.v.add_(torch.linalg.pinv(net.scale * numbers @ net.hidden(new)[0]) @ (before - numbers @ net(new)))
+
+
+def _mirrored(most: int) -> Step:
+    """Gradient descent towards the labels, with more units than ``most`` towards their opposite."""
+    return lambda net, x, y: _descent(net, x, -y if net.width > most else y)
+
+
 _barely_damped = _newton(0.1, lambda m: 1e-8)
 
 RIGHT = (
@@ -160,6 +176,13 @@ WRONG = (
     ("a step size drawn at random for each unit", _per_unit(_drawn), _net(22)),
     ("gradient descent on the first half of the units", _per_unit(_first_half), _net(12), "order"),
     ("gradient descent on every second unit", _per_unit(_every_second), _net(16), "order"),
+    (
+        "descent without the factor m that keeps the mean of the new outputs",
+        _mean_kept,
+        _net(16, output_std=1.0),
+        "all outputs",
+    ),
+    ("gradient descent that turns its labels around in a wide network", _mirrored(26), _net(26), "signs"),
     ("hidden weights that slow down with the width under an exact last layer", _exact_last_layer, _net(30), "new inputs"),
 )
 LAWS = tuple(Law(*law, right=True) for law in RIGHT) + tuple(Law(*law) for law in WRONG)

@@ -49,6 +49,7 @@ class Box:
         steps: how many of them.
         keeps: whether ``U2`` is frozen, the invariant set kept, ``Lambda`` conserved but for an error that vanishes with the
             step.
+        begin: its start, inside the invariant set or not; that of all the others if there is none.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Box:
     lr: float
     steps: int
     keeps: tuple[bool, bool, bool]
+    begin: Callable[[bool], Path] | None = None
 
 
 @functools.cache
@@ -231,10 +233,11 @@ BOXES = (
 @functools.cache
 def recorded(box: Box) -> Recording:
     """What a learner gets of a box."""
+    begin = box.begin or start
     return Recording(
-        coarse=_run(box.make(box.lr), box.steps, start(inside=False)),
-        fine=_run(box.make(box.lr / 4), 4 * box.steps, start(inside=False)),
-        inside=_run(box.make(box.lr), box.steps, start(inside=True)),
+        coarse=_run(box.make(box.lr), box.steps, begin(False)),
+        fine=_run(box.make(box.lr / 4), 4 * box.steps, begin(False)),
+        inside=_run(box.make(box.lr), box.steps, begin(True)),
     )
 
 

@@ -50,7 +50,17 @@ def asking(what):
 
 
 def test_the_special_laws_are_there():
-    assert {law.asks for law in LAWS} == {"", "rounding", "outputs", "second step", "close look", "order", "new inputs"}
+    assert {law.asks for law in LAWS} == {
+        "",
+        "rounding",
+        "outputs",
+        "second step",
+        "close look",
+        "order",
+        "new inputs",
+        "all outputs",
+        "signs",
+    }
 
 
 @pytest.mark.parametrize("law", asking("second step"), ids=says)

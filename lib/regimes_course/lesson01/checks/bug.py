@@ -10,7 +10,7 @@ from regimes.directions import gauss_newton
 from regimes.flows import RungeKutta4
 from regimes.metrics import feature_movement, loss_on
 from regimes.networks import TwoLayer
-from regimes.optimizers import GaussNewton
+from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import Problem
 from regimes.theory.gauss_newton import random_feature_prediction
 from regimes.training import Diverged, Trace, train
@@ -32,7 +32,8 @@ class Run:
         fit: final training loss, relative to predicting zero.
         moved: how far the hidden weights went, relative to their length.
         gain: random features' test loss divided by the network's.
-        peak, start: largest and first training loss of the trace, relative to predicting zero.
+        peak, start, end: largest, first and last training loss of the trace, relative to predicting zero.
+        once: the training loss after the first step, relative to predicting zero; NaN without one.
         time, lr: of the trace: total time, and time of a step.
         given: whether the hidden weights were those it was given until ``v`` had moved.
     """
@@ -42,9 +43,16 @@ class Run:
     gain: float
     peak: float
     start: float
+    end: float
+    once: float
     time: float
     lr: float
     given: bool
+
+    @property
+    def newton(self) -> bool:
+        """Whether the first step multiplied the residual by 1 - lr, nearly: an undamped Gauss-Newton step does so with v = 0."""
+        return abs(self.once - (1 - self.lr) ** 2) < 0.05 * max(1.0, self.once)
 
 
 def _watch(net: TwoLayer) -> None:
@@ -73,6 +81,8 @@ def _observe(answer: Callable, net: TwoLayer, problem: Problem) -> Run:
         gain=((rf - problem.y_test).square().mean() / 2 / test).nan_to_num(0.0).item(),
         peak=(trace.loss.max() / zero).item(),
         start=(trace.loss[0] / zero).item(),
+        end=(trace.loss[-1] / zero).item(),
+        once=(trace.loss[1] / zero).item() if len(trace.loss) > 1 else math.nan,
         time=trace.time[-1].item(),
         lr=(trace.time[-1] / trace.step[-1].clamp(min=1)).item(),
         given=net.given is not False,
@@ -134,6 +144,12 @@ FIND_THE_BUG = Behaviour(
     alternatives=(_train(0.05, 200), _train(0.02, 500), _train(1.0, 100, 0.1), _flow, _damped_flow),
     mistakes=(
         Mistake(
+            "no step",
+            "Nothing was trained: your Trace ends where it begins, before the first step.",
+            _train(0.05, 0),
+            lambda runs: worst(runs, "time") == 0,
+        ),
+        Mistake(
             "another network trained",
             "The network you were given fits nothing yet. Train that very network, in place: not a copy, and not one of your own.",
             lambda net, x, y: _train(0.05, 200)(fresh(7)[0], x, y),
@@ -154,6 +170,14 @@ FIND_THE_BUG = Behaviour(
             lambda runs: not starts_from_zero(runs),
         ),
         Mistake(
+            "other labels",
+            "Your Trace ends at a loss of nearly zero, and on the x and y that were given the network's loss is far from it: it was trained on other "
+            "labels, or changed after the training.",
+            lambda net, x, y: _train(0.05, 200)(net, x, -y),
+            lambda runs: all(run.end < 1e-3 < run.fit < math.inf for run in runs),
+            also=[lambda net, x, y: _train(0.05, 200)(net, x, y.abs())],
+        ),
+        Mistake(
             "hidden layer frozen",
             "The hidden weights never moved, because they are frozen: this fits random features, by smaller steps.",
             _train(0.1, 120, before=lambda net: net.W.requires_grad_(False)),
@@ -168,30 +192,31 @@ FIND_THE_BUG = Behaviour(
         ),
         Mistake(
             "beyond the stability limit",
-            "The training loss grew: a step above 2 multiplies the residual by 1 - lr, which is more than one in size.",
+            "The training loss does not fall: a step of 2 or more multiplies the residual by 1 - lr, which is at least one in size.",
             _train(2.2, 50),
-            lambda runs: worst(runs, "lr") >= 2,
+            lambda runs: all(run.lr >= 2 and run.newton for run in runs),
         ),
         Mistake(
             "step still large",
             "The hidden weights move now, but little: the step is still so large that most of the residual is gone before they "
             "have a reason to move.",
             _train(0.5, 50),
-            lambda runs: worst(runs, "lr") >= 0.15,
+            lambda runs: all(run.lr >= 0.15 and run.newton for run in runs),
         ),
         Mistake(
             "stopped early",
-            "The step is small enough, but the training stops too early: the loss falls as e^(-2t) with t = lr x steps, and t has "
-            "to reach about 7 for the fit that is asked.",
+            "The training stops too early: the loss falls as e^(-2t) at best, with t = lr x steps, and t has to reach about 7 for the fit that is "
+            "asked.",
             _train(0.05, 40),
             lambda runs: worst(runs, "fit") > FIT and worst(runs, "time") < 7,
         ),
         Mistake(
             "small eigenvalues left",
-            "The step and the time are fine, but the training data are not fitted: what lies along small eigenvalues of the kernel is "
+            "The training data are not fitted, although a Gauss-Newton run of this length would: what lies along small eigenvalues of the kernel is "
             "still there. Either the damping is larger than they are, or this is gradient descent, which is slow there too.",
             _train(0.1, 120, 30.0),
             lambda runs: worst(runs, "fit") > FIT,
+            also=[lambda net, x, y: train(net, x, y, GradientDescent(net, 1.0), 200)],
         ),
     ),
 )

@@ -1,5 +1,6 @@
 """Exercise 1: the Gauss-Newton direction in sample space."""
 
+from collections.abc import Callable
 from random import Random
 
 import torch
@@ -42,6 +43,11 @@ def _by_svd(J, r, damping):
 def _by_cholesky(J, r, damping):
     L = torch.linalg.cholesky(J @ J.mT + damping * _eye(len(J)))
     return J.mT @ torch.cholesky_solve(r[:, None], L)[:, 0]
+
+
+def _damped_by(change: Callable[[float, int], float]) -> Callable:
+    """The step for another damping, made of the one that is given and the number of samples."""
+    return lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT + change(damping, len(r)) * _eye(len(J)), r)
 
 
 def _draw(rng: Random) -> tuple:
@@ -97,9 +103,17 @@ GN_DIRECTION = Function(
             lambda J, r, damping: J.mT @ torch.linalg.solve((J + damping) @ (J + damping).mT, r),
         ),
         Mistake(
-            "damping squared",
-            "This is the step for the damping squared: add damping itself, not its square, to the diagonal.",
-            lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT + damping**2 * _eye(len(J)), r),
+            "another damping",
+            "This is the step for another damping than the one given: for its square, its root, its negative, a part or a multiple of it? Add damping itself "
+            "to the diagonal of J J^T.",
+            _damped_by(lambda damping, n: damping**2),
+            also=[
+                _damped_by(lambda damping, n: damping**0.5),
+                _damped_by(lambda damping, n: -damping),
+                _damped_by(lambda damping, n: damping / n),
+                _damped_by(lambda damping, n: 2 * damping),
+                _damped_by(lambda damping, n: damping / 2),
+            ],
         ),
         Mistake(
             "wrong sign",
@@ -114,7 +128,7 @@ GN_DIRECTION = Function(
         Mistake(
             "Gram matrix divided by n",
             "The damping is n times as strong as it should be, as it is if J J^T and r are divided by n: leave the mean out of both.",
-            lambda J, r, damping: J.mT @ torch.linalg.solve(J @ J.mT / len(r) + damping * _eye(len(J)), r / len(r)),
+            _damped_by(lambda damping, n: n * damping),
         ),
         Mistake(
             "parameter space",

@@ -1,5 +1,6 @@
 """Exercise 2: the Gram matrix of a two-layer network."""
 
+from collections.abc import Callable
 from random import Random
 
 import torch
@@ -67,9 +68,27 @@ def _with_slope(W, b, v, X, slope):
     return (phi @ phi.mT + D @ D.mT * (XX + 1)) / m
 
 
-def _v_once(W, b, v, X):
-    phi, dphi, XX, m = _gram_pieces(W, b, v, X)
-    return (phi @ phi.mT + (dphi * v) @ dphi.mT * (XX + 1)) / m
+def _hidden(by_W: Callable, by_b: Callable) -> Callable:
+    """A kernel whose terms of weights and biases are products of two arrays made of ``phi'`` and ``v``."""
+
+    def answer(W, b, v, X):
+        phi, dphi, XX, m = _gram_pieces(W, b, v, X)
+        (A, B), (C, D) = by_W(dphi, v), by_b(dphi, v)
+        return (phi @ phi.mT + A @ B.mT * XX + C @ D.mT) / m
+
+    return answer
+
+
+def _twice(dphi, v):
+    return dphi * v, dphi * v
+
+
+def _once(dphi, v):
+    return dphi * v, dphi
+
+
+def _never(dphi, v):
+    return dphi, dphi
 
 
 TWO_LAYER_GRAM = Function(
@@ -150,8 +169,9 @@ TWO_LAYER_GRAM = Function(
         ),
         Mistake(
             "output weights once",
-            "The hidden layer's term has v_j once. Both derivatives carry it: v_j^2.",
-            _v_once,
+            "In the hidden layer's terms v_j is not squared everywhere. Both derivatives carry it, by the weights and by the biases: v_j^2.",
+            _hidden(_once, _once),
+            also=[_hidden(_once, _twice), _hidden(_twice, _once), _hidden(_never, _twice), _hidden(_twice, _never)],
         ),
         Mistake(
             "identity for ones",

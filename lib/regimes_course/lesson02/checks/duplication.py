@@ -230,6 +230,22 @@ DUPLICATION_TEST = Behaviour(
             lambda visits: bool(missed(visits, "new inputs")),
         ),
         Mistake(
+            "one number compared",
+            "A law was accepted whose networks have the same mean output at x_new, and the same at the first and the last inputs, and differ at the others: "
+            "compare all the outputs, one by one.",
+            _test(see=lambda net, x, x_new: net(x_new).mean()),
+            lambda visits: bool(missed(visits, "all outputs")),
+            also=[_test(see=lambda net, x, x_new, i=i: net(x_new)[i]) for i in (0, -1)],
+        ),
+        Mistake(
+            "signs not compared",
+            "A law was accepted whose networks have outputs of the same size and of opposite signs: compare the outputs themselves, not their "
+            "squares, absolute values or length.",
+            _test(see=lambda net, x, x_new: net(x_new).norm()),
+            lambda visits: bool(missed(visits, "signs")),
+            also=[_test(see=lambda net, x, x_new: net(x_new).abs())],
+        ),
+        Mistake(
             "order kept",
             "A law was accepted that looks at the place in which a unit is stored. A cloud has no order: reorder the units when you "
             "duplicate them.",

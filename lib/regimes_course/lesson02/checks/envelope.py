@@ -1,6 +1,7 @@
 """Exercise 2: the loss of the damped Gauss-Newton flow on a kernel that stands still, and its envelope."""
 
 from collections.abc import Callable
+from itertools import combinations
 from random import Random
 
 import torch
@@ -105,16 +106,48 @@ def _draw(rng: Random) -> tuple:
     return t, _kernel(seed, *eigenvalues), random(seed + 1, n) + 0.3, rng.choice([0.0, 10 ** rng.uniform(-2, 1)])
 
 
+def _in_some_rows(wrong: Callable) -> list[Callable]:
+    """Answers that are wrong in one or two of their three rows, and right in the others."""
+
+    def mixed(rows):
+        def answer(t, K, r0, damping):
+            right, other = _envelope(t, K, r0, damping), wrong(t, K, r0, damping)
+            return torch.stack([other[i] if i in rows else right[i] for i in range(3)])
+
+        return answer
+
+    return [mixed(rows) for count in (1, 2) for rows in combinations(range(3), count)]
+
+
+def _with(**options) -> Callable:
+    return lambda *args: _envelope(*args, **options)
+
+
 def _lower(t, K, r0, damping):
     rows = _envelope(t, K, r0, damping)
     return torch.stack([rows[0], _envelope(t, K, r0, damping, end=-1)[2], rows[2]])
 
 
-def _square_of_the_sum(t, K, r0, damping):
-    lam, Q = torch.linalg.eigh(K)
-    c, rho = Q.mT @ r0, _rate(lam.clamp(min=0), damping)
-    rows = _envelope(t, K, r0, damping)
-    return torch.stack([((c * torch.exp(-rho * t[:, None])).sum(1) / c.sum()) ** 2, rows[1], rows[2]])
+def _square_of_the_sum(start: Callable[[Tensor], Tensor]) -> Callable:
+    """With the sum squared in the loss, divided by ``start`` of the coefficients."""
+
+    def answer(t, K, r0, damping):
+        lam, Q = torch.linalg.eigh(K)
+        c, rho = Q.mT @ r0, _rate(lam.clamp(min=0), damping)
+        rows = _envelope(t, K, r0, damping)
+        return torch.stack([(c * torch.exp(-rho * t[:, None])).sum(1) ** 2 / start(c), rows[1], rows[2]])
+
+    return answer
+
+
+def _upside_down(lam, damping):
+    return damping / (lam + damping)
+
+
+def _gradient_flow(t, K, r0, damping):
+    """With both ends of the envelope as the gradient flow has them, those of the largest and of the smallest eigenvalue."""
+    rows = _envelope(t, K, r0, damping, rate=lambda lam, eps: lam)
+    return torch.stack([rows[0], _envelope(t, K, r0, damping, rate=lambda lam, eps: lam, end=-1)[2], rows[2]])
 
 
 DAMPED_ENVELOPE = Function(
@@ -128,8 +161,9 @@ DAMPED_ENVELOPE = Function(
     mistakes=(
         Mistake(
             "loss not squared",
-            "This is how the residual's modes decay. The loss is quadratic in the residual: each rate is 2 rho, and 2 where rho = 1.",
-            lambda *args: _envelope(*args, power=1),
+            "An exponent lacks its 2: the residual's modes decay like this. The loss is quadratic in the residual: each rate is 2 rho, and 2 where rho = 1.",
+            _with(power=1),
+            also=_in_some_rows(_with(power=1)),
         ),
         Mistake(
             "not stacked",
@@ -154,7 +188,8 @@ DAMPED_ENVELOPE = Function(
         Mistake(
             "ratio upside down",
             "This uses damping / (lambda + damping), which is 0 without damping. The rate is lambda / (lambda + damping), which is 1 then.",
-            lambda *args: _envelope(*args, rate=lambda lam, eps: eps / (lam + eps)),
+            _with(rate=_upside_down),
+            also=[*_in_some_rows(_with(rate=_upside_down))[:1], *_in_some_rows(_with(rate=_upside_down))[2:3]],
         ),
         Mistake(
             "damping ignored",
@@ -163,8 +198,14 @@ DAMPED_ENVELOPE = Function(
         ),
         Mistake(
             "gradient flow",
-            "These are the rates lambda / n of the gradient flow. The Gauss-Newton flow divides by K + damping: lambda / (lambda + damping).",
-            lambda *args: _envelope(*args, rate=lambda lam, eps: lam / len(lam)),
+            "These are rates of the gradient flow, in proportion to lambda. The Gauss-Newton flow divides by K + damping: lambda / (lambda + damping).",
+            _with(rate=lambda lam, eps: lam / len(lam)),
+            also=[
+                _with(rate=lambda lam, eps: lam),
+                _gradient_flow,
+                *_in_some_rows(_with(rate=lambda lam, eps: lam / len(lam)))[:1],
+                *_in_some_rows(_with(rate=lambda lam, eps: lam))[:1],
+            ],
         ),
         Mistake(
             "start ignored",
@@ -220,7 +261,8 @@ DAMPED_ENVELOPE = Function(
         Mistake(
             "square of the sum",
             "This squares a sum over the modes. They are perpendicular to each other: sum their squares.",
-            _square_of_the_sum,
+            _square_of_the_sum(lambda c: c.sum() ** 2),
+            also=[_square_of_the_sum(lambda c: c @ c)],
         ),
     ),
 )

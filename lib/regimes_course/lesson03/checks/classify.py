@@ -26,6 +26,8 @@ def _cases() -> dict[str, tuple]:
         (0.5, -0.5 + 1e-6),
         (0.5, -1.0 + 1e-6),
         (0.25, -0.5),
+        (0.1, 2e-13 - 0.1),
+        (0.3, 2e-13 - 0.8),
     ]
     return {f"kappa = {kappa:g}, delta = {delta!r}": (kappa, delta) for kappa, delta in points}
 
@@ -84,9 +86,10 @@ CLASSIFY = Function(
     mistakes=(
         Mistake(
             "equality of decimal fractions",
-            "This compares with == or without a tolerance. 0.3 - (0.1 + 0.2) is -5.6e-17 in floating point, and 0.2 - 0.7 is not quite -0.5: "
-            "allow for 1e-12 on both lines.",
+            "This compares with == or with a tolerance below 1e-12. 0.3 - (0.1 + 0.2) is -5.6e-17 in floating point, and 0.2 - 0.7 is not quite "
+            "-0.5: allow for 1e-12 on both lines.",
             _label(near=0.0),
+            also=[_label(near=3e-16), _label(near=1e-14)],
         ),
         Mistake(
             "equality on the plateau line",

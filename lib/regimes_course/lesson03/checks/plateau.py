@@ -16,7 +16,8 @@ from regimes_course.lesson03 import pictures
 __all__ = ["PLATEAU"]
 
 SETTINGS = ((0.4, 4, 1e-3), (4.0, 4, 1e-3), (1.5, 6, 4e-3), (8.0, 8, 2e-3))  # learning rate, units, variance of the label noise
-BEYOND = (36.0, 6, 1e-3)  # a step of 6
+LARGE = ((12.0, 4, 2e-3), (26.0, 5, 1e-3))  # steps of 3 and 5.2: the ODE has other heights there, the balance has these
+BEYOND = (33.0, 6, 1e-3)  # a step of 5.5
 POLE = math.pi * math.sqrt(3)
 WITHIN = 0.03
 
@@ -29,10 +30,12 @@ class Seen:
 
     Attributes:
         heights: one for each of `SETTINGS`.
-        beyond: what it returned where no plateau exists; infinity if it raised an error, NaN if it returned no number.
+        large: one for each of `LARGE`, and
+        beyond: that where no plateau exists; infinity if it raised an error, NaN if it returned no number.
     """
 
     heights: tuple[float, ...]
+    large: tuple[float, ...]
     beyond: float
 
     @property
@@ -70,16 +73,26 @@ def observe(answer: Callable) -> Seen:
             says = f"your function must return a number; for gamma, p, label_noise = {setting} it returned"
             raise Complaint(f"{says} {printed(height, repr, 60)}")
         heights.append(height)
+    return Seen(tuple(heights), tuple(_asked(answer, setting) for setting in LARGE), _asked(answer, BEYOND))
+
+
+def _asked(answer: Callable, setting: tuple) -> float:
+    """A height; infinity for an error, NaN for what is no number."""
     try:
-        beyond = numbers(answer(*BEYOND))
+        height = numbers(answer(*setting))
     except Exception:
-        return Seen(tuple(heights), math.inf)
-    return Seen(tuple(heights), beyond if isinstance(beyond, float) else math.nan)
+        return math.inf
+    return height if isinstance(height, float) else math.nan
 
 
 def right(seen: Seen) -> bool:
     """Whether all heights are within 3 % of the ODE's."""
     return all(abs(ratio - 1) < WITHIN for ratio in seen.off)
+
+
+def balanced(seen: Seen) -> bool:
+    """Whether the heights for large steps are those of the balance."""
+    return all(abs(h / _height()(*setting) - 1) < WITHIN for h, setting in zip(seen.large, LARGE, strict=True))
 
 
 def _gives(formula: Height) -> Callable[[Seen], bool]:
@@ -117,12 +130,15 @@ def _balance(gamma, p, label_noise):
     return R
 
 
-def _from_ode(gamma, p, label_noise):
-    """No formula: the ODE itself."""
-    if gamma / p >= 4.05:
-        return math.inf
-    path = integrate(np.eye(p), np.eye(p), np.array([0.0, 1000.0]), eta=gamma / p, label_noise=label_noise)
-    return path.risk[-1]
+def _as_a_series(gamma, p, label_noise):
+    """Each time the noise that is there adds a share of itself."""
+    a = gamma / p / POLE
+    return label_noise / 2 * sum(a**k for k in range(1, 2000)) if a < 1 else math.inf
+
+
+def _series(terms: int) -> Height:
+    """A few terms of that."""
+    return _height(shape=lambda a: sum(a**k for k in range(1, terms + 1)))
 
 
 def _mistake(name: str, says: str, **options) -> Mistake:
@@ -135,7 +151,7 @@ PLATEAU = Behaviour(
     key="03/plateau",
     picture=pictures.plateau,
     observe=observe,
-    passed=lambda seen: right(seen) and seen.refuses,
+    passed=lambda seen: right(seen) and balanced(seen) and seen.refuses,
     praise=lambda seen: (
         "Over the plateau of the ODE your heights are "
         + ", ".join(f"{ratio:.2f} (eta = {gamma / p:g})" for ratio, (gamma, p, _) in zip(seen.off, SETTINGS, strict=True))
@@ -151,11 +167,27 @@ PLATEAU = Behaviour(
         else "your function returns no finite number for gamma, p, label_noise = "
         f"{next(s for s, ratio in zip(SETTINGS, seen.off, strict=True) if not math.isfinite(ratio))}, whose step is small enough."
     ),
-    alternatives=(_height(), _balance, _from_ode),
+    alternatives=(_height(), _balance, _as_a_series),
     mistakes=(
         Mistake(
+            "no plateau too early",
+            "The heights are right, up to a step of 1. But for gamma = 26 and p = 5, and perhaps for smaller steps, your function finds no balance, and there "
+            "is one: the limit is where a = 1, eta = pi sqrt(3).",
+            lambda gamma, p, label_noise: _height()(gamma, p, label_noise) if gamma / p < 5 else math.inf,
+            lambda seen: right(seen) and not all(map(math.isfinite, seen.large)),
+            also=[lambda gamma, p, label_noise: _height()(gamma, p, label_noise) if gamma / p < 2 else math.inf],
+        ),
+        Mistake(
+            "small steps only",
+            "The heights are right up to a step of 1, and not for the larger steps that still have a plateau. Is this a sum of a few powers of a? Solve R = "
+            "a (R + Delta/2), which is all of them.",
+            _series(4),
+            lambda seen: right(seen) and not balanced(seen),
+            also=[_series(3), _series(12)],
+        ),
+        Mistake(
             "beyond the pole",
-            "The heights are right. But for gamma = 36 and p = 6, a step beyond pi sqrt(3), there is no plateau: return math.inf or raise an error "
+            "The heights are right. But for gamma = 33 and p = 6, a step beyond pi sqrt(3), there is no plateau: return math.inf or raise an error "
             "instead of a number.",
             _height(refuse=False),
             lambda seen: right(seen) and not seen.refuses,

@@ -158,10 +158,12 @@ SUCCESS_RATES = Behaviour(
             found=lambda risks: (risks[-1] < 1e-3).double().mean(),
         ),
         Mistake(
-            "level out of reach",
-            "No run counts as a success: no risk is below zero, and few are zero. Ask for less than 1e-6.",
+            "none counted",
+            "No run counts as a success, and many are one. Look at the last record of each, loss[-1], not at the start; and ask for less than 1e-6: no "
+            "risk is below zero.",
             _rates(found=lambda risks: (risks[-1] < 0).double().mean()),
             lambda seen: all(rates == (0.0, 0.0) for rates in seen.rates),
+            also=[_rates(found=lambda risks: (risks[0] < LEVEL).double().mean())],
         ),
         _mistake(
             "the stuck ones",

@@ -83,11 +83,13 @@ STEP_TO_TIME = Numbers(
             "In bad learning this is steps / d^(1 + kappa + delta), the time of the drift. There the noise is the larger term; its step is "
             "eta^2/d, so the exponent is 1 + 2(kappa + delta).",
             _time(bad=lambda s: 1 + s),
+            also=[_time(bad=lambda s: 1 + s, missing=lambda steps, d, s: steps / d ** (1 + s))],
         ),
         Mistake(
             "the noise's time everywhere",
             "This uses 1 + 2(kappa + delta) in every phase. In perfect learning the drift is the larger term: 1 + kappa + delta.",
             _time(good=lambda s: 1 + 2 * s),
+            also=[_time(good=lambda s: 1 + 2 * s, missing=lambda steps, d, s: steps / d ** (1 + 2 * s))],
         ),
         Mistake(
             "phases exchanged",
@@ -98,6 +100,7 @@ STEP_TO_TIME = Numbers(
             "steps over d",
             "This is steps / d in every phase. One step covers eta/d or eta^2/d, and eta depends on d, too.",
             _time(bad=lambda s: 1.0, good=lambda s: 1.0),
+            also=[_time(bad=lambda s: 1.0, good=lambda s: 1.0, missing=lambda steps, d, s: steps / d)],
         ),
         Mistake(
             "no one in the exponent",
@@ -118,6 +121,12 @@ STEP_TO_TIME = Numbers(
             "width forgotten",
             "This looks at delta alone. eta = gamma/p, so that kappa enters just as delta does.",
             _time(exponent=lambda kappa, delta: delta),
+        ),
+        Mistake(
+            "one step",
+            "This is what one step does. The time is that times the number of steps.",
+            lambda steps, d, kappa, delta: _time()(1, d, kappa, delta),
+            also=[lambda steps, d, kappa, delta: d ** -(1 + kappa + delta)],
         ),
         Mistake(
             "not refused",

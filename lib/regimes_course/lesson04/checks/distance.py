@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from regimes.metrics import row_space
-from regimes_course.kit.checking import Mistake, random
+from regimes_course.kit.checking import Mistake, Trial, random
+from regimes_course.kit.comparing import same
 from regimes_course.kit.numbers import Numbers
 from regimes_course.lesson04 import pictures
 from regimes_course.lesson04.checks.imbalance import rank
@@ -32,6 +33,8 @@ def _cases() -> dict[str, tuple]:
         "one output: n 3, d 11, m 20, q 1, after Gauss-Newton": _run(4, random(7, 3, 11), 20, 1, 0.3),
         "rank 2 from 5 samples: d 6, m 14, q 3, after Gauss-Newton": _run(8, random(11, 5, 2) @ random(12, 2, 6), 14, 3, 0.6),
         "the first two samples the same, and one zero: n 5, d 7, m 6, q 2": (_repeated(), random(20, 7, 6), random(21, 2, 6)),
+        "inputs of size 1e-9: n 3, d 6, m 5, q 2": (1e-9 * random(22, 3, 6), random(23, 6, 5), random(24, 2, 5)),
+        "two samples that differ by one in a thousand: n 4, d 7, m 5, q 2": (_nearly(), random(25, 7, 5), random(26, 2, 5)),
         "rank 3 from 8 samples: d 5, m 12, q 2, after Gauss-Newton": _run(13, random(16, 8, 3) @ random(17, 3, 5), 12, 2, 0.7),
     }
 
@@ -39,6 +42,12 @@ def _cases() -> dict[str, tuple]:
 def _repeated() -> Tensor:
     X = random(19, 5, 7)
     return torch.stack([X[0], X[0], 0 * X[0], X[1], X[2]])
+
+
+def _nearly() -> Tensor:
+    """Four samples, the last of them nearly the first: the smallest singular value is 4e-4 times the largest."""
+    X = random(27, 4, 7)
+    return torch.cat([X[:3], X[:1] + 1e-3 * X[3:]])
 
 
 def _inside(X, U, V):
@@ -68,12 +77,28 @@ def _by_least_squares(X, U, V):
     return ((U - inside) @ V.T).square().sum().sqrt().numpy()
 
 
+def _of_rank(count: Callable[[Tensor], int]) -> Callable:
+    """An answer that counts the directions of the row space in its own way."""
+    return _size(lambda X, U, V: torch.linalg.svd(X).Vh[count(torch.linalg.svdvals(X)) :] @ U @ V.T)
+
+
+def _another_rank(trials: list[Trial]) -> bool:
+    """Whether each wrong distance is right for another number of directions in the row space."""
+
+    def counted(trial):
+        X = trial.args[0]
+        return any(same(trial.got.value, _of_rank(lambda s, r=r: r)(*trial.args), 1e-7) for r in range(1 + X.shape[1]))
+
+    return all(t.right or (isinstance(t.got.value, float) and counted(t)) for t in trials)
+
+
 def _draw(rng: Random) -> tuple:
-    """Inputs of any rank: random, some of them repeated, or zero."""
+    """Inputs of any rank and size: random, some of them repeated, or zero."""
     n, d, m, q, seed = rng.randint(1, 6), rng.randint(2, 8), rng.randint(1, 9), rng.randint(1, 3), rng.randrange(10**6)
     X = random(seed, n, d)[[rng.randint(0, max(0, min(n, d - 1) - 1)) for _ in range(n)]]
+    X = X * (1.0 if n == 1 else torch.arange(n)[:, None] != rng.randrange(2 * n))
     return (
-        X * (1.0 if n == 1 else torch.arange(n)[:, None] != rng.randrange(2 * n)),
+        10 ** rng.uniform(-5, 3) * X,
         random(seed + 1, d, m),
         random(seed + 2, q, m),
     )
@@ -137,6 +162,14 @@ DISTANCE_FROM_LAST_LAYER = Numbers(
             "samples for rank",
             "This takes n for the rank of X. When samples depend on each other, more directions than d - n are perpendicular to all of them.",
             _size(lambda X, U, V: torch.linalg.svd(X).Vh[len(X) :] @ U @ V.T),
+        ),
+        Mistake(
+            "another rank",
+            "In some cases this counts another rank than X has. Is its tolerance absolute, or far above rounding? Inputs of any size, and samples that "
+            "differ by one in a thousand, span their directions all the same.",
+            _of_rank(lambda s: int((s > 1e-2).sum())),
+            _another_rank,
+            also=[_of_rank(lambda s: int((s > 0.2 * s[0]).sum())), _of_rank(lambda s: int((s > 1e-3 * s[0]).sum()))],
         ),
         Mistake(
             "rows of U for U2",

@@ -102,6 +102,11 @@ def _outputs(X, U, V):
     return (X @ U).T @ (X @ U) - V.T @ V
 
 
+def _thin(X, U, V):
+    U1 = torch.linalg.svd(X, full_matrices=False).Vh @ U
+    return U1.T @ U1 - V.T @ V
+
+
 def _last_if_missing(values, k):
     return values.clamp(min=0)[[0, min(k, len(values)) - 1]]
 
@@ -202,6 +207,10 @@ IMBALANCE_LEVEL = Numbers(
             "no positive part",
             "In a narrow network lambda_r(Lambda) or lambda_q(-Lambda) can be negative. It counts as zero then, as [.]_+ says.",
             _of(edges=_signed),
+            also=[
+                _of(edges=_signed, change=lambda level, plus, minus: (max(level, 0.0), plus, minus)),
+                _of(edges=_signed, change=lambda *three: tuple(max(value, 0.0) for value in three)),
+            ],
         ),
         Mistake(
             "wide networks only",
@@ -211,9 +220,10 @@ IMBALANCE_LEVEL = Numbers(
         ),
         Mistake(
             "samples for rank",
-            "This takes n for r. The rank is smaller when samples depend on each other, or when there are more of them than inputs: use "
-            "torch.linalg.matrix_rank.",
+            "This takes n for r, or the min(n, d) directions of a thin decomposition. The rank is smaller when samples depend on each other: use "
+            "torch.linalg.matrix_rank, and take r directions.",
             _of(r=len),
+            also=[_of(r=lambda X: min(X.shape)), _of(_thin), _of(_thin, r=lambda X: min(X.shape))],
         ),
         Mistake(
             "inputs for rank",
@@ -255,6 +265,7 @@ IMBALANCE_LEVEL = Numbers(
             "absolute values",
             "This takes absolute values of eigenvalues. A negative one counts as zero, as [.]_+ says.",
             _of(edges=lambda values, k: pad(values, (0, k))[[0, k - 1]].abs()),
+            also=[_of(edges=lambda values, k: positive(values.abs().sort(descending=True).values, k))],
         ),
         Mistake(
             "smallest of the positive side",

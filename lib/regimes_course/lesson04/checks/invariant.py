@@ -225,10 +225,11 @@ INVARIANT_INIT = Behaviour(
         ),
         Mistake(
             "too few units at work",
-            "Both products are zero, but training cannot fit the labels: too few hidden units have a part in U1 and V. A predictor U V^T has at most "
-            "as high a rank as there are such units.",
+            "Both products are zero, but training cannot fit the labels: the hidden units that have a part in U1 and V are too few, or too much alike. "
+            "The rank of a predictor U V^T is at most their number, and copies of a unit stay copies.",
             starts.too_few,
             _any(lambda s: not s.residual < FITTED),
+            also=[starts.copies],
         ),
     ),
 )

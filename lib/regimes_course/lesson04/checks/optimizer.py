@@ -8,15 +8,28 @@ import torch
 
 from regimes_course.kit.checking import Behaviour, Mistake
 from regimes_course.lesson04 import pictures
-from regimes_course.lesson04.boxes import BOXES
-from regimes_course.lesson04.checks.verdicts import TILTING, Visit, all_say, change, imbalance, observe, split, wrong
+from regimes_course.lesson04.boxes import BOXES, Box
+from regimes_course.lesson04.checks.verdicts import (
+    AWAY_AND_BACK,
+    HIDDEN,
+    ONE_ENTRY,
+    PULLED,
+    TILTING,
+    Visit,
+    all_say,
+    change,
+    imbalance,
+    observe,
+    split,
+    wrong,
+)
 
 __all__ = ["WHICH_OPTIMIZER"]
 
 PROPERTIES = ("U2 frozen", "the set kept", "Lambda conserved")
 FROZEN, KEPT, CONSERVED = range(3)
 ADAM_ON_U, ADAM_ON_V = "hidden layer alone, by Adam in the row space", "last layer alone, by Adam"
-LORENTZ, TURNING, NOISE, DECAY = "flow by Lorentz steps", "turning units", "noise in an unseen direction", "weight decay"
+LORENTZ, TURNING, NOISE = "flow by Lorentz steps", "turning units", "noise in an unseen direction"
 
 
 def _reordered(visits: list[Visit]) -> bool:
@@ -27,6 +40,12 @@ def _moves_where_frozen(visits: list[Visit]) -> bool:
     """Whether ``U2`` is said to move wherever ``U`` is trained."""
     trained = {b.name for b in BOXES if b.keeps[FROZEN] and not b.name.startswith("last layer")}
     return trained <= wrong(visits, FROZEN)
+
+
+def _loose(visits: list[Visit]) -> bool:
+    """Whether ``U2`` is said to be frozen wherever it moves by less than a bound, and the bound is too large."""
+    accepted, refused = ([v.moved for v in visits if v.said[FROZEN] is verdict] for verdict in (True, False))
+    return bool(wrong(visits, FROZEN)) and max(accepted, default=9.0) < min(refused, default=0.0)
 
 
 def _one_run(visits: list[Visit]) -> bool:
@@ -74,7 +93,7 @@ def _by_projector(X, coarse, fine, inside):
         return torch.allclose(A, B, rtol=1e-7, atol=1e-9)
 
     def drift(U, V):
-        return (U[-1].T @ P @ U[-1] - V[-1].T @ V[-1] - U[0].T @ P @ U[0] + V[0].T @ V[0]).abs().max()
+        return (U.mT @ P @ U - V.mT @ V - U[0].T @ P @ U[0] + V[0].T @ V[0]).abs().max()
 
     U, V = inside
     Z = torch.cat([V, P @ U], 1) @ (N @ U).mT
@@ -82,15 +101,16 @@ def _by_projector(X, coarse, fine, inside):
 
 
 def _by_numpy(X, coarse, fine, inside):
-    """In NumPy, from the last record alone, with the order of the drift read from its logarithm."""
+    """In NumPy, record by record, with the order of the drift read from its logarithm."""
     _, s, Vh = np.linalg.svd(X.numpy())
     seen, unseen = np.split(Vh, [int((s > 1e-10 * s[0]).sum())])
-    U, V = (A[-1].numpy() for A in inside)
-    overlap = np.linalg.norm(np.vstack([V, seen @ U]) @ (unseen @ U).T)
+    records = zip(*(A.numpy() for A in inside), strict=True)
+    overlap = max(np.linalg.norm(np.vstack([V, seen @ U]) @ (unseen @ U).T) for U, V in records)
 
     def drift(run):
-        (U0, U), (V0, V) = (A[[0, -1]].numpy() for A in run)
-        return np.linalg.norm((seen @ U).T @ (seen @ U) - V.T @ V - (seen @ U0).T @ (seen @ U0) + V0.T @ V0)
+        records = zip(*(A.numpy() for A in run), strict=True)
+        Lambda = [(seen @ U).T @ (seen @ U) - V.T @ V for U, V in records]
+        return max(np.linalg.norm(now - Lambda[0]) for now in Lambda)
 
     order = np.log(drift(coarse) / drift(fine)) / np.log(4)
     moved = np.ptp(unseen @ coarse[0].numpy(), axis=0).max()
@@ -108,7 +128,13 @@ def _otherwise(visits: list[Visit]) -> str:
 
 
 def _only(which: int, *names: str) -> Callable[[list[Visit]], bool]:
-    return lambda visits: wrong(visits, which) == set(names)
+    """Whether one of the verdicts is wrong for these boxes of the lesson, and for no other of them."""
+    return lambda visits: wrong(visits, which) - {box.name for box in HIDDEN} == set(names)
+
+
+def _only_hidden(box: Box, *verdicts: int) -> Callable[[list[Visit]], bool]:
+    """Whether at least one of the verdicts is wrong for a box that is not of the lesson, and for no other box."""
+    return lambda visits: {box.name} == set().union(*(wrong(visits, which) for which in verdicts))
 
 
 WHICH_OPTIMIZER = Behaviour(
@@ -153,10 +179,11 @@ WHICH_OPTIMIZER = Behaviour(
         ),
         Mistake(
             "U2 empty",
-            "It finds U2 frozen under every optimizer, which is not so. Is your U2 empty? It needs the d - r directions that no sample has: a "
-            "thin decomposition leaves them out (full_matrices=True keeps them).",
+            "It finds U2 frozen under every optimizer, which is not so. Is your U2 empty, as a thin decomposition leaves it (full_matrices=True keeps "
+            "the d - r directions that no sample has)? Or is your tolerance as large as U2 itself? Rounding is about 1e-14.",
             _judge(part=lambda X, U: U[:, :0], moved=lambda A: A.abs().sum().item()),
             lambda visits: all_say(visits, FROZEN, True),
+            also=[_judge(still=1.0)],
         ),
         Mistake(
             "n for r",
@@ -173,9 +200,11 @@ WHICH_OPTIMIZER = Behaviour(
         ),
         Mistake(
             "tolerance too loose",
-            "A slow change of U2, less than a hundredth in all, passes for frozen. Rounding is smaller by ten orders of magnitude.",
+            "A small change of U2 passes for frozen, and a large one does not. Even the smallest here is larger than rounding by ten orders of "
+            "magnitude.",
             _judge(still=0.05),
-            _only(FROZEN, DECAY),
+            _loose,
+            also=[_judge(still=0.2)],
         ),
         Mistake(
             "random start for the set",
@@ -234,13 +263,31 @@ WHICH_OPTIMIZER = Behaviour(
             "size of Lambda",
             "One optimizer turns Lambda and keeps its size and its eigenvalues: that is not conserved. Compare the matrices, entry by entry.",
             _judge(drift=lambda A: (torch.linalg.eigvalsh(A) - torch.linalg.eigvalsh(A[0])).norm(dim=-1).max().item()),
-            lambda visits: wrong(visits, CONSERVED) - {TILTING.name} == {TURNING},
+            _only(CONSERVED, TURNING),
         ),
         Mistake(
             "diagonal of Lambda",
             "One optimizer changes Lambda off the diagonal alone, and you find it conserved. Lambda is a matrix: compare all its entries.",
             _judge(drift=lambda A: change(A.diagonal(dim1=-2, dim2=-1)[:, None])),
-            _only(CONSERVED, TILTING.name),
+            _only_hidden(TILTING, CONSERVED),
+        ),
+        Mistake(
+            "Lambda without its diagonal",
+            "One optimizer changes a diagonal entry of Lambda alone, and you find it conserved. Lambda is a matrix: compare all its entries.",
+            _judge(drift=lambda A: change(A - torch.diag_embed(A.diagonal(dim1=-2, dim2=-1)))),
+            _only_hidden(ONE_ENTRY, CONSERVED),
+        ),
+        Mistake(
+            "the ends alone",
+            "One optimizer moves away and is back at the last record, and you find that it keeps what it left: look at every record.",
+            lambda X, *runs: _judge()(X, *(tuple(A[[0, -1]] for A in run) for run in runs)),
+            _only_hidden(AWAY_AND_BACK, FROZEN, KEPT, CONSERVED),
+        ),
+        Mistake(
+            "U2 from inside the set",
+            "Under one optimizer U2 moves from a random start and not from inside the set, and you find it frozen: judge U2 by the run `coarse`.",
+            lambda X, coarse, fine, inside: (_judge()(X, inside, fine, inside)[0], *_judge()(X, coarse, fine, inside)[1:]),
+            _only_hidden(PULLED, FROZEN),
         ),
         Mistake(
             "bound on one run",

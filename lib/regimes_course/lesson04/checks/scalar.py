@@ -252,9 +252,9 @@ SCALAR_FLOW = Behaviour(
         ),
         Mistake(
             "finite steps",
-            "Close, but this is the path of an integrator with a finite step, not the exact one: it has to agree to seven digits.",
+            "Close, but not the exact path: is it that of an integrator with a finite step, or is a number rounded? It has to agree to seven digits.",
             _euler,
-            lambda runs: all(run.right(0.02) for run in _short(runs)),
+            lambda runs: bool(_wrong(_short(runs))) and all(run.right(0.02) for run in _short(runs)),
         ),
     ),
 )

@@ -12,6 +12,7 @@ __all__ = [
     "antisymmetric",
     "by_coordinates",
     "changed_data",
+    "copies",
     "in_single",
     "one_unit_outside",
     "only_last",
@@ -119,6 +120,14 @@ def too_few(X, m, q, seed):
     U, V = random_pair(X, m, q, seed)
     P = projector(X)
     U[:, 0], U[:, 1:], V[:, 1:] = P @ U[:, 0], (U - P @ U)[:, 1:], 0
+    return U, V
+
+
+def copies(X, m, q, seed):
+    """All units that work for the data are copies of one, and stay copies."""
+    U, V = split(X, m, q, seed)
+    work = rank(X) + q
+    U[:, -work:], V[:, -work:] = U[:, -1:], V[:, -1:]
     return U, V
 
 

@@ -10,9 +10,25 @@ from torch import Tensor
 
 from regimes.metrics import row_space
 from regimes_course.kit.comparing import number
-from regimes_course.lesson04.boxes import BOXES, Box, data, gradients, recorded
+from regimes_course.lesson04.boxes import BOXES, Box, Path, data, gradients, recorded, start
 
-__all__ = ["TILTING", "Visit", "all_say", "change", "imbalance", "observe", "split", "wrong"]
+__all__ = [
+    "AWAY_AND_BACK",
+    "HIDDEN",
+    "ONE_ENTRY",
+    "PULLED",
+    "TILTING",
+    "Visit",
+    "all_say",
+    "change",
+    "imbalance",
+    "observe",
+    "split",
+    "wrong",
+]
+
+LR, STEPS = 0.02, 40
+UNIT = 7  # one of twelve
 
 
 def _tilting(lr):
@@ -29,26 +45,86 @@ def _tilting(lr):
     return step
 
 
-# Not among the boxes of the lesson: here an off-diagonal entry alone tells that Lambda is not conserved.
-TILTING = Box("hidden weights that turn one by one in the row space", _tilting, 0.02, 40, (True, False, False))
+def _own_direction() -> Tensor:
+    """A direction of the row space, ``(d, 1)``."""
+    return row_space(data()[0]).inside[:, :1]
+
+
+def _alone(inside: bool) -> Path:
+    """The start of the others; outside the set, without a direction of the row space but in one of the units."""
+    U, V = start(inside)
+    own, others = _own_direction(), torch.arange(U.shape[1]) != UNIT
+    return U if inside else U - own @ own.T @ U * others, V
+
+
+def _one_entry(lr):
+    """Trains one hidden unit, in its own direction: of ``Lambda`` one diagonal entry changes."""
+    own = _own_direction()
+
+    def step(U, V):
+        alone = torch.arange(U.shape[1]) == UNIT
+        return U + 20 * lr * own @ own.T @ gradients(U, V)[0] * alone, V
+
+    return step
+
+
+def _away_and_back(lr):
+    """Gradient descent seen from beside it: the hidden weights are further and further away, and at the end they are back."""
+    steps, count, base = round(LR * STEPS / lr), [0], []
+
+    def step(U, V):
+        U, V = base or (U, V)
+        dU, dV = gradients(U, V)
+        base[:] = U + lr * dU, V + lr * dV
+        count[0] += 1
+        return base[0] + count[0] * (steps - count[0]) / steps**2, base[1]
+
+    return step
+
+
+def _pulled(lr):
+    """Gradient descent that also makes ``|U2 V^T|^2`` smaller, by ``U2`` alone: from inside the set there is nothing to do."""
+    outside = row_space(data()[0]).outside
+
+    def step(U, V):
+        dU, dV = gradients(U, V)
+        return U + lr * (dU - outside @ outside.T @ U @ V.T @ V), V + lr * dV
+
+    return step
+
+
+# Not among the boxes of the lesson. Each shows in one place only: in an off-diagonal entry of Lambda, in a diagonal one, on the
+# way and not at the end, from the random start and not from inside the set.
+TILTING = Box("hidden weights that turn one by one in the row space", _tilting, LR, STEPS, (True, False, False))
+ONE_ENTRY = Box("one hidden unit alone, in its own direction", _one_entry, LR, STEPS, (True, False, False), _alone)
+AWAY_AND_BACK = Box("weights that go away and come back", _away_and_back, LR, STEPS, (False, False, False))
+PULLED = Box("weight decay of U2 V^T", _pulled, LR, STEPS, (False, True, True))
+HIDDEN = TILTING, ONE_ENTRY, AWAY_AND_BACK, PULLED
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What a function said of one box: three verdicts, or None for anything else; and the drifts of its two runs."""
+    """What a function said of one box, and what its recordings show.
+
+    Attributes:
+        said: three verdicts, or None for anything else.
+        drifts: of ``Lambda`` in the coarse and in the fine run, relative to the start.
+        moved: how far ``U2`` went in the coarse run, relative to the start.
+    """
 
     box: Box
     said: tuple[bool, ...] | None
     drifts: tuple[float, float]
+    moved: float
 
 
 def observe(answer: Callable) -> list[Visit]:
     """Let ``answer(X, coarse, fine, inside)`` judge every box."""
     visits = []
-    for box in (*BOXES, TILTING):
+    for box in (*BOXES, *HIDDEN):
         X, runs = copy.deepcopy((data()[0], recorded(box)))
         said = answer(X, runs.coarse, runs.fine, runs.inside)
-        visits.append(Visit(box, _verdicts(said), _drifts(box)))
+        visits.append(Visit(box, _verdicts(said), _drifts(box), change(split(data()[0], recorded(box).coarse[0])[1])))
     return visits
 
 

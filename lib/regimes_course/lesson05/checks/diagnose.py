@@ -2,7 +2,7 @@
 
 from random import Random
 
-from regimes_course.kit.checking import Function, Mistake
+from regimes_course.kit.checking import Function, Mistake, Trial
 from regimes_course.lesson05 import pictures
 
 __all__ = ["DIAGNOSE"]
@@ -66,6 +66,13 @@ def _draw(rng: Random) -> tuple:
     return refit * 10 * 1.2 ** rng.uniform(-1, 1) ** 3, refit, refit * 3 * 1.2 ** rng.uniform(-1, 1) ** 3
 
 
+def _renamed(trials: list[Trial], names: int) -> bool:
+    """Whether each of the four cases always gets the same label, not always its own, and how many labels there are."""
+    pairs = {(t.want.value, t.got.value) for t in trials if isinstance(t.got.value, str)}
+    said = {got for _, got in pairs}
+    return len(pairs) == 4 and len({want for want, _ in pairs}) == 4 and said <= set(LABELS.values()) and len(said) == names
+
+
 DIAGNOSE = Function(
     key="05/diagnose",
     picture=pictures.diagnose,
@@ -104,11 +111,16 @@ DIAGNOSE = Function(
             "random features against the outputs",
             "This compares random features with the network's own test loss. The features are judged with a last layer that fits them: RF / refit.",
             lambda test, refit, rf: LABELS[test / refit > 10, rf / test > 3],
+            also=[lambda test, refit, rf: LABELS[test / refit > 10, test / rf > 3]],
         ),
         Mistake(
             "gap to random features",
             "This compares the network's own test loss with random features. The gap is to its own re-fit: test / refit.",
             lambda test, refit, rf: LABELS[test / rf > 10, rf / refit > 3],
+            also=[
+                lambda test, refit, rf: LABELS[rf / test > 10, rf / refit > 3],
+                lambda test, refit, rf: _diagnose(test, rf, refit),
+            ],
         ),
         Mistake(
             "differences",
@@ -117,8 +129,9 @@ DIAGNOSE = Function(
         ),
         Mistake(
             "thresholds swapped",
-            "The thresholds are swapped: the gap has to exceed 10, the gain 3.",
+            "The thresholds are swapped, or one stands for both: the gap has to exceed 10, the gain 3.",
             lambda test, refit, rf: LABELS[test / refit > 3, rf / refit > 10],
+            also=[lambda test, refit, rf, limit=limit: LABELS[test / refit > limit, rf / refit > limit] for limit in (3, 10)],
         ),
         Mistake(
             "labels swapped",
@@ -129,11 +142,21 @@ DIAGNOSE = Function(
             "at least for above",
             "A gap of exactly 10, or a gain of exactly 3, is not above it: compare with >.",
             lambda test, refit, rf: LABELS[test >= 10 * refit, rf >= 3 * refit],
+            also=[
+                lambda test, refit, rf: LABELS[test >= 10 * refit, rf > 3 * refit],
+                lambda test, refit, rf: LABELS[test > 10 * refit, rf >= 3 * refit],
+            ],
         ),
         Mistake(
             "whole ratios",
             "The ratios are made whole numbers: a gap of 10.4 is above 10, and // or round makes 10 of it.",
             lambda test, refit, rf: LABELS[test // refit > 10, rf // refit > 3],
+            also=[
+                lambda test, refit, rf: LABELS[test // refit > 10, rf / refit > 3],
+                lambda test, refit, rf: LABELS[test / refit > 10, rf // refit > 3],
+                lambda test, refit, rf: LABELS[round(test / refit) > 10, rf / refit > 3],
+                lambda test, refit, rf: LABELS[test / refit > 10, round(rf / refit) > 3],
+            ],
         ),
         Mistake(
             "both upside down",
@@ -144,6 +167,23 @@ DIAGNOSE = Function(
             "gap for gain",
             "Gap and gain are exchanged: the gap is test / refit, the gain rf / refit.",
             lambda test, refit, rf: LABELS[rf / refit > 10, test / refit > 3],
+        ),
+        Mistake(
+            "other labels",
+            "The four cases are told apart rightly, and some have each other's labels: look them up in the table.",
+            lambda test, refit, rf: LABELS[test <= 10 * refit, rf <= 3 * refit],
+            lambda trials: _renamed(trials, 4),
+            also=[lambda test, refit, rf: LABELS[test <= 10 * refit, rf > 3 * refit]],
+        ),
+        Mistake(
+            "cases thrown together",
+            "Cases that the table tells apart get the same label. There are two questions, each with two answers: four labels.",
+            lambda test, refit, rf: "hidden learning" if _diagnose(test, refit, rf) == "hidden learning" else "lazy",
+            lambda trials: any(_renamed(trials, names) for names in (1, 2, 3)),
+            also=[
+                lambda test, refit, rf: "gap only" if test / refit > 10 else "visible learning" if rf / refit > 3 else "lazy",
+                lambda test, refit, rf: "lazy",
+            ],
         ),
     ),
 )

@@ -5,7 +5,8 @@ from random import Random
 import torch
 from torch import Tensor
 
-from regimes_course.kit.checking import Function, Mistake
+from regimes_course.kit.checking import Function, Mistake, Trial
+from regimes_course.kit.comparing import number
 from regimes_course.lesson05 import pictures
 
 __all__ = ["LEARNED_AT"]
@@ -55,6 +56,16 @@ def _from_then_on(good: Tensor) -> int:
     return len(good) - int(good.flip(0).int().cumprod(0).sum())
 
 
+def _off_by_one(trials: list[Trial]) -> bool:
+    """Whether each step that should not be 0 is one too early, or each is one too late."""
+    off = {number(t.got.value) - t.want.value for t in trials if t.want.value and isinstance(number(t.got.value), int)}
+    return len(off) == 1 and abs(off.pop()) == 1 and all(isinstance(number(t.got.value), int) for t in trials if t.want.value)
+
+
+def _fails_if_done_at_the_start(trials: list[Trial]) -> bool:
+    return all(t.right == (t.want.value > 0) for t in trials)
+
+
 LEARNED_AT = Function(
     key="05/learned_at",
     picture=pictures.learned_at,
@@ -70,14 +81,45 @@ LEARNED_AT = Function(
             lambda refits, factor: _first(refits <= factor * refits[-1]),
         ),
         Mistake(
-            "one step early",
-            "This returns the last step at which the re-fit was not yet good enough. The hidden layer was done one step later.",
+            "one step off",
+            "This is off by one step wherever the hidden layer had something to learn. Steps are counted from 0; and the last one at which the re-fit was not yet "
+            "good enough is one too early.",
             lambda refits, factor: max(_learned_at(refits, factor) - 1, 0),
+            _off_by_one,
+            also=[
+                lambda refits, factor: _learned_at(refits, factor) - 1,
+                lambda refits, factor: _learned_at(refits, factor) + 1,
+                lambda refits, factor: int((refits > factor * refits[-1]).nonzero()[-1]),
+            ],
+        ),
+        Mistake(
+            "never too high",
+            "This is right where the loss was too high at some step. Where it never was, the hidden layer was done from the start: 0.",
+            lambda refits, factor: int((refits > factor * refits[-1]).nonzero()[-1]) + 1,
+            _fails_if_done_at_the_start,
+        ),
+        Mistake(
+            "steps counted",
+            "This counts the steps at which the loss is too high, or not. A dip on the way is counted with them: ask for the step from which on it stays.",
+            lambda refits, factor: int((refits > factor * refits[-1]).sum()),
+            also=[lambda refits, factor: int((refits <= factor * refits[-1]).sum())],
+        ),
+        Mistake(
+            "factor turned round",
+            "This asks for a loss below the last one: the factor multiplies the last value, and is no divisor of it.",
+            lambda refits, factor: _from_then_on(refits <= refits[-1] / factor),
+        ),
+        Mistake(
+            "factor ignored",
+            "This does not use the factor: the loss has to stay at most factor times its last value, not at most that value.",
+            lambda refits, factor: _from_then_on(refits <= refits[-1]),
         ),
         Mistake(
             "compared with the best",
-            "This compares with the smallest loss on the way. The question is what the hidden layer is worth at the end: compare with the last.",
+            "This compares with the smallest loss on the way, or with the mean. The question is what the hidden layer is worth at the end: compare with the "
+            "last.",
             lambda refits, factor: _from_then_on(refits <= factor * refits.min()),
+            also=[lambda refits, factor: _from_then_on(refits <= factor * refits.mean())],
         ),
         Mistake(
             "the best step",
@@ -91,8 +133,9 @@ LEARNED_AT = Function(
         ),
         Mistake(
             "factor as a loss",
-            "This compares the losses with the factor itself. The factor multiplies the last loss.",
+            "This compares the losses with the factor itself, or adds it to the last one. It multiplies the last loss.",
             lambda refits, factor: _from_then_on(refits <= factor),
+            also=[lambda refits, factor: _from_then_on(refits <= refits[-1] + factor)],
         ),
         Mistake(
             "too good refused",

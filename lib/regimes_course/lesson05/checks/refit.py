@@ -18,6 +18,7 @@ def _cases() -> dict[str, tuple]:
     return {
         "Phi = [[2, 0, 0], [0, 1, 0]], y = [2, 1], cutoff 0.22": (*hand, 0.22),
         "the same with cutoff 0.3": (*hand, 0.3),
+        "the same with cutoff 0.45": (*hand, 0.45),
         "the same with cutoff 0.6": (*hand, 0.6),
         "the same with cutoff 0.9": (*hand, 0.9),
         "Phi = [[2, 0, 0, 0], [0, 1, 0, 0]], y = [2, 1], cutoff 1/4": (
@@ -73,7 +74,7 @@ def _draw(rng: Random) -> tuple:
 
 def _whatever_the_cut_off(trials: list[Trial]) -> bool:
     """Whether the first cases, of the same features with different cut-offs, all get the weights that are right for the first."""
-    first = [t.got.value for t in trials[:4]]
+    first = [t.got.value for t in trials[:5]]
     return trials[0].right and all(isinstance(v, torch.Tensor) and same(v, first[0], 1e-9) for v in first)
 
 
@@ -125,7 +126,8 @@ REFIT_LAST_LAYER = Function(
         ),
         Mistake(
             "cut-off ignored",
-            "This does not use the argument cutoff: whatever it is, the same directions are fitted, also those in which the features hardly vary.",
+            "Whatever the cut-off, this fits in the same directions, also in those in which the features hardly vary. Is the argument used, and compared "
+            "with the largest eigenvalue?",
             lambda Phi, y, cutoff: torch.linalg.pinv(Phi / Phi.shape[1]) @ y,
             _whatever_the_cut_off,
         ),
@@ -133,6 +135,32 @@ REFIT_LAST_LAYER = Function(
             "at most for below",
             "An eigenvalue of exactly cutoff times the largest is at most that, so it is dropped: keep what is above.",
             lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _kept(lam, lam >= cutoff * lam[-1])),
+        ),
+        Mistake(
+            "share of the sum",
+            "This compares with a share of the sum of the eigenvalues, or of their mean. The cut-off is a share of the largest.",
+            lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _kept(lam, lam > cutoff * lam.sum())),
+            also=[lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _kept(lam, lam > cutoff * lam.mean()))],
+        ),
+        Mistake(
+            "the small ones kept",
+            "This fits in the directions that should be dropped, and drops the others.",
+            lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _kept(lam, lam <= cutoff * lam[-1])),
+        ),
+        Mistake(
+            "raised to the cut-off",
+            "Eigenvalues below the cut-off are made as large as it. Their directions are to be dropped: zero in place of 1/lambda.",
+            lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: 1 / lam.clamp(min=cutoff * lam[-1].item())),
+        ),
+        Mistake(
+            "another power",
+            "The directions are right, and their coefficients go with another power of the eigenvalue: each is divided by lambda, once.",
+            lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _cut(cutoff)(lam) ** 0.5),
+            also=[
+                lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _cut(cutoff)(lam) ** 2),
+                lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _cut(cutoff)(lam) * lam**2),
+                lambda Phi, y, cutoff: _by_eigenvalues(Phi, y, lambda lam: _cut(cutoff)(lam) * lam),
+            ],
         ),
         Mistake(
             "damped",

@@ -15,7 +15,7 @@ from regimes_course.lesson05.experiments import trained
 
 __all__ = ["RESCALE"]
 
-SETTINGS = ((0, 1, 0.02), (1, 5, 0.02), (2, 50, 0.02), (3, 8, 0.1))  # seed, steps, step size
+SETTINGS = ((0, 1, 0.02), (1, 5, 0.02), (2, 50, 0.02), (3, 8, 0.1), (4, 200, 0.004))  # seed, steps, step size
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,19 @@ def divided_by(seen: list[Seen], number: Callable[[int, float], float], after: i
     return all(abs(s.factor * number(s.k, s.eta) - 1) < 1e-8 for s in seen if s.k >= after)
 
 
+def _told(seen: list[Seen]) -> str:
+    """The first network whose outputs are not as they should be."""
+    s = next(s for s in seen if not abs(s.factor * share(s.k, s.eta) - 1) < 1e-8)
+    if math.isnan(s.factor):
+        return (
+            f"for k = {s.k} and eta = {s.eta:g} the outputs of the new network are not those of the old one times one number."
+        )
+    return (
+        f"for k = {s.k} and eta = {s.eta:g} you divide the outputs by {1 / s.factor:.4g}, and the training outputs are still off by "
+        f"{s.deviation:.2g} of the labels; another number takes almost all of that away."
+    )
+
+
 def _by(number: Callable[[int, float], float], names: tuple[str, ...] = ("v",)) -> Callable:
     """An answer that divides some parameters of a copy."""
 
@@ -124,6 +137,19 @@ def _from_state(net, k, eta):
     return new
 
 
+def _missing(k, eta):
+    return (1 - eta) ** k
+
+
+_OF_WHAT_IS_MISSING = (
+    _missing,
+    lambda k, eta: 1 / _missing(k, eta),
+    lambda k, eta: 1 + _missing(k, eta),
+    lambda k, eta: 1 / (1 + _missing(k, eta)),
+    lambda k, eta: math.exp(-eta * k),
+    lambda k, eta: math.exp(eta * k),
+)
+
 RESCALE = Behaviour(
     key="05/rescale",
     picture=pictures.rescale,
@@ -134,12 +160,7 @@ RESCALE = Behaviour(
         + ", ".join(f"{s.deviation:.1%} (k = {s.k}, eta = {s.eta:g})" for s in seen)
         + "."
     ),
-    otherwise=lambda seen: (
-        f"after {seen[-1].k} steps of {seen[-1].eta:g} the outputs were multiplied by {seen[-1].factor:.3g}, and the training outputs "
-        f"are still off by {seen[-1].deviation:.2g} of the labels; one number takes almost all of that away."
-        if math.isfinite(seen[-1].factor)
-        else "the outputs of the new network are not those of the old one times one number."
-    ),
+    otherwise=_told,
     alternatives=(_by(share), _all_units, _from_state),
     mistakes=(
         Mistake(
@@ -180,9 +201,22 @@ RESCALE = Behaviour(
         ),
         Mistake(
             "what is missing",
-            "This divides by (1 - eta)^k, the share of the labels that is still missing. Divide by the share that is reached.",
-            _by(lambda k, eta: (1 - eta) ** k),
-            lambda seen: divided_by(seen, lambda k, eta: (1 - eta) ** k),
+            "This uses (1 - eta)^k, or e^(-eta k), the share of the labels that is still missing. Divide by the share that is reached.",
+            _by(_missing),
+            lambda seen: any(divided_by(seen, number) for number in _OF_WHAT_IS_MISSING),
+            also=[_by(number) for number in _OF_WHAT_IS_MISSING[1:]],
+        ),
+        Mistake(
+            "wrong sign",
+            "This divides by (1 - eta)^k - 1, which is negative: the outputs point the other way.",
+            _by(lambda k, eta: -share(k, eta)),
+            lambda seen: divided_by(seen, lambda k, eta: -share(k, eta)),
+        ),
+        Mistake(
+            "steps not counted",
+            "This does not depend on the number of steps: eta is the share that the first step reaches.",
+            _by(lambda k, eta: eta),
+            lambda seen: divided_by(seen, lambda k, eta: eta),
         ),
         Mistake(
             "steps added up",

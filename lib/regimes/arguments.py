@@ -1,5 +1,6 @@
 """Checks of arguments that several modules share: what came, what is allowed, what to do next."""
 
+import math
 import operator
 from collections.abc import Iterable
 
@@ -42,10 +43,13 @@ def positive(value: object, name: str, *, single: bool = False, zero: bool = Fal
         ValueError: the message calls it ``name``.
     """
     try:
-        numbers = torch.as_tensor(value, device="cpu")
-        right = torch.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))
-        good = not numbers.is_complex() and bool(right.all()) and not (single and numbers.ndim)
-    except (TypeError, ValueError, RuntimeError):  # torch's answers to what is no number
+        if isinstance(value, (int, float)):
+            good = math.isfinite(value) and (value >= 0 if zero else value > 0)
+        else:
+            numbers = torch.as_tensor(value, device="cpu")
+            right = torch.isfinite(numbers) & ((numbers >= 0) if zero else (numbers > 0))
+            good = not numbers.is_complex() and bool(right.all()) and not (single and numbers.ndim)
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # the answers to what is no number, or too large for one
         good = False
     if not good:
         kind = "finite number >= 0" if zero else "positive, finite number"

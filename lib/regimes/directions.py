@@ -49,7 +49,7 @@ def gradient(net: nn.Module, x: Tensor, y: Tensor, *, loss: AnyLoss = squared) -
     J = jacobian(net, x)
     loss, y = match_loss(loss, y, J.outputs, J.shape)
     r = loss.grad(J.outputs, y)
-    return Direction(J.vjp(time_scale(net) * r / J.samples), loss.value(J.outputs, y, J.samples))
+    return Direction(J.vjp(time_scale(net) / J.samples * r), loss.value(J.outputs, y, J.samples))
 
 
 def gauss_newton(

@@ -35,19 +35,23 @@ def check_inputs(net: nn.Module, x: Tensor) -> None:
             f"inputs are one tensor, samples first; got a {type(x).__name__}: convert numbers by torch.from_numpy(x) or "
             "torch.tensor(x); a network with other inputs needs a module around it that takes one tensor"
         )
-    weights = next((p for p in net.parameters() if p.requires_grad), next(net.parameters(), x))
-    if x.is_complex() or weights.is_complex():
-        raise ValueError(f"the network is {weights.dtype} and the inputs are {x.dtype}: complex numbers are not supported")
-    if x.layout != torch.strided:
-        raise ValueError(f"inputs are {x.layout}: convert them with x.to_dense()")
-    if x.is_meta or weights.is_meta or x.device != weights.device:
-        raise ValueError(f"the network is on {weights.device} and the inputs are on {x.device}: move one with .to(device)")
-    if not x.numel():
-        raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
     if torch.is_autocast_enabled(x.device.type):
         raise ValueError("torch.autocast is on, which rounds to half precision: measure outside it, or autocast(enabled=False)")
     if torch.is_inference_mode_enabled():
         raise ValueError("torch.inference_mode() is on, in which nothing can be differentiated: use torch.no_grad()")
+    if x.layout != torch.strided:
+        raise ValueError(f"inputs are {x.layout}: convert them with x.to_dense()")
+    once((net, check_inputs), lambda: _check_inputs(net, x), x)
+
+
+def _check_inputs(net: nn.Module, x: Tensor) -> None:
+    weights = next((p for p in net.parameters() if p.requires_grad), next(net.parameters(), x))
+    if x.is_complex() or weights.is_complex():
+        raise ValueError(f"the network is {weights.dtype} and the inputs are {x.dtype}: complex numbers are not supported")
+    if x.is_meta or weights.is_meta or x.device != weights.device:
+        raise ValueError(f"the network is on {weights.device} and the inputs are on {x.device}: move one with .to(device)")
+    if not x.numel():
+        raise ValueError(f"there is no sample in inputs of shape {tuple(x.shape)}")
     if x.is_floating_point() and x.dtype != weights.dtype:
         raise ValueError(
             f"the network is {weights.dtype} and the inputs are {x.dtype}: convert one, "

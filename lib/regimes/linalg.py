@@ -130,13 +130,13 @@ def damped_solve(
     """
     # Rounding the features changes the eigenvalues of K by up to about N eps of its size; a smaller damping drowns in that.
     smallest = K.shape[-1] * torch.finfo(features).eps * _size(K)
-    L, failed = torch.linalg.cholesky_ex(K + damping[..., None, None] * _identity(K))
-    lost = damping < smallest
-    if not (lost.any() | failed.any() | ~torch.isfinite(K).all()):  # on a GPU one answer to wait for, not three
+    L, failed = torch.linalg.cholesky_ex(_lifted(K, damping))
+    # What is not finite makes a comparison false on the diagonal of K, and beside it the factorisation fail.
+    if ((damping >= smallest) & (failed == 0)).all():  # on a GPU one answer to wait for
         a = _back(L, r)
         return a if error is None else a + _back(L, error(a)), SolveInfo("cholesky", damping)
     _finite(K)
-    if lost.any():
+    if (damping < smallest).any():
         raise Unsolvable(
             f"damping {damping.min():.2g} is below what {features} resolves for this kernel, {smallest.max():.2g} "
             "(N times the machine precision times its mean diagonal). Use damping=0 for the minimum-norm step in "
@@ -181,7 +181,7 @@ def minimum_norm_solve(
     check_singular(singular)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps  # the usual bound: below eps * lambda_max an eigenvalue is rounding
     jitter = eps * _size(K)  # lifts eigenvalues that rounding has made negative, at which Cholesky would stop
-    L, failed = torch.linalg.cholesky_ex(K + jitter[..., None, None] * _identity(K))
+    L, failed = torch.linalg.cholesky_ex(_lifted(K, jitter))
     step = vjp(_back(L, r))
     for _ in range(2):  # the first removes what the jitter and the squared condition number cost, the second its own rounding
         correction = vjp(_back(L, r - jvp(step)))
@@ -277,8 +277,11 @@ def _back(L, r):
     return torch.cholesky_solve(r[..., None], L)[..., 0]
 
 
-def _identity(K):
-    return torch.eye(K.shape[-1], dtype=K.dtype, device=K.device)
+def _lifted(K, shift):
+    """``K + shift I``."""
+    K = K.clone()
+    K.diagonal(dim1=-2, dim2=-1).add_(shift[..., None])
+    return K
 
 
 def _per_run(mask, tensor):

@@ -8,14 +8,16 @@ the time of the gradient flow of the *mean* loss.
 import inspect
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import wraps
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from regimes.arguments import positive, require_tensors, whole
 from regimes.data import checked_once
@@ -23,7 +25,7 @@ from regimes.directions import Direction, gauss_newton, gradient
 from regimes.jacobians import jacobian
 from regimes.linalg import SmallestEigenvalue, check_singular
 from regimes.losses import AnyLoss, as_loss, squared
-from regimes.network import run_axes, time_scale, trainable
+from regimes.network import has_closed_form, run_axes, time_scale, trainable
 from regimes.networks import Reversible
 from regimes.reversible_gauss_newton import check_exact, exact_gauss_newton
 from regimes.solvers import Damping, check_damping, check_solver
@@ -42,6 +44,7 @@ __all__ = [
 
 # What each optimizer's last step was made on, and found out: beside the optimizers, since it is no part of a copy.
 _last_step: WeakKeyDictionary["DirectionOptimizer", tuple[tuple, list, dict]] = WeakKeyDictionary()
+GLOBAL_HOOKS = _global_optimizer_pre_hooks, _global_optimizer_post_hooks
 _MISSING: Any = None  # the data of a step, where torch's optimizers have none
 
 
@@ -54,6 +57,10 @@ def move(net: nn.Module, tensors: tuple[Tensor, ...], step: float | Tensor) -> N
     Raises:
         ValueError: for a step of another shape.
     """
+    if isinstance(step, (int, float)):
+        for w, t in zip(trainable(net), tensors, strict=True):
+            w.sub_(t, alpha=float(step))
+        return
     runs = run_axes(net)
     step = step.double() if isinstance(step, Tensor) else torch.tensor(step, dtype=torch.float64, device="cpu")
     try:
@@ -126,6 +133,18 @@ class DirectionOptimizer(torch.optim.Optimizer):
         move(self.net, self.last.tensors, self.dt)
         return self.last.loss
 
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What torch puts around ``step``, only where there are hooks or a profile: it takes as long as a small network."""
+        watched = torch.optim.Optimizer.profile_hook_step(func)
+
+        @wraps(func)
+        def step(self, *args, **kwargs):
+            hooks = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks, *GLOBAL_HOOKS
+            return (watched if any(hooks) or torch.autograd._profiler_enabled() else func)(self, *args, **kwargs)
+
+        return step
+
     def _step_size(self, x: Tensor) -> float | Tensor:
         return self.param_groups[0]["lr"]
 
@@ -137,8 +156,11 @@ class DirectionOptimizer(torch.optim.Optimizer):
     def _known(self, x: Tensor, y: Tensor) -> dict:
         if x.is_inference() or y.is_inference():  # such tensors keep no count of their changes
             return {}
-        held: tuple[Tensor | nn.Module, ...] = (x, y, *self.net.modules())  # and so no other object takes the id of one of them
-        mark = [(id(one), one._version if isinstance(one, Tensor) else one.training) for one in held]
+        modules = list(self.net.modules())
+        held = x, y, modules  # and so no other object takes the id of one of them
+        mark: list[tuple] = [(id(t), t._version) for t in (x, y)]
+        mark += [(id(m), m.training, has_closed_form(m, "jacobian")) for m in modules]
+        mark += [(p.dtype, p.device) for p in self.net.parameters()]
         _, before, known = _last_step.get(self, (held, mark, {}))
         known = known if mark == before else {}
         _last_step[self] = held, mark, known

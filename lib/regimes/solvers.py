@@ -59,10 +59,16 @@ def check_damping(damping: Damping) -> None:
         positive(damping, "damping", zero=True)
 
 
-def _as_numbers(damping: float | Tensor) -> Tensor:
-    """A damping that is right and no rule, as a tensor: on the CPU, whatever the default device is."""
+def _as_numbers(damping: float | Tensor) -> float | Tensor:
+    """A damping that is right and no rule: a number, or a tensor of them."""
     check_damping(damping)
-    return damping if isinstance(damping, Tensor) else torch.as_tensor(damping, dtype=torch.float64, device="cpu")
+    known = isinstance(damping, (int, float, Tensor))
+    return damping if known else torch.as_tensor(damping, dtype=torch.float64, device="cpu")
+
+
+def _is_positive(damping: float | Tensor) -> bool:
+    """In all runs."""
+    return bool((damping > 0).all()) if isinstance(damping, Tensor) else damping > 0
 
 
 class System:
@@ -89,8 +95,9 @@ class System:
         self.lam: Tensor | None
         self.Q: Tensor | None
         self.lam, self.Q = (None, None) if H is None else _spectrum(H, exact)
-        self.g = self._into(g.double()[..., None])[..., 0]
+        self.g = g.double()
         if self.Q is not None:  # without curvature a gradient may be rounding, which no damping should divide
+            self.g = self._into(self.g[..., None])[..., 0]
             each = self.g.unflatten(-1, self.Q.shape[-3:-1])
             rounded = each.abs() <= 8 * each.shape[-1] * torch.finfo(g.dtype).eps * each.norm(dim=-1, keepdim=True)
             self.g = torch.where(rounded.flatten(-2) & (self.lam == 0), 0.0, self.g)
@@ -155,25 +162,27 @@ def _is_small(s: System) -> bool:
     return s.lam is None and s.g.shape[-1] <= SMALL
 
 
-def _choose(s: System, damping: Tensor | SmallestEigenvalue) -> str:
+def _choose(s: System, damping: Damping) -> str:
     if callable(damping):
         return "sample"
     N, p = s.g.shape[-1], s.J.size
-    if 8 * min(N, p) ** 2 * s.g.shape[:-1].numel() > LARGE and (damping > 0).all():
+    if 8 * min(N, p) ** 2 * s.g.shape[:-1].numel() > LARGE and _is_positive(damping):
         return "cg"
     return "parameter" if p < N and not _is_small(s) else "sample"
 
 
-def _for_runs(damping: Tensor, s: System) -> Tensor:
+def _for_runs(damping: float | Tensor, s: System) -> Tensor:
     """One number per run."""
     runs = s.g.shape[:-1]
+    if not isinstance(damping, Tensor):
+        return s.g.new_full(runs, damping)
     try:
         return damping.to(s.g.device, torch.float64).expand(runs)
     except RuntimeError:
         raise ValueError(f"a damping of shape {tuple(damping.shape)} does not fit a network with runs {tuple(runs)}") from None
 
 
-def _in_sample_space(s: System, damping: Tensor | SmallestEigenvalue, singular: str) -> tuple[Step, SolveInfo]:
+def _in_sample_space(s: System, damping: Damping, singular: str) -> tuple[Step, SolveInfo]:
     """With ``H = d^2``, what is solved is ``(d K d + epsilon) b = ...`` for ``a = d b``: symmetric, and ``d`` may be zero."""
     A = K = s.gram()
     if s.lam is not None:
@@ -181,7 +190,7 @@ def _in_sample_space(s: System, damping: Tensor | SmallestEigenvalue, singular: 
         A = d[..., :, None] * K * d[..., None, :]
     if callable(damping):
         damping = _as_numbers(damping(A))
-    if not (damping > 0).all():
+    if not _is_positive(damping):
         _check_undamped(damping, s.dtype)
         return _undamped_in_sample_space(s, K, singular)
     epsilon = _for_runs(damping, s)
@@ -301,8 +310,8 @@ def _refuse_flat(lam: Tensor, g: Tensor) -> None:
         )
 
 
-def _check_undamped(epsilon: Tensor, dtype: torch.dtype) -> None:
-    if (epsilon > 0).any():
+def _check_undamped(damping: float | Tensor, dtype: torch.dtype) -> None:
+    if isinstance(damping, Tensor) and (damping > 0).any():
         raise ValueError("damping must be zero in all runs or positive in all runs; got a mixture")
     if dtype != torch.float64:
         raise ValueError(

@@ -1,6 +1,7 @@
 """The training loop and what it records."""
 
 import copy
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -213,24 +214,24 @@ def train(
     positive(until, "until", single=True, zero=True)
     looks = _looks({} if measure is None else measure, every)
     feed = repeat((x, y)) if batches is None else _feed(batches, net)
-    rows: list[dict[str, Tensor]] = []
-    elapsed, last, k = torch.tensor(0.0, dtype=torch.float64, device="cpu"), False, 0
+    rows: list[dict[str, Any]] = []
+    elapsed: float | Tensor = 0.0
+    last, k = False, 0
     try:
         with checked_once(x, y):
             for k in progress(range(steps + 1), "training"):
                 last = last or k == steps
                 x, y = _next(feed, k, rows)
                 here = _aside(mover, x, y, k, rows) if last else _direction(mover, x, y, k, rows)
-                loss = here.loss.detach().cpu()
-                if not torch.isfinite(loss).all():
+                loss = here.loss.detach().cpu()  # where a GPU is waited for
+                if not all(map(math.isfinite, loss.flatten().tolist())):
                     raise Diverged(k, ~torch.isfinite(loss), _trace(rows))
                 if last or k % every == 0:
-                    row = {"step": torch.tensor(k, device="cpu"), "time": elapsed, "loss": loss}
-                    rows.append(row | _look(net, looks, k, last, rows))
+                    rows.append({"step": k, "time": elapsed, "loss": loss} | _look(net, looks, k, last, rows))
                 if last:
                     break
                 mover.step(x, y, here)
-                elapsed = elapsed + torch.as_tensor(mover.dt, dtype=torch.float64, device="cpu")
+                elapsed = elapsed + _float64(mover.dt)
                 last = until > 0 and bool((loss <= until * rows[0]["loss"]).all())
     except StopIteration as error:  # which a surrounding map() would take for its own end
         raise _with_trace(RuntimeError("StopIteration was raised inside train()"), k, rows) from error
@@ -378,7 +379,13 @@ def _direction(optimizer: Steps, x: Tensor, y: Tensor, k: int, rows: list[dict])
         raise Diverged(k, runs, trace, error.why) from error
 
 
-@torch.no_grad()
+def _float64(dt: float | Tensor) -> float | Tensor:
+    """A time step with the precision in which times are added."""
+    if isinstance(dt, Tensor):
+        return dt.double()
+    return dt if isinstance(dt, (int, float)) else torch.tensor(dt, dtype=torch.float64, device="cpu")
+
+
 def _look(net: nn.Module, looks: dict[str, tuple[Measure, int]], k: int, last: bool, rows: list[dict]) -> dict[str, Tensor]:
     """What is measured at step ``k``; NaN where it is not the turn of a measurement."""
     found = {}
@@ -388,7 +395,8 @@ def _look(net: nn.Module, looks: dict[str, tuple[Measure, int]], k: int, last: b
             found[name] = torch.full_like(first, torch.nan, dtype=first.dtype if first.is_floating_point() else torch.float64)
             continue
         try:
-            found[name] = torch.as_tensor(measure(net), device="cpu").detach().clone()
+            with torch.no_grad():
+                found[name] = torch.as_tensor(measure(net), device="cpu").detach().clone()
         except Exception as error:
             error.add_note(f"This was the measurement {name!r} of train(), at step {k}.")
             raise
@@ -400,8 +408,15 @@ def _look(net: nn.Module, looks: dict[str, tuple[Measure, int]], k: int, last: b
     return found
 
 
-def _trace(rows) -> Trace:
-    names = rows[0] if rows else ()
-    column = {name: torch.stack(torch.broadcast_tensors(*(row[name] for row in rows))) for name in names}
+def _trace(rows: list[dict[str, Any]]) -> Trace:
+    column = {name: _column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     step, time, loss = (column.pop(name, torch.empty(0)) for name in COLUMNS)
     return Trace(step, time, loss, column)
+
+
+def _column(values: list[Any]) -> Tensor:
+    """What was recorded, in one tensor: numbers, or tensors. A time may be a number at first and later one per run."""
+    if not isinstance(values[-1], Tensor):
+        return torch.tensor(values, dtype=torch.float64 if isinstance(values[-1], float) else torch.int64, device="cpu")
+    tensors = (v.cpu() if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float64, device="cpu") for v in values)
+    return torch.stack(torch.broadcast_tensors(*tensors))

@@ -8,6 +8,7 @@ import torch
 import regimes.data
 from regimes.directions import gauss_newton, gradient
 from regimes.flows import RungeKutta4
+from regimes.jacobians import jacobian
 from regimes.kernels import LazyScaling
 from regimes.losses import CrossEntropy, logistic
 from regimes.metrics import loss_on
@@ -165,3 +166,54 @@ def test_a_measurement_may_not_take_the_name_of_a_column(name):
     with pytest.raises(ValueError, match=f"itself records {name}: give the measurement another name, such as test_{name}"):
         train(net, X, Y, GradientDescent(net, 0.1), 5, measure={name: lambda net: loss_on(net, X, Y)})
     assert torch.equal(net.W, before)
+
+
+def test_what_is_made_of_data_is_made_once_while_they_stay_the_same():
+    x, calls = X.clone(), []
+
+    def double(t):
+        calls.append(1)
+        return 2 * t
+
+    with regimes.data.checked_once(x):
+        for _ in range(2):
+            four = regimes.data.made_once(double, regimes.data.made_once(double, x))
+        assert len(calls) == 2 and torch.equal(four, 4 * x)
+        x.add_(1.0)
+        assert torch.equal(regimes.data.made_once(double, x), 2 * x)
+        assert torch.equal(regimes.data.made_once(double, X), 2 * X)
+    before = len(calls)
+    regimes.data.made_once(double, x), regimes.data.made_once(double, x)
+    assert len(calls) == before + 2
+
+
+def test_a_kernel_is_the_same_again_from_what_a_training_keeps():
+    net = two_layer()
+    alone = jacobian(net, X).gram()
+    with regimes.data.checked_once(X):
+        assert all(torch.equal(jacobian(net, X).gram(), alone) for _ in range(3))
+    other = two_layer()
+    with regimes.data.checked_once(X):
+        assert torch.equal(jacobian(net, X).gram(), jacobian(other, X).gram())
+
+
+def test_a_loop_of_steps_sees_a_hook_that_came_between():
+    """With a hook on the network its closed form no longer holds."""
+    net, twin = two_layer(), two_layer()
+    optimizer = GradientDescent(net, 0.1)
+    optimizer.step(X, Y)
+    GradientDescent(twin, 0.1).step(X, Y)
+    for one in (net, twin):
+        one.register_forward_hook(lambda net, x, f: 3 * f)
+    optimizer.step(X, Y)
+    GradientDescent(twin, 0.1).step(X, Y)
+    assert torch.equal(net.W, twin.W) and torch.equal(net.v, twin.v)
+
+
+def test_a_loop_of_steps_sees_a_network_that_was_converted():
+    net = two_layer()
+    optimizer = GradientDescent(net, 0.1)
+    optimizer.step(X, Y)
+    net.float()
+    with pytest.raises(ValueError, match="the network is torch.float32 and the inputs are torch.float64"):
+        optimizer.step(X, Y)

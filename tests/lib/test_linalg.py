@@ -186,3 +186,24 @@ def test_smallest_eigenvalue_rule():
 def test_smallest_eigenvalue_refuses(alpha, floor):
     with pytest.raises(ValueError, match="alpha and floor must be >= 0, and one of them positive; got SmallestEigenvalue"):
         SmallestEigenvalue(alpha, floor)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("place", [(0, 0), (12, 12), (5, 3), (12, 11), (12, 0)])
+def test_a_kernel_that_is_not_finite_is_refused_wherever_it_is_not(place, bad):
+    K, r = (lambda J: J @ J.mT)(rows()), normal(13, seed=1)
+    K[place] = K[place[::-1]] = bad
+    with pytest.raises(Unsolvable, match="the kernel is not finite"):
+        damped_solve(K, r, torch.tensor(0.3, dtype=DOUBLE), DOUBLE)
+    both = torch.stack([(lambda J: J @ J.mT)(rows()), K])
+    with pytest.raises(Unsolvable, match="the kernel is not finite"):
+        damped_solve(both, r.expand(2, -1), torch.full((2,), 0.3, dtype=DOUBLE), DOUBLE)
+
+
+def test_a_kernel_is_not_changed_by_solving_with_it():
+    J, r = rows(), normal(13, seed=1)
+    K = J @ J.mT
+    before = K.clone()
+    damped_solve(K, r, torch.tensor(0.3, dtype=DOUBLE), DOUBLE)
+    minimum_norm_solve(K, r, vjp=lambda a: (J.mT @ a,), jvp=lambda v: J @ v[0])
+    assert torch.equal(K, before)

@@ -1,13 +1,16 @@
 import io
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.lr_scheduler import StepLR
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from regimes.directions import gauss_newton, gradient
 from regimes.kernels import neural_tangent_kernel
 from regimes.linalg import SmallestEigenvalue
 from regimes.optimizers import EdgeFraction, GaussNewton, GradientDescent, move
+from regimes.training import train
 from tests.lib.cases import (
     CASES,
     D,
@@ -252,3 +255,32 @@ def test_step_sizes_broadcast_to_the_runs_from_the_right():
     optimizer = GradientDescent(net, lr)
     optimizer.step(X, Y)
     torch.testing.assert_close(start - net.v.detach(), lr[:, None] * optimizer.last.tensors[1])
+
+
+def test_hooks_and_profiles_see_every_step():
+    net, seen = two_layer(), []
+    optimizer = GradientDescent(net, 0.1)
+    handles = [
+        optimizer.register_step_pre_hook(lambda *_: seen.append("before")),
+        optimizer.register_step_post_hook(lambda *_: seen.append("after")),
+        register_optimizer_step_pre_hook(lambda *_: seen.append("any, before")),
+        register_optimizer_step_post_hook(lambda *_: seen.append("any, after")),
+    ]
+    train(net, X, Y, optimizer, 2)
+    assert sorted(seen) == sorted(2 * ["before", "after", "any, before", "any, after"])
+    for handle in handles:
+        handle.remove()
+    optimizer.step(X, Y)
+    assert len(seen) == 8
+    with torch.profiler.profile() as profile:
+        optimizer.step(X, Y)
+    assert "Optimizer.step#GradientDescent.step" in {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.parametrize("step", [0.3, 1, torch.tensor(0.3), np.float32(0.3), [0.3, 0.4]])
+def test_a_step_may_be_any_kind_of_number(step):
+    net = two_layer(runs=(2,))
+    before, t = net.v.detach().clone(), torch.ones_like(net.v)
+    move(net, (torch.zeros_like(net.W), t), step)
+    wanted = before - torch.as_tensor(step, dtype=torch.float64).expand(2)[:, None] * t
+    assert relative(net.v.detach(), wanted) < 1e-15

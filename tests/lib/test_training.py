@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from regimes.directions import Direction
 from regimes.linalg import Singular
@@ -301,3 +302,35 @@ def test_a_divergence_survives_the_way_between_processes():
         train(net, X, Y, Scripted(net, [1.0, 2.0, torch.nan]), 2)
     there = pickle.loads(pickle.dumps(caught.value))
     assert str(there) == str(caught.value) and there.step == 2 and there.trace.loss.tolist() == [1.0, 2.0]
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often Python asks for the value of a number: on a GPU each time it waits for all that was started."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+READS = {
+    "gradient descent": (0, lambda net: GradientDescent(net, 0.1)),
+    "gauss-newton, damped": (1, lambda net: GaussNewton(net, 0.1, damping=0.1)),  # whether it could be solved
+    "gauss-newton": (1, lambda net: GaussNewton(net, 0.1)),
+}
+
+
+@pytest.mark.parametrize("runs", [(), (2,)])
+@pytest.mark.parametrize("name", READS)
+def test_a_step_waits_for_its_loss_and_for_nothing_else_but_a_solution(name, runs):
+    """The loss is copied to the CPU once a step, which is no such read."""
+    (wanted, make), counts = READS[name], []
+    for steps in (2, 12):
+        net = two_layer(runs=runs)
+        with Reads() as reads:
+            train(net, X, Y, make(net), steps)
+        counts.append(reads.count)
+    assert counts[1] - counts[0] == 10 * wanted

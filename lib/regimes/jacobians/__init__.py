@@ -15,13 +15,17 @@ Gram matrices are float64 also for float32 parameters: the small eigenvalues a G
 float32 product.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, nn
 
+from regimes.data import once
 from regimes.guard import check_inputs, explained
 from regimes.jacobians.base import Jacobian
 from regimes.jacobians.derived import DerivedJacobian
 from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
-from regimes.network import has_closed_form, trainable
+from regimes.network import Network, has_closed_form, trainable
 
 __all__ = [
     "AutogradJacobian",
@@ -38,6 +42,8 @@ BACKENDS = {"layerwise": LayerwiseJacobian, "autograd": AutogradJacobian}
 def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
     """The Jacobian of ``net(x)`` with respect to the trainable parameters of ``net``.
 
+    Inside `regimes.training.train`, inputs are checked and the backend is chosen at the first step only.
+
     Args:
         net: a `TwoLayer`, or any module that maps ``(n, ...)`` to ``(n,)`` or ``(n, c)`` sample by sample. A module that has a
             faster Jacobian, or is a stack of runs, inherits from `regimes.network.Network`.
@@ -48,15 +54,24 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
         ValueError: for inputs without samples, of a different dtype from the network, or not finite; for an unknown backend, or
             one that cannot serve this network.
     """
-    trainable(net)
     check_inputs(net, x)
+    return once((net, backend), lambda: _choose(net, backend), x)(net, x)
+
+
+def _choose(net: nn.Module, backend: str) -> Callable[[Any, Tensor], Jacobian]:
+    """What makes the Jacobian of this network."""
+    trainable(net)
     if backend not in ("auto", "closed form", *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")
     if backend in ("auto", "closed form") and has_closed_form(net, "jacobian"):
-        with explained(x):
-            return net.jacobian(x)
+        return _closed_form
     if backend == "closed form":
         raise ValueError(f"the closed form is for a Network that has one, such as TwoLayer; got {type(net).__name__}")
     if backend == "auto":
         backend = "layerwise" if is_feed_forward(net) else "autograd"
-    return BACKENDS[backend](net, x)
+    return BACKENDS[backend]
+
+
+def _closed_form(net: Network, x: Tensor) -> Jacobian:
+    with explained(x):
+        return net.jacobian(x)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regimes.data import made_once
 from regimes.hessians import Hessian
 from regimes.jacobians.base import Jacobian, Tensors
 from regimes.losses import AnyLoss, match_loss
-from regimes.network import trainable
 
 if TYPE_CHECKING:
     from regimes.networks.two_layer import TwoLayer
@@ -30,21 +30,22 @@ class TwoLayerJacobian(Jacobian):
     """
 
     def __init__(self, net: "TwoLayer", x: Tensor):
-        self.s, self.parameters, self.trained = net.scale, trainable(net), _trained(net)
+        W, v = net.W, net.v
+        self.s, self.trained = net.scale, _trained(net)
+        self.parameters = [p for p in (W, v) if p.requires_grad]
         with torch.no_grad():
-            self.X = net.augmented(x)
-            self.Phi, slope = net.hidden(x)
-            self.D = slope * net.v[..., None, :]
-            self.outputs = self.s * (self.Phi @ net.v[..., None])[..., 0]
+            self.X = made_once(net.augmented, x)
+            self.Phi, slope = net.activation(self.X @ W.mT)
+            self.D = slope * v[..., None, :]
+            self.outputs = self.s * (self.Phi @ v[..., None])[..., 0]
         self.shape, self.samples = self.outputs.shape, self.outputs.shape[-1]
 
     def gram(self) -> Tensor:
         """``s^2 [Phi Phi^T + (D D^T) * (X X^T)]``; a frozen layer leaves its term out."""
-        Phi, D, X = self.Phi.double(), self.D.double(), self.X.double()
-        if "v" not in self.trained:
-            return self.s**2 * ((D @ D.mT) * (X @ X.mT))
-        K = Phi @ Phi.mT
-        return self.s**2 * (K.addcmul_(D @ D.mT, X @ X.mT) if "W" in self.trained else K)
+        if "W" not in self.trained:
+            return _gram(self.Phi).mul_(self.s**2)
+        K = _gram(self.D).mul_(made_once(_gram, self.X))
+        return _add_gram(K, self.Phi, self.s**2) if "v" in self.trained else K.mul_(self.s**2)
 
     def rows(self) -> Iterator[Tensor]:
         """``s [D x X, Phi]``, the products of a sample's sensitivities and inputs beside its features."""
@@ -54,9 +55,9 @@ class TwoLayerJacobian(Jacobian):
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``s [D^T diag(u) X, Phi^T u]``."""
-        u = u[..., None]
-        hidden = [self.s * (self.D.mT @ (u * self.X))] if "W" in self.trained else []
-        output = [self.s * (self.Phi.mT @ u)[..., 0]] if "v" in self.trained else []
+        u = (self.s * u)[..., None]
+        hidden = [self.D.mT @ (u * self.X)] if "W" in self.trained else []
+        output = [(self.Phi.mT @ u)[..., 0]] if "v" in self.trained else []
         return (*hidden, *output)
 
     def jvp(self, v: Tensors) -> Tensor:
@@ -122,7 +123,20 @@ class TwoLayerHessian(Hessian):
 
 
 def _trained(net: "TwoLayer") -> list[str]:
-    return [name for name, p in net.named_parameters() if p.requires_grad]
+    return [name for name, p in (("W", net.W), ("v", net.v)) if p.requires_grad]
+
+
+def _gram(A: Tensor) -> Tensor:
+    """``A A^T`` in float64."""
+    A = A.double()
+    return A @ A.mT
+
+
+def _add_gram(K: Tensor, A: Tensor, factor: float) -> Tensor:
+    """``factor * (K + A A^T)`` in place of ``K``."""
+    A = A.double().flatten(0, -3) if A.ndim > 2 else A.double()[None]
+    K.view(len(A), *K.shape[-2:]).baddbmm_(A, A.mT, beta=factor, alpha=factor)
+    return K
 
 
 def _three(activation, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:

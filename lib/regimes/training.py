@@ -172,10 +172,11 @@ def train(
 
     The sharpness along a run, beside the loss: with the step ``lr`` gradient descent is at its edge where it is ``2 / lr``.
 
-    >>> from regimes import GradientDescent, TwoLayer, sharpness
+    >>> from regimes import GradientDescent, TwoLayer
+    >>> from regimes.metrics import Sharpness
     >>> from regimes.problems import wave
     >>> data, net = wave(), TwoLayer(1, 20)
-    >>> measure = {"sharpness": lambda net: sharpness(net, data.x, data.y)}
+    >>> measure = {"sharpness": Sharpness(data.x, data.y)}
     >>> trace = train(net, data.x, data.y, GradientDescent(net, lr=0.1), steps=200, every=50, measure=measure)
     >>> trace.step.tolist(), bool(trace.measured["sharpness"][-1] > trace.measured["sharpness"][0])
     ([0, 50, 100, 150, 200], True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from regimes.hessians import Hessian, hessian
 from regimes.losses import logistic
-from regimes.metrics import sharpness, sometimes, spectrum
+from regimes.metrics import Sharpness, sometimes, spectrum
 from regimes.networks import TwoLayer
 from regimes.optimizers import GaussNewton, GradientDescent
 from regimes.problems import Problem, chebyshev, even_odd, teacher_student
@@ -46,7 +46,7 @@ def climb_of_width(scaling: str, width: int, seeds: tuple[int, ...]) -> tuple[Te
     net = TwoLayer(1, width, scaling=scaling, activation="tanh", output_std=1.0, runs=seed.shape, seed=seed)
     x, y = data.x + 1, data.y + net(data.x + 1).detach()
     frozen = spectrum(net, x)[..., 0] / len(x)
-    measure = {"S": sometimes(lambda net: sharpness(net, x, y), 100)}
+    measure = {"S": sometimes(Sharpness(x, y), 100)}
     trace = train(net, x, y, GradientDescent(net, STEPS[scaling]), 1500, measure=measure)
     return trace.loss[::100], trace.measured["S"][::100], frozen
 
@@ -70,7 +70,7 @@ def with_batches(size: int, seeds: Tensor, eta: float = 0.6) -> tuple[Tensor, Te
 def logistic_digits(eta: float = 6.0, steps: int = 300, every: int = 4) -> tuple[Tensor, Tensor, Tensor]:
     """Even against odd digits with the logistic loss: steps, stability numbers at some of them, and the loss at all."""
     data, net = even_odd(200), TwoLayer(64, 20, activation="tanh", std=0.3, output_std=0.5, seed=0)
-    measure = {"S": sometimes(lambda net: sharpness(net, data.x, data.y, loss=logistic), every)}
+    measure = {"S": sometimes(Sharpness(data.x, data.y, loss=logistic), every)}
     trace = train(net, data.x, data.y, GradientDescent(net, eta, loss=logistic), steps, measure=measure)
     return trace.step[::every], eta * trace.measured["S"][::every] / 2, trace.loss
 

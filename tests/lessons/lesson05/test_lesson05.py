@@ -237,7 +237,7 @@ def test_the_librarys_refit_is_the_exercises():
 
 
 def test_one_number_takes_the_shrinkage_out():
-    """What the statement promises: exact after one step, within 10 % after 5, within 3 % after 50, with smaller steps also after 200."""
+    """As the statement promises: exact after one step, within 10 % after 5, 3 % after 50 (after 200 for smaller steps)."""
     limits = {1: 1e-8, 5: 0.1, 50: 0.03, 8: 0.1, 200: 0.03}
     for seen in observe(divided(share)):
         assert seen.deviation < limits[seen.k]

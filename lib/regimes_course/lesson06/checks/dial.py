@@ -11,6 +11,7 @@ from regimes.directions import gradient
 from regimes.kernels import LazyScaling
 from regimes.networks import TwoLayer
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake, random
+from regimes_course.kit.comparing import told_apart
 from regimes_course.lesson06 import pictures
 
 __all__ = ["SCALED_LOSS"]
@@ -139,8 +140,8 @@ def _mistake(name: str, says: str, example: Callable) -> Mistake:
 
 def _otherwise(seen: list[Seen]) -> str:
     if not _values(seen):
-        got, want = seen[0].value, _reference()[0].value
-        return f"for alpha = {CASES[0][-1]:g} the loss is {got:.4g}; it should be {want:.4g}."
+        got, want = told_apart(seen[0].value, _reference()[0].value)
+        return f"for alpha = {CASES[0][-1]:g} the loss is {got}; it should be {want}."
     return "the values are right, and the gradients by the parameters of net are not."
 
 

@@ -14,7 +14,7 @@ from regimes.hessians import hessian
 from regimes.jacobians import jacobian
 from regimes.metrics import sharpness
 from regimes_course.kit.checking import Behaviour, Complaint, Mistake
-from regimes_course.kit.comparing import number, printed
+from regimes_course.kit.comparing import number, printed, told_apart
 from regimes_course.lesson08 import pictures
 from regimes_course.lesson08.experiments import networks
 
@@ -104,7 +104,7 @@ LARGEST_SGD_STEP = Behaviour(
     passed=lambda seen: all(s.kept and s.near(s.truth) for s in seen),
     praise=lambda seen: "Right for " + ", ".join(f"{s.name} ({s.value:.3g})" for s in seen) + ".",
     otherwise=lambda seen: next(
-        f"for {s.name} the largest stable step is {s.truth:.4g}, and your function says {s.value:.4g}."
+        "for {} the largest stable step is {}, and your function says {}.".format(s.name, *told_apart(s.truth, s.value))
         for s in seen
         if not s.near(s.truth)
     ),

@@ -322,7 +322,7 @@ def first_record(flow, k, seeds):
     return [(flow(k, p, seeds, 12000).loss[0] < 1e-6).double().mean() for p in (k, k + 1)]
 
 
-def phase(s, near):
+def phase_of(s, near):
     return "plateau" if abs(s) <= near else "perfect learning" if s > 0 else "bad learning" if s > -0.5 + near else "no ODE"
 
 
@@ -403,8 +403,8 @@ WRONG = [
     ("03/rests", "height after a cut", lambda advance, eta: "noise" if advance(eta / 10, 250 / eta) < 2e-3 else "slow", None, "6 of the 7"),
     ("03/rests", "steps for time", lambda advance, eta: "noise" if advance(eta, 1) > 2.5 * advance(eta / 10, 25) else "slow", None, "of the 7"),
     ("03/success_rates", "the first record", first_record, "none counted", "the last record"),
-    ("03/classify", "a tolerance of 3e-16", lambda k, d: phase(k + d, 3e-16), "equality of decimal fractions", "below 1e-12"),
-    ("03/classify", "14 digits", lambda k, d: phase(round(k + d, 14), 0.0), "equality of decimal fractions", "below 1e-12"),
+    ("03/classify", "a tolerance of 3e-16", lambda k, d: phase_of(k + d, 3e-16), "equality of decimal fractions", "below 1e-12"),
+    ("03/classify", "14 digits", lambda k, d: phase_of(round(k + d, 14), 0.0), "equality of decimal fractions", "below 1e-12"),
     ("03/step_to_time", "eta / d, never refused", lambda n, d, k, x: n * d ** -(k + x) / d, "the plateau's time in bad learning", "In bad learning"),
     ("02/duplication_test", "trained on new inputs", None, "other data", "other data than x and y"),
     ("03/plateau", "None beyond the pole", height, "beyond the pole", "return math.inf or raise"),
@@ -541,7 +541,7 @@ def test_a_wrong_answer_is_told_why(key, does, answer, mistake, says):
 RIGHT = [
     ("01/find_the_bug", "a barely damped run", lambda net, x, y: train(net, x, y, GaussNewton(net, 0.05, damping=1e-6), 250)),
     ("02/duplication_test", "the largest difference", outputs_by(lambda f: f)),
-    ("03/classify", "ten digits", lambda k, d: phase(round(k + d, 10), 0.0)),
+    ("03/classify", "ten digits", lambda k, d: phase_of(round(k + d, 10), 0.0)),
     ("03/plateau", "divided first", lambda g, p, n: n / 2 / (math.pi * 3**0.5 * p / g - 1) if g / p < math.pi * 3**0.5 else 1 / 0),
     ("03/rests", "a cut by five", lambda advance, eta: "noise" if advance(eta, 1) > 2 * advance(eta / 5, 150 / eta) else "slow"),
     ("03/rests", "a cut by fifty", lambda advance, eta: "noise" if advance(eta, 2) > 5 * advance(eta / 50, 2000 / eta) else "slow"),

@@ -6,10 +6,11 @@ sum of the step sizes, ``eta * steps / d``.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from scipy.linalg import get_blas_funcs
 from scipy.special import erf
 from torch import Tensor
 
@@ -32,6 +33,7 @@ def overlaps(net: TwoLayer, teacher: TwoLayer) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
+@np.errstate(over="ignore", invalid="ignore")  # a divergence is told at the next record
 def one_pass(
     net: TwoLayer,
     teacher: TwoLayer,
@@ -67,23 +69,68 @@ def one_pass(
         )
     records, draws = _records(at, steps), _Samples(net, seed, label_noise)
     rows: list[Row] = []
-    lr = eta / net.inputs * net.time_scale * net.scale
-    W = net.W.view(-1, *net.W.shape[-2:])  # a view: the network is trained through it
-    v = net.v.reshape(-1, net.width)
-    W_teacher = teacher.W.expand(*net.runs, -1, -1).reshape(-1, *teacher.W.shape[-2:])
-    v_teacher = teacher.scale * teacher.v.expand(*net.runs, -1).reshape(-1, teacher.width, 1)
+    take = _steps_of_one if _in_numpy(net) else _steps_of_many
+    steps_taken = take(net, eta / net.inputs * net.time_scale, _chunks(draws, teacher, net.runs, steps))
     for k in progress(range(steps + 1), "one-pass SGD"):
         if k in records:
             _record(rows, k, eta / net.inputs, population_risk(net, teacher), *overlaps(net, teacher))
-        if k % CHUNK == 0:
-            x, zeta = draws(min(CHUNK, steps - k))
-            labels = (teacher.activation(x @ W_teacher.mT)[0] @ v_teacher)[..., 0] + zeta
         if k < steps:
-            sample = x[:, k % CHUNK]
-            phi, slope = net.activation(torch.bmm(W, sample[..., None])[..., 0])
-            error = labels[:, k % CHUNK] - net.scale * (phi * v).sum(-1)
-            W.baddbmm_((lr * error[:, None] * v * slope)[..., None], sample[:, None, :])
+            next(steps_taken)
     return _trace(rows)
+
+
+def _steps_of_many(net: TwoLayer, lr: float, chunks: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Take a step whenever the next one is asked for."""
+    W = net.W.view(-1, *net.W.shape[-2:])  # a view: the network is trained through it
+    output = net.scale * net.v.reshape(-1, net.width)
+    for inputs, labels in chunks:
+        for x, label in zip(inputs.unbind(1), labels.unbind(1), strict=True):
+            phi, slope = net.activation(torch.bmm(W, x[..., None])[..., 0])
+            error = label - (phi * output).sum(-1)
+            W.baddbmm_((error[:, None] * output * slope)[..., None], x[:, None], alpha=lr)
+            yield
+
+
+def _steps_of_one(net: TwoLayer, lr: float, chunks: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """The same for a single run, in NumPy: its vectors are so short that calls are most of the time, and torch's cost more."""
+    W = net.W.detach().view(net.width, net.inputs).numpy()  # a view, as above
+    output, units = net.scale * net.v.detach().view(net.width).numpy(), UNITS[str(net.activation)]
+    add_outer_product = get_blas_funcs("ger", [W])
+    torch.autograd.graph.increment_version(net.W)  # as torch's own functions do that write into a tensor
+    for inputs, labels in chunks:
+        for x, label in zip(inputs[0].numpy(), labels[0].numpy(), strict=True):
+            phi, slope = units(W @ x)
+            error = label - phi @ output
+            add_outer_product(lr, x, error * output * slope, a=W.T, overwrite_a=True)
+            yield
+
+
+def _in_numpy(net: TwoLayer) -> bool:
+    """Whether `_steps_of_one` can move this network."""
+    simple = net.W.device.type == "cpu" and net.W.dtype in (torch.float32, torch.float64) and net.W.is_contiguous()
+    return simple and math.prod(net.runs) == 1 and str(net.activation) in UNITS
+
+
+def _erf_units(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``phi(u) = erf(u / sqrt 2)`` and ``phi'(u)``."""
+    return erf(u / math.sqrt(2)), math.sqrt(2 / math.pi) * np.exp(-u * u / 2)
+
+
+def _relu_units(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    positive = u > 0
+    return positive * u, positive
+
+
+UNITS = {"erf": _erf_units, "relu": _relu_units}  # those whose population risk is known, in NumPy
+
+
+def _chunks(draws: "_Samples", teacher: TwoLayer, runs: tuple[int, ...], steps: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The samples ``(b, n, d)`` of ``b`` runs and the teacher's noisy labels ``(b, n)``, a chunk at a time."""
+    W = teacher.W.expand(*runs, -1, -1).reshape(-1, *teacher.W.shape[-2:])
+    v = teacher.scale * teacher.v.expand(*runs, -1).reshape(-1, teacher.width, 1)
+    for k in range(0, steps, CHUNK):
+        x, noise = draws(min(CHUNK, steps - k))
+        yield x, (teacher.activation(x @ W.mT)[0] @ v)[..., 0] + noise
 
 
 class _Samples:
@@ -154,7 +201,8 @@ def overlap_chain(
         if n < steps:
             i = n % CHUNK
             u = (M @ z[i][..., None] + _root(Q - M @ np.swapaxes(M, -1, -2)) @ other[i][..., None])[..., 0]
-            move = eta * (label[i] - erf(u / math.sqrt(2)).mean(-1))[..., None] * math.sqrt(2 / math.pi) * np.exp(-u * u / 2)
+            phi, slope = _erf_units(u)
+            move = eta * (label[i] - phi.mean(-1))[..., None] * slope
             M += move[..., None] * z[i][..., None, :] / d
             both = move[..., None] * (u + move * (length[i] / 2)[..., None])[..., None, :]
             Q += (both + np.swapaxes(both, -1, -2)) / d

@@ -1,15 +1,17 @@
 """Many runs at once: a grid of settings, in stacks of a size that suits the machine.
 
 On a CPU a stack is fast while its arrays stay in the cache: a stack of small networks saves most of Python's overhead, one of
-large networks is slower than a loop. On an accelerator the whole grid is one stack.
+large networks is slower than a loop. An accelerator wants stacks as large as its memory allows.
 """
 
 import copy
 import os
+import threading
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import groupby, product
 from math import ceil
@@ -19,25 +21,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor
 
 from regimes.arguments import whole
 from regimes.linalg import Singular, Unsolvable
 from regimes.store import NoFingerprint, Store, fingerprint, library
-from regimes.training import Diverged, Trace, progress
+from regimes.training import Diverged, Trace, progress, quiet
 
 __all__ = ["Sweep", "stack_size", "sweep"]
 
-# Bytes of one (runs, n, m) float64 array up to which stacking pays, measured: a step holds several such arrays, and once they
-# no longer fit the cache together, a stack is slower than a loop.
-CACHE = 400_000
+# Bytes of one (runs, n, max(n, m)) float64 array up to which stacking pays. A step holds several arrays of (runs, n, m), one of
+# Gauss-Newton also of (runs, n, n). Measured on a CPU: once they no longer fit its cache together, larger stacks are slower.
+# On an accelerator a stack pays until its memory is full; this asks for 3 GB.
+CACHE, ACCELERATOR = 2_200_000, 320_000_000
+STACK = 64  # runs in a stack, at most, if nobody says how many: a grid of any size then needs a bounded memory
 
 EXPECTED = {kind.__name__: kind for kind in (Diverged, Singular, Unsolvable)}  # a result of the settings, not a bug
 
 Run = Callable[..., Mapping[str, Any]]
 Values = Sequence[Any] | Tensor | np.ndarray
 Row = dict[str, Tensor] | Exception
+Place = tuple[Store, str] | None  # where a stack is kept, and under which name
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,13 @@ class Sweep:
         return self.measured[name]
 
 
-def stack_size(n: int, m: int, device: torch.device | str = "cpu") -> int | None:
-    """How many runs with ``n`` samples and ``m`` hidden units to stack: what fits the cache on a CPU, all (``None``) elsewhere.
+def stack_size(n: int, m: int, device: torch.device | str = "cpu") -> int:
+    """How many runs with ``n`` samples and ``m`` hidden units to stack: what fits the cache of a CPU, the memory elsewhere.
 
     >>> stack_size(50, 100), stack_size(500, 1000)
-    (10, 1)
+    (55, 1)
     """
-    return max(1, CACHE // (8 * n * m)) if torch.device(device).type == "cpu" else None
+    return max(1, (CACHE if torch.device(device).type == "cpu" else ACCELERATOR) // (8 * n * max(n, m)))
 
 
 def sweep(
@@ -78,6 +82,7 @@ def sweep(
     stack: int | None = None,
     jobs: int | None = None,
     store: str | Path | None = None,
+    patience: float = 120.0,
 ) -> Sweep:
     """Call ``run`` on every combination of the values in ``grid``, many at a time.
 
@@ -112,18 +117,25 @@ def sweep(
     that does not see); the same settings in the stack; the same version of the library. Different work may share one folder.
     Stacks with an error other than a divergence are not saved: the next call tries them again.
 
+    Workers get the stacks one by one, use one thread each, and draw no progress bars. New ones import torch first, seconds
+    each: for less than 8 to 16 s of work ``jobs=2`` takes longer than one process. Where a cluster loses workers, others take
+    over their stacks. A stack that does not fit into memory is run in halves, with a warning. What a sweep costs, what fits,
+    and how it runs on a cluster is told in docs/SCALE.md.
+
     Args:
         run: the function.
         grid: the values of each setting, in a list, a tensor or an array.
-        stack: how many runs to pass at once, all of them if ``None``: see `stack_size`.
+        stack: how many runs to pass at once, see `stack_size`; 64 at most if ``None``.
         jobs: stacks in parallel, by joblib; ``joblib.parallel_config`` chooses the workers (processes, Dask, Ray).
         store: a folder that all workers see; the environment variable ``REGIMES_STORE`` if ``None``, and none without it.
+        patience: how many seconds to wait for a Dask cluster that has no worker left.
 
     A progress bar appears if this takes longer than two seconds.
 
     Raises:
         ValueError: for a grid that is empty or has a setting without a list of values, a stack below one, results without one
             row per run, or a ``run`` that depends on something without a fingerprint (only if a ``store`` is given).
+        ConnectionError: if a Dask cluster has gone, or had no worker for the time of ``patience``.
         Exception: if every run failed, what the first one raised.
     """
     axes = {name: _axis(name, values) for name, values in grid.items()}
@@ -136,21 +148,87 @@ def sweep(
     def common(run: int) -> list[int]:
         return [i for name, i in zip(axes, cells[run], strict=True) if name in shared]
 
-    order, size = sorted(range(len(cells)), key=common), stack or len(cells)
+    order, size = sorted(range(len(cells)), key=common), stack or STACK
     groups = [list(group) for _, group in groupby(order, common)]
     stacks = [[settings[j] for j in group[i : i + size]] for group in groups for i in range(0, len(group), size)]
     places = _places(run, stacks, store)
     done = [place and _loaded(*place) for place in places]
     todo = [i for i, rows in enumerate(done) if rows is None]
     if todo:
-        work = Parallel(n_jobs=jobs, return_as="generator")(
-            delayed(_run_and_keep)(run, stacks[i], shared, places[i]) for i in todo
-        )
         stored = f" ({len(stacks) - len(todo)} of {len(stacks)} stacks from the store)" if len(todo) < len(stacks) else ""
-        for i, rows in zip(todo, progress(work, f"sweep{stored}", len(todo)), strict=True):
+        work = _at_work([(run, stacks[i], shared, places[i]) for i in todo], jobs, patience)
+        cuts = []
+        for i, (rows, fit) in zip(todo, progress(work, f"sweep{stored}", len(todo)), strict=True):
             done[i] = rows
+            cuts += [(len(rows), fit)] * (fit < len(rows))
+        if cuts:
+            _warn_of_memory(cuts)
     found = dict(zip(order, (row for rows in done for row in rows or ()), strict=True))
     return _collect(axes, settings, [found[i] for i in range(len(cells))])
+
+
+def _at_work(calls: list[tuple], jobs: int | None, patience: float) -> Iterator[tuple[list[Row], int]]:
+    """What `_run_and_keep` returns for each of the stacks, in their order, from the workers that joblib has."""
+    from joblib import Parallel, delayed, effective_n_jobs  # here: most programs never sweep
+
+    threads, dask = torch.get_num_threads(), _dask()
+    work = Parallel(n_jobs=jobs, return_as="generator")
+    try:
+        task = delayed(_run_and_keep if effective_n_jobs(jobs) == 1 else _in_a_worker)
+        with _watched(work, dask, patience):
+            yield from work(task(*call) for call in calls)
+    except Exception as error:
+        store = calls[0][-1] and calls[0][-1][0].folder
+        kept = f"What was finished is kept in {store}: the same call of sweep() goes on from there"
+        if dask is not None and not _has_workers(dask):
+            raise ConnectionError(
+                f"no worker of the Dask cluster is left (it is {dask.status}, and patience={patience:g} seconds). "
+                + (f"{kept}, with a new cluster or without one" if store else "Nothing was kept: store=FOLDER would do that")
+            ) from error
+        if store:
+            error.add_note(f"{kept}.")
+        raise
+    finally:
+        torch.set_num_threads(threads)  # workers that are threads have changed it
+
+
+def _dask() -> Any:
+    """The client of the Dask cluster that joblib is to use, ``None`` if it uses none."""
+    from joblib.parallel import get_active_backend
+
+    return getattr(get_active_backend()[0], "client", None)
+
+
+def _has_workers(dask: Any) -> bool:
+    return dask.status == "running" and bool(dask.scheduler_info()["workers"])
+
+
+@contextmanager
+def _watched(work: Any, dask: Any, patience: float) -> Iterator[None]:
+    """End the work once a Dask cluster has had no worker for so many seconds: joblib alone would wait for ever."""
+    over = threading.Event()
+
+    def watch() -> None:
+        seen = time.monotonic()
+        while not over.wait(1.0):
+            if _has_workers(dask):
+                seen = time.monotonic()
+            elif time.monotonic() - seen >= patience:
+                work.timeout = 0  # of a stack: joblib looks at it while it waits, and raises a TimeoutError
+
+    if dask is not None:
+        threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _in_a_worker(*call: Any) -> tuple[list[Row], int]:
+    """`_run_and_keep` beside others: with one thread, or they would get in each other's way, and without progress bars."""
+    torch.set_num_threads(1)
+    with quiet():
+        return _run_and_keep(*call)
 
 
 def _axis(name: str, values: Values) -> Tensor | list:
@@ -168,7 +246,7 @@ def _axis(name: str, values: Values) -> Tensor | list:
     return list(values) if isinstance(values, list) else values.tolist()
 
 
-def _places(run: Run, stacks: list, store: str | Path | None) -> list[tuple[Store, str] | None]:
+def _places(run: Run, stacks: list, store: str | Path | None) -> list[Place]:
     """Where each stack is kept."""
     folder = store or os.environ.get("REGIMES_STORE")
     if not folder:
@@ -196,15 +274,21 @@ def _stop(kind: str, args: tuple, state: dict) -> Exception:
     return stop
 
 
-def _run_and_keep(run: Run, stack: list[dict], shared: list[str], place: tuple[Store, str] | None) -> list[Row]:
-    """Run a stack; the worker saves it, because results reach the parent in order and would wait there for a slower stack."""
-    rows = _run_stack(run, stack, shared)
+def _run_and_keep(run: Run, stack: list[dict], shared: list[str], place: Place) -> tuple[list[Row], int]:
+    """Run a stack, unless it is kept already: its rows, and how many runs fitted into memory at once.
+
+    The worker saves it, because results reach the parent in order and would wait there for a slower stack. It looks once more
+    for what is kept, because a cluster that loses a worker may send a finished stack to another one.
+    """
+    if place and (rows := _loaded(*place)):
+        return rows, len(rows)
+    rows, fit = _run_stack(run, stack, shared)
     kinds = [type(row).__name__ if isinstance(row, Exception) else "row" for row in rows]
     if place and all(type(row) in (dict, *EXPECTED.values()) for row in rows):
         store, key = place
         values = [_as_values(row) if isinstance(row, Exception) else row for row in rows]
         store.save(key, list(zip(kinds, values, strict=True)))
-    return rows
+    return rows, fit
 
 
 def _as_values(stop: Exception) -> dict:
@@ -212,22 +296,31 @@ def _as_values(stop: Exception) -> dict:
     return {"args": stop.args, "state": {k: vars(v) if isinstance(v, Trace) else v for k, v in vars(stop).items()}}
 
 
-def _run_stack(run: Run, stack: list[dict], shared: list[str]) -> list[Row]:
-    """For each run of the stack, what it measured or what stopped it."""
+def _run_stack(run: Run, stack: list[dict], shared: list[str]) -> tuple[list[Row], int]:
+    """For each run of the stack, what it measured or what stopped it; and how many of them fitted into memory at once."""
     columns = {
         name: value if name in shared else torch.stack([settings[name] for settings in stack])
         for name, value in stack[0].items()
     }
+    half = ceil(len(stack) / 2)
     try:
         measured = run(**columns)
     except Exception as stop:
         traceback.clear_frames(stop.__traceback__)  # they hold the networks of the runs that are over
         if len(stack) == 1:
-            return [_portable(stop)]
+            return [_portable(stop)], 1
+        fit = half if _out_of_memory(stop) else len(stack)
     else:
-        return _rows(measured, len(stack))
-    half = ceil(len(stack) / 2)
-    return _run_stack(run, stack[:half], shared) + _run_stack(run, stack[half:], shared)
+        return _rows(measured, len(stack)), len(stack)
+    first, fit_first = _run_stack(run, stack[:half], shared)
+    second, fit_second = _run_stack(run, stack[half:], shared)
+    cut = [found for found, part in ((fit_first, first), (fit_second, second)) if found < len(part)]
+    return first + second, min([fit, *cut])
+
+
+def _out_of_memory(stop: Exception) -> bool:
+    """Whether an error says that memory ran out: for torch's on a CPU only its words tell it from others."""
+    return isinstance(stop, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(stop)
 
 
 def _portable(stop: Exception) -> Exception:
@@ -306,3 +399,14 @@ def _warn(errors: dict[tuple, Exception], grid: dict[str, Tensor | list], count:
     warnings.warn(f"{says}The first, {where}, raised {type(error).__name__}: {error}", RuntimeWarning, stacklevel=4)
     for error in errors.values():
         error.with_traceback(None)
+
+
+def _warn_of_memory(cuts: list[tuple[int, int]]) -> None:
+    """Say once that stacks had to be cut."""
+    size, fit = max(cuts)[0], min(fit for _, fit in cuts)
+    warnings.warn(
+        f"memory ran out: {len(cuts)} stacks of up to {size} runs were run in smaller ones, down to {fit}. With stack={fit} "
+        "nothing is tried in vain",
+        RuntimeWarning,
+        stacklevel=3,
+    )

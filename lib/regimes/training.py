@@ -4,7 +4,8 @@ import copy
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any, Protocol, TypeGuard
@@ -244,8 +245,24 @@ def train(
     return _trace(rows)
 
 
+_quiet = ContextVar("whether progress bars stay away", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside this context there are no progress bars: of many workers, each would draw over the others' bars."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
 def progress(items: Iterable, what: str, total: int | None = None):
     """The items, with a progress bar that appears after two seconds and disappears however the loop ends."""
+    if _quiet.get():
+        yield from items
+        return
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None  # the library does not depend on it
     line = _PageLine() if hasattr(shell, "kernel") else None  # None: the terminal
     with tqdm(items, what, total, leave=False, delay=2, file=line, ncols=80 if line else None) as bar:

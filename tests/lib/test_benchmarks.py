@@ -9,7 +9,7 @@ import nbformat
 import pytest
 import torch
 
-from benchmarks import clock, report, run, startup, waiting
+from benchmarks import clock, report, run, scale, startup, waiting
 from benchmarks.task import Ratio, Row, Task
 from benchmarks.task import run as measure
 
@@ -243,3 +243,9 @@ def test_the_committed_page_is_what_was_measured():
 def test_the_page_names_versions_and_no_machine():
     where = report.about()
     assert "torch 2" in where and "jax" not in where and platform.node() not in where
+
+
+def test_tiny_scale(capsys):
+    assert scale.main(["--tiny"]) == 0
+    text = capsys.readouterr().out
+    assert "| Gauss-Newton, 20, 40 (343) |" in text and all(f"| {route} | 30 | 5 | 4 | 28 |" in text for route in scale.ROUTES)

@@ -59,6 +59,31 @@ def test_run_axes_are_single_networks_with_their_seeds():
         torch.testing.assert_close(trace.measured["Q"][:, i, j], single.measured["Q"], rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("activation", ["erf", "relu"])
+def test_one_run_alone_is_that_run_in_a_stack(activation, dtype):
+    """A single run goes through NumPy, a stack through torch."""
+    target = committee(orthonormal_units(D, K, seed=9).to(dtype), activation=activation)
+    alone, stack = (
+        committee(1.2 * unit_vectors(D, P, seed=seeds).to(dtype), activation=activation) for seeds in (3, torch.tensor([3, 4]))
+    )
+    before, options = alone.W._version, {"label_noise": 0.1, "at": [0, 30, 70]}
+    trace, traces = one_pass(alone, target, 0.8, 70, **options), one_pass(stack, target, 0.8, 70, **options)
+    near = {"rtol": 0, "atol": 200 * torch.finfo(dtype).eps}
+    torch.testing.assert_close(alone.W, stack.W[0], **near)
+    torch.testing.assert_close(trace.measured["Q"], traces.measured["Q"][:, 0], **near)
+    assert (trace.measured["Q"][-1] - trace.measured["Q"][0]).norm() > 0.05
+    assert alone.W._version > before  # autograd knows that the weights have changed
+
+
+def test_weights_laid_out_otherwise_are_trained_as_well():
+    plain, turned = student(), student()
+    turned.W.data = turned.W.data.T.contiguous().T
+    for net in (plain, turned):
+        one_pass(net, teacher(), 0.8, 20)
+    torch.testing.assert_close(turned.W, plain.W, rtol=0, atol=1e-13)
+
+
 def test_one_seed_for_a_stack_counts_on():
     stack = committee(unit_vectors(D, P, seed=torch.tensor([3, 4])))
     one_pass(stack, teacher(), 0.8, 5, seed=20)

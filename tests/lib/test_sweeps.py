@@ -21,7 +21,7 @@ from regimes.optimizers import GaussNewton
 from regimes.problems import teacher_student
 from regimes.store import Store, fingerprint
 from regimes.sweeps import CACHE, Sweep, stack_size, sweep
-from regimes.training import Diverged, Trace, train
+from regimes.training import Diverged, Trace, _quiet, progress, train
 from tests.lib.cases import D, relative, two_layer
 
 DEFAULT = {"std": 0.9, "lr": 0.1, "damping": 5e-3, "seed": 3}
@@ -194,6 +194,13 @@ def test_an_error_of_every_run_is_raised_as_it_was():
     with pytest.raises(NameError, match="a_typo") as caught:
         sweep(lambda a: {"a": a_typo}, {"a": [1, 2, 3]})  # noqa: F821
     assert caught.traceback[-1].path.name == "test_sweeps.py"  # it leads to the line
+
+
+def test_an_error_says_where_the_finished_stacks_are(tmp_path):
+    with pytest.raises(ValueError, match="one row per run") as caught:
+        sweep(lambda a: {"a": a if a < 2 else torch.ones(2)}, {"a": [1, 2]}, stack=1, store=tmp_path)
+    (note,) = caught.value.__notes__
+    assert note == f"What was finished is kept in {tmp_path}: the same call of sweep() goes on from there."
 
 
 def test_an_interrupt_ends_the_sweep():
@@ -396,6 +403,21 @@ def test_two_threads_give_the_same(configured, asked):
         assert torch.equal(result[name], value)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals, and a server that forks")
+def test_a_dask_cluster_whose_workers_are_killed(tmp_path):
+    """See cluster.py: once a worker is left, once none is."""
+    script = Path(__file__).with_name("cluster.py")
+    done = subprocess.run([sys.executable, script, tmp_path], timeout=300, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["same"] and seen["resumed"] and seen["threads"] == [1] and seen["survivors"] >= 1
+    assert 0 < seen["lost"] <= 2  # a stack a worker
+    assert seen["error"].startswith("no worker of the Dask cluster is left (it is running, and patience=2 seconds). What was ")
+    assert f"is kept in {tmp_path / 'dead'}: the same call of sweep() goes on from there, with a new" in seen["error"]
+    assert 2 <= seen["kept"] < 8 and seen["kept"] + seen["run again"] == 8
+    assert "training" not in done.stderr  # of all bars only the sweep's is drawn
+
+
 # ---- what it refuses
 
 
@@ -451,15 +473,89 @@ def test_an_unknown_measurement_is_named_with_those_there_are():
 
 @pytest.mark.parametrize(("n", "m"), [(8, 20), (50, 100), (100, 200), (333, 150), (5000, 5000)])
 def test_as_many_as_the_cache_holds_and_at_least_one(n, m):
-    size = stack_size(n, m)
-    assert size >= 1 and 8 * n * m * (size + 1) > CACHE
-    assert size == 1 or 8 * n * m * size <= CACHE
+    """The largest arrays of a step are (runs, n, m), and (runs, n, n) for Gauss-Newton."""
+    size, each = stack_size(n, m), 8 * n * max(n, m)
+    assert size >= 1 and each * (size + 1) > CACHE
+    assert size == 1 or each * size <= CACHE
 
 
 def test_what_was_measured_to_pay():
-    assert (stack_size(20, 40), stack_size(50, 100), stack_size(500, 1000)) == (62, 10, 1)
-    assert 3e5 <= CACHE <= 5e5
+    """On two cores with 1 MB of cache each and 32 MB together: docs/SCALE.md has the figure."""
+    advised = {(20, 40): 343, (50, 100): 55, (100, 100): 27, (200, 200): 6, (100, 500): 5, (300, 100): 3, (500, 1000): 1}
+    assert {size: stack_size(*size) for size in advised} == advised
 
 
-def test_an_accelerator_takes_the_whole_grid():
-    assert all(stack_size(500, 1000, device) is None for device in ("cuda", torch.device("cuda:1"), "mps"))
+def test_an_accelerator_takes_what_fits_its_memory():
+    assert {stack_size(500, 1000, device) for device in ("cuda", torch.device("cuda:1"), "mps")} == {80}
+
+
+def test_a_large_grid_is_cut_by_itself():
+    seen = []
+    sweep(lambda a: seen.append(len(a)) or {"a": a}, {"a": range(150)})
+    assert seen == [64, 64, 22]
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize(
+    "fail",
+    [
+        lambda: torch.empty(10**16),
+        lambda: np.empty(10**16),
+        lambda: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")),
+    ],
+    ids=["torch on a CPU", "NumPy", "torch on a GPU"],
+)
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_a_stack_that_does_not_fit_is_run_in_halves_which_is_said_once(fail, jobs):
+    def large(a):
+        if len(a) > 3:
+            fail()
+        return {"a": a * 2, "together": torch.full((len(a),), len(a))}
+
+    with (
+        joblib.parallel_config(backend="threading"),
+        pytest.warns(RuntimeWarning, match=r"^memory ran out: 2 stacks of up to 10 runs .* down to 3. With stack=3 ") as said,
+    ):
+        result = sweep(large, {"a": range(20)}, stack=10, jobs=jobs)
+    assert len(said) == 1 and "test_sweeps" in said[0].filename
+    assert result["a"].tolist() == [2 * a for a in range(20)] and result["together"].max() == 3 and not result.errors
+
+
+@pytest.mark.filterwarnings("ignore:1 of 4 runs failed")
+def test_a_divergence_is_no_lack_of_memory_and_a_run_too_large_alone_is_an_error():
+    def run(a):
+        if (a == 3).any():
+            np.empty(10**16)
+        return stopping(a)
+
+    with pytest.warns(RuntimeWarning, match="memory ran out: 1 stacks of up to 4 runs .* down to 1"):
+        result = sweep(run, {"a": [1, -2, 2, 3]})
+    assert [*result.errors] == [(3,)] and isinstance(result.errors[3,], MemoryError)
+    assert result.diverged.tolist() == [-1, 2, -1, -1]
+
+
+# ---- what a worker is
+
+
+def test_joblib_is_imported_by_the_first_sweep():
+    script = "import sys, regimes.sweeps as s; assert 'joblib' not in sys.modules; s.sweep(lambda a: {'a': a}, {'a': [1.]})"
+    subprocess.run([sys.executable, "-c", f"{script}; assert 'joblib' in sys.modules"], check=True)
+
+
+def test_a_worker_uses_one_thread_and_draws_no_bar():
+    def run(a):
+        threads = torch.full(a.shape, torch.get_num_threads())
+        return {"threads": threads, "quiet": torch.full(a.shape, list(progress([7], "inside")) == [7] and _quiet.get())}
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend="threading"):
+            beside, alone = (sweep(run, {"a": range(4)}, stack=1, jobs=jobs) for jobs in (2, 1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert beside["threads"].tolist() == [1] * 4 and beside["quiet"].all()
+    assert alone["threads"].tolist() == [2] * 4 and not alone["quiet"].any()

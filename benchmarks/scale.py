@@ -83,18 +83,18 @@ def start_of_workers() -> float:
 
 # Numbers of eight bytes that a step holds at its peak, and its floating-point operations: the formulas of docs/SCALE.md.
 ROUTES = {
-    "gradient": (lambda n, d, m, p: 6 * n * m + 3 * p, lambda n, d, m, p: 4 * n * m * d, [(4000, 500), (8000, 500)]),
+    "gradient": (lambda n, d, m, p: 4 * n * m + 3 * p, lambda n, d, m, p: 4 * n * m * d, [(4000, 500), (8000, 500)]),
     "sample": (
-        lambda n, d, m, p: 9 * n * n + 7 * n * m + 3 * p,
+        lambda n, d, m, p: 3 * n * n + 4 * n * m + 3 * p,
         lambda n, d, m, p: 4 * n * n * m + n**3 / 3,
         [(1000, 500), (2000, 500)],
     ),
     "parameter": (
-        lambda n, d, m, p: 4 * n * p + 2 * p * p,
+        lambda n, d, m, p: 3 * n * p + 2 * p * p,
         lambda n, d, m, p: 2 * n * p * p + p**3 / 3,
         [(4000, 50), (8000, 50)],
     ),
-    "cg": (lambda n, d, m, p: 7 * n * m + 5 * p, lambda n, d, m, p: 4 * n * m * d, [(1000, 200), (2000, 200)]),
+    "cg": (lambda n, d, m, p: 4 * n * m + 5 * p, lambda n, d, m, p: 4 * n * m * d, [(1000, 200), (2000, 200)]),
 }
 
 

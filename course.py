@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 
-from tools.environment import AUTHOR, LEARNER, ROOT, child_env, environment, stop
+from tools.environment import AUTHOR, LEARNER, ROOT, SITE, child_env, environment, stop
 
 
 def run(command, cwd=None):
@@ -33,7 +33,7 @@ def module(extra, *words):
 
     def command(arguments):
         python = environment(extra)
-        here = ROOT if extra == AUTHOR else None  # a learner's paths are relative to where the learner stands
+        here = None if extra == LEARNER else ROOT  # a learner's paths are relative to where the learner stands
         return run([python, "-m", *words, *arguments], here)
 
     return command
@@ -69,12 +69,13 @@ COMMANDS = {
     "nbgrader": (module(AUTHOR, "tools.nbgrader"), "DIR [NN ...]", "the exercises as a course of nbgrader"),
     "stale": (module(AUTHOR, "tools.notebooks", "check"), "", "name the notebooks that differ from their source"),
     "claims": (module(AUTHOR, "tools.claims"), "", "write docs/CLAIMS.md from the executed lessons"),
+    "site": (module(SITE, "tools.site"), "[DIR]", "build the web book, sliders included"),
     "lock": (lock, "[--torch V] [--upgrade]", "write constraints.txt anew (needs uv)"),
     "bench": (module(AUTHOR, "benchmarks.run"), "[TASK ...] [--peers]", "measure how fast the library is"),
     "help": (show_help, "", "show this list"),
 }
 
-TEACHERS = ("grade", "release", "nbgrader", "test", "notebooks", "stale", "claims", "lock", "bench")
+TEACHERS = ("grade", "release", "nbgrader", "test", "notebooks", "stale", "claims", "site", "lock", "bench")
 if not (ROOT / "tools/stages.py").exists():  # what a class gets has no such commands
     COMMANDS = {name: command for name, command in COMMANDS.items() if name not in TEACHERS}
 

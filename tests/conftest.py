@@ -24,14 +24,15 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Skip what needs a GPU without one, and what takes minutes unless it is asked for with ``-m long``."""
+    """Skip what needs a GPU without one, and what takes minutes unless it is asked for with ``-m long`` or ``-m site``."""
     no_gpu = pytest.mark.skip(reason="needs an NVIDIA GPU; this machine has none")
-    long = pytest.mark.skip(reason="takes minutes; run it with -m long")
+    on_demand = {name: pytest.mark.skip(reason=f"takes minutes; run it with -m {name}") for name in ("long", "site")}
     for item in items:
         if "cuda" in item.keywords and not torch.cuda.is_available():
             item.add_marker(no_gpu)
-        if "long" in item.keywords and "long" not in config.option.markexpr:
-            item.add_marker(long)
+        for name, skip in on_demand.items():
+            if item.get_closest_marker(name) and name not in config.option.markexpr:
+                item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ STAMP = VENV / "regimes.stamp"
 LOG = VENV / "install.log"
 SHARED = VENV / "shared_torch"  # names the folder of a torch that .venv takes from elsewhere
 CONSTRAINTS = ROOT / "constraints.txt"
-LEARNER, AUTHOR = "course", "course,dev"  # extras of pyproject.toml
+EXTRAS = LEARNER, AUTHOR, SITE = "course", "course,dev", "course,dev,site"  # of pyproject.toml; each has those before it
 
 HINTS = [  # what pip's log may mean: the first pattern found speaks
     (r"No space left|not enough space", "The disk is full: the course needs about 1.5 GB."),
@@ -76,7 +76,8 @@ def environment(extra=LEARNER):
         return sys.executable
     version = health()
     whole = STAMP.exists() and shared_path().exists() >= SHARED.exists()  # not killed in the middle of `install_around`
-    if version and whole and STAMP.read_text() in (stamp(version, extra), stamp(version, AUTHOR)):
+    enough = EXTRAS[EXTRAS.index(extra) :]
+    if version and whole and STAMP.read_text() in (stamp(version, one) for one in enough):
         if any(word.startswith(("--torch-index", "--cuda")) for word in sys.argv):
             print("Note: .venv is complete. To change its torch, delete the folder .venv and run this again.")
         return PYTHON

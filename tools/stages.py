@@ -28,7 +28,7 @@ NBVAL = [
 MISTAKES = ("tests/course/test_mistakes.py", "tests/course/test_generic_slips.py")
 BUDGETS, CLAIMS = "tests/course/test_budgets.py", "tests/course/test_claims.py"
 
-UNIT = ("tests/lib", "tests/kit", "tests/learner", "tests/notebooks")
+UNIT = ("tests/lib", "tests/kit", "tests/learner", "tests/notebooks", "tests/site")
 DOOR = "tests/browser/door"  # the commands of the README, in a clone with an environment of its own
 
 # Every word list is run as `python -m ...` from the root. The longest stages stand first, so that two lanes end together.
@@ -37,7 +37,8 @@ STAGES = {
     "deeper": [[*PYTEST, *NBVAL, "lessons/deeper"]],
     "claims": [[*PYTEST, CLAIMS]],
     "door": [[*PYTEST, DOOR]],
-    "unit": [[*PYTEST, "-m", "not browser and not long", *UNIT]],
+    "site": [[*PYTEST, "-m", "site", "tests/site"]],
+    "unit": [[*PYTEST, "-m", "not browser and not long and not site", *UNIT]],
     "teacher": [[*PYTEST, "-m", "not long", "tests/teacher"]],
     "browser": [[*PYTEST, "tests/browser", f"--ignore={DOOR}"]],
     "lessons": [[*PYTEST, "tests/lessons"]],
@@ -47,8 +48,9 @@ STAGES = {
     "stale": [["tools.notebooks", "check"]],
     "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE], ["mypy"]],
 }
-ON_DEMAND = ("deeper",)  # run when named: `claims` runs the same notebooks on other seeds, and takes as long
-BROWSERS = ("door", "browser")
+# Run when named: `claims` runs the notebooks of `deeper` on other seeds, and takes as long; `site` needs packages of its own.
+ON_DEMAND = ("deeper", "site")
+BROWSERS = ("door", "browser", "site")
 NO_CHROMIUM = """SKIPPED: there is no Chromium on this machine, so NOTHING was tested in a browser.
 Install Chromium or Chrome (Debian, Ubuntu: sudo apt install chromium), or name its program in the variable CHROMIUM."""
 

@@ -79,7 +79,7 @@ def test_without_a_chromium_the_skip_is_loud_and_a_failure_in_ci(fake, monkeypat
 
 
 def test_the_stages_of_the_course_cover_its_tests():
-    ours = "lint unit lessons stale mistakes budgets claims course notebooks browser door teacher deeper"
+    ours = "lint unit lessons stale mistakes budgets claims course notebooks browser door teacher deeper site"
     assert set(stages.STAGES) == set(ours.split())
     words = {word for commands in stages.STAGES.values() for command in commands for word in command}
     assert {"lessons", "exercises", "solutions", "tests/lib", "tests/notebooks", "tests/course", "tests/browser"} <= words

@@ -42,12 +42,15 @@ def test_environment_yml_installs_the_course_itself_and_no_pip_torch():
     assert conda()[-1] == {"pip": ["-e ."]}
 
 
-@pytest.mark.parametrize("name", sorted(pyproject()))
+PINNED = pyproject() | wanted(PROJECT["optional-dependencies"]["site"])
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
 def test_every_direct_dependency_is_pinned_within_its_range(name):
     pins = [Requirement(line) for line in CONSTRAINTS]
     mine = [str(pin.specifier).removeprefix("==") for pin in pins if canonicalize_name(pin.name) == name]
     assert mine, f"constraints.txt has no pin for {name}: python3 course.py lock"
-    allowed = Requirement(f"x{pyproject()[name]}").specifier
+    allowed = Requirement(f"x{PINNED[name]}").specifier
     assert all(allowed.contains(version) for version in mine)
 
 

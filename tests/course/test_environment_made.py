@@ -64,6 +64,10 @@ def test_an_unchanged_environment_calls_no_pip(course, pip_calls):
     assert len(pip_calls) == 2 and pip_calls[-1][-1] == ".[course]"
     course.environment(course.AUTHOR)  # but not the other way round
     assert len(pip_calls) == 3
+    course.environment(course.SITE)
+    assert len(pip_calls) == 4 and pip_calls[-1][-1] == ".[course,dev,site]"
+    course.environment(course.AUTHOR)
+    assert len(pip_calls) == 4
 
 
 def test_a_failed_installation_is_not_stamped(course, monkeypatch):

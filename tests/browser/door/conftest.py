@@ -22,6 +22,8 @@ import pytest
 from tests.browser.jupyter import ARTIFACTS, PATIENCE, ROOT, Server, wait_until
 
 INSTALLING = 1_800_000  # ms, for what took 40 seconds where it was tried first
+# A runner in the background may ignore Ctrl-C. What it starts would, too, and these tests type Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/lab/tree/(\S+)\?token=(\w+)")
 
 
@@ -132,6 +134,10 @@ def say(
                 with suppress(subprocess.TimeoutExpired):
                     return Said(process.wait(seconds), text())
                 os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to the whole group
-                process.wait(PATIENCE / 1000)
+                try:
+                    process.wait(PATIENCE / 1000)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    raise
                 return Said(None, text())
             return Said(process.wait(), text())

@@ -85,8 +85,8 @@ def half_the_data(net, x, y):
 WRONG = {
     "gn_direction": [
         ("multiplied instead of solved", None, lambda J, r, e: J.T @ ((J @ J.T + e * torch.eye(len(J), dtype=J.dtype)) @ r)),
-        ("root of the damping", None, lambda J, r, e: direction(J, r, math.sqrt(e))),
-        ("damping subtracted", None, lambda J, r, e: direction(J, r, -e)),
+        ("root of the damping", "another damping", lambda J, r, e: direction(J, r, math.sqrt(e))),
+        ("damping subtracted", "another damping", lambda J, r, e: direction(J, r, -e)),
         ("damping relative to the trace", None, lambda J, r, e: direction(J, r, e * J.square().sum() / len(J))),
         ("singular values not squared", None, filtered),
         ("diagonal only", None, lambda J, r, e: J.T @ (r / (J.square().sum(1) + e))),

@@ -191,6 +191,7 @@ WRONG = {
         ("squared pole", None, lambda *args: height(*args, shape=lambda a: a / (1 - a) ** 2)),
         ("slope fourth", None, lambda *args: height(*args, a=lambda eta: eta / 3)),
         ("negative", None, lambda *args: -height(*args)),
+        ("the pole seen at 5", "no plateau too early", lambda g, p, noise: height(g, p, noise) if g / p < 5 else math.inf),
         ("zero beyond", "beyond the pole", lambda *args: height(*args, end=0.0)),
         ("minus infinity beyond", "beyond the pole", lambda *args: height(*args, end=-math.inf)),
         ("nan beyond", "beyond the pole", lambda *args: height(*args, end=math.nan)),
@@ -220,14 +221,15 @@ WRONG = {
         ("worst run", "mean risk", shares(found=lambda r: float(r[-1].max() < 1e-6))),
         ("p and p + 2", None, shares(widths=lambda k: (k, k + 2))),
         ("one more twice", "a width missing", shares(widths=lambda k: (k + 1, k + 1))),
-        ("first record", "level out of reach", shares(found=lambda r: (r[0] < 1e-6).double().mean().item())),
+        ("first record", "none counted", shares(found=lambda r: (r[0] < 1e-6).double().mean().item())),
         ("a percent sign", None, lambda f, k, s: tuple(f"{r:.0%}" for r in shares()(f, k, s))),
         ("typed in", "a width missing", lambda f, k, s: (0.667, 1.0)),
         ("zero time", None, shares(0.0)),
     ],
     "rests": [
-        ("always slow", "nothing falls", lambda advance, eta: "slow"),
-        ("always noise", "everything falls", lambda advance, eta: "noise"),
+        ("waits", "too long", lambda advance, eta: "noise" if advance(eta, 1) < 1.2 * advance(eta, 600 / eta) else "slow"),
+        ("always slow", "no cut", lambda advance, eta: "slow"),
+        ("always noise", "no cut", lambda advance, eta: "noise"),
         (
             "cut by two, asked for a tenth",
             "nothing falls",
@@ -235,12 +237,11 @@ WRONG = {
         ),
         ("German", "no words", lambda advance, eta: "langsam"),
         ("both", "no words", lambda advance, eta: ("slow", "noise")),
-        ("raised the step", None, lambda a, eta: "noise" if a(eta, 1) < 0.8 * a(1.3 * eta, 30) and eta > 0.5 else "slow"),
+        ("raised the step", "too long", lambda a, eta: "noise" if a(eta, 1) < 0.8 * a(1.3 * eta, 30) and eta > 0.5 else "slow"),
     ],
 }
 RIGHT = {
     "rests": {
-        "waits": lambda advance, eta: "noise" if advance(eta, 1) < 1.2 * advance(eta, 600 / eta) else "slow",
         "doubles the step as well": lambda a, eta: ("noise", "slow")[a(eta / 2, 90 / eta) < 1.4 * a(eta / 8, 400 / eta)],
     },
     "i2_i3": {"tilted": two(), "NumPy": by_numpy, "a list": lambda C: list(two()(C))},
@@ -260,7 +261,6 @@ RIGHT = {
         "the library": lambda gamma, p, noise: sgd_phases.noise_plateau(gamma / p, noise),
         "infinite": height,
         "a tensor": lambda *args: torch.tensor(height(*args)),
-        "stability as well": lambda gamma, p, noise: height(gamma, p, noise) if gamma / p < 5 else math.inf,
     },
     "fluctuations": {"arrays": lambda *args: (lambda E, s: (np.array(E), np.float64(s)))(*measure(largest)(*args))},
     "success_rates": {

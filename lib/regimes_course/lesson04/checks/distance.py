@@ -83,13 +83,14 @@ def _of_rank(count: Callable[[Tensor], int]) -> Callable:
 
 
 def _another_rank(trials: list[Trial]) -> bool:
-    """Whether each wrong distance is right for another number of directions in the row space."""
+    """Whether each wrong distance is right for another number of directions in the row space. All zero says nothing of it."""
 
     def counted(trial):
         X = trial.args[0]
         return any(same(trial.got.value, _of_rank(lambda s, r=r: r)(*trial.args), 1e-7) for r in range(1 + X.shape[1]))
 
-    return all(t.right or (isinstance(t.got.value, float) and counted(t)) for t in trials)
+    found = all(t.right or (isinstance(t.got.value, float) and counted(t)) for t in trials)
+    return found and any(t.got.value for t in trials)
 
 
 def _draw(rng: Random) -> tuple:

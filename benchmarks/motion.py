@@ -101,7 +101,7 @@ DESCENT = training(
         Ratio(LIBRARY, AUTOGRAD, {COURSE: (1.3, 1.4)}, {COURSE: 1.0}),
     ],
 )
-GAUSS_NEWTON = training("Gauss-Newton", {}, [Ratio(LIBRARY, HAND, {COURSE: (4.0, 6.0)}, {COURSE: 2.5})])
+GAUSS_NEWTON = training("Gauss-Newton", {}, [Ratio(LIBRARY, HAND, {COURSE: (4.0, 6.0)}, {COURSE: 2.0})])
 
 # ---- a sweep: many runs at once
 
@@ -166,8 +166,8 @@ MANY = Task(
     peers={"loop over a dense J": lambda p: p.looped(dense_direction)},
     ratios=[
         Ratio(ADVISED, LOOP, {SWEEP: 2.0}, {SWEEP: 1.2, SHORT: 1.2}, guard=SHORT),
-        *(Ratio(ADVISED, f"stack of {k}", {SWEEP: before}) for k, before in ((1, 1.0), (4, 1.5), (64, 1.5))),
-        Ratio(ADVISED, "stack of 16"),
+        *(Ratio(ADVISED, f"stack of {k}", {SWEEP: before}, {SWEEP: 1.1}) for k, before in ((1, 1.0), (4, 1.5), (64, 1.5))),
+        Ratio(ADVISED, "stack of 16", target={SWEEP: 1.1}),
     ],
 )
 

@@ -29,7 +29,8 @@ A ratio is the time of what stands before the slash, the library's, over the tim
 one is a tie. It is CPU time of one thread, the median of interleaved rounds in one process, after every method was compared
 with a dense float64 reference of its own. Read ratios to one digit: between 0.8 and 1.3 they may be noise.
 
-*Before* is what was measured before the library was made faster, where it was measured; *target* is what it should be at most.
+*Before* is what was measured before the library was made faster, where it was measured (on another machine; convolutions,
+sharpness and the Hessian product by hand on this one); *target* is what it should be at most.
 The benchmark fails where one is missed by more than a quarter on two attempts, and the tests hold three of the ratios to twice
 their targets.
 """

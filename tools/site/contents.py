@@ -1,5 +1,6 @@
 """The book's own pages: the first one, and what each part holds."""
 
+import re
 from pathlib import Path
 
 from tools.site.pages import BOOK, Book, read
@@ -37,7 +38,8 @@ def _part(book: Book, folder: str) -> str:
             node, file = read(page), Path(page).name
             question = node.cells[0].source.splitlines()[0].removeprefix("# ")
             rows.append(f"| {file[:2]} | [{question}]({file}) | {node.metadata.regimes.minutes} |")
-            entries.append(f"{file[:2]} · {node.metadata.regimes.title} <{Path(file).stem}>")
+            title = re.sub(r"^Exercises \d\d: (.)", lambda first: first[1].upper(), node.metadata.regimes.title)
+            entries.append(f"{file[:2]} · {title} <{Path(file).stem}>")
     return "\n".join(
         [f"# {PARTS[folder]}", "", LEADS[folder], "", *rows, "", "```{toctree}", ":hidden:", "", *entries, "```", ""]
     )

@@ -18,7 +18,6 @@ __all__ = ["EXERCISES", "Behaviour", "Exercise", "Function", "Mistake", "Result"
 
 LESSONS = (lesson01, lesson02, lesson03, lesson04, lesson05, lesson06, lesson07, lesson08, lesson09, lesson10)
 EXERCISES: dict[str, Exercise] = {e.key: e for lesson in LESSONS for e in lesson.EXERCISES}
-PRINTED = {"06/samples_needed", "09/classify"}  # their pictures print the answer, so that no solution draws them
 _checked: dict[str, tuple[object, Result]] = {}  # of each exercise the last answer, and its verdict
 
 
@@ -78,10 +77,9 @@ def see(key: str, answer) -> None:
     checked, result = _checked.get(key, (None, None))
     if result is None or checked is not answer:  # a check can take seconds: its verdict on this very function stands
         result = exercise.examine(answer)
-    if result.status != "passed" and (
-        key in PRINTED or not exercise.alternatives
-    ):  # released to a class it has no solution to draw with
-        why = ": it prints the answer" if key in PRINTED else ""
+    has_a_solution = bool(exercise.alternatives)  # not so in a course that was released to a class
+    if result.status != "passed" and (exercise.spoiler or not has_a_solution):
+        why = ": it prints the answer" if exercise.spoiler else ""
         print(f"Here the picture is drawn only with a function that has passed its check{why}.")
         return
     show(*exercise.draw_with(answer, result))

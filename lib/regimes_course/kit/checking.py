@@ -99,6 +99,7 @@ class Exercise:
     mistakes: Sequence[Mistake]
     alternatives: Sequence[Callable]
     picture: Picture | None
+    spoiler: bool = False  # whether the picture prints the answer, so that no solution may draw it
 
     def examine(self, answer: Any) -> Result:
         """The learner's answer, judged. Never raises."""
@@ -173,6 +174,7 @@ class Function(Exercise):
         draw: arguments from a random generator, for twenty more cases.
         seed: of these; a grader takes another one, so that nobody has seen its cases.
         picture: a figure and its sentence, computed from what the answer returns.
+        spoiler: whether the picture prints the answer, so that it waits for one that passes.
     """
 
     key: str
@@ -185,6 +187,7 @@ class Function(Exercise):
     draw: Callable[[Random], tuple] | None = None
     seed: int = 0
     picture: Picture | None = None
+    spoiler: bool = False
 
     def form(self, value: Any) -> Any:
         """What an answer returned, as it is compared."""
@@ -257,6 +260,7 @@ class Behaviour(Exercise):
         praise: said when the answer passed; may use the observation.
         otherwise: said when no mistake was recognised; may use the observation.
         picture: a figure and its sentence, computed from what the answer does.
+        spoiler: whether the picture prints the answer, so that it waits for one that passes.
     """
 
     key: str
@@ -267,6 +271,7 @@ class Behaviour(Exercise):
     praise: Callable[[Any], str]
     otherwise: Callable[[Any], str]
     picture: Picture | None = None
+    spoiler: bool = False
 
     def _judge(self, answer: Callable) -> Result:
         calls, raised = [], []

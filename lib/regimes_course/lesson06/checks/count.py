@@ -64,6 +64,7 @@ def _listed(d: int, k: int) -> float:
 SAMPLES_NEEDED = Function(
     key="06/samples_needed",
     picture=pictures.samples_needed,
+    spoiler=True,
     reference=_counted,
     cases=_cases,
     draw=_draw,

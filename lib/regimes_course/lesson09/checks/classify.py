@@ -48,6 +48,7 @@ def _count(seen: dict[str, str]) -> int:
 CLASSIFY = Behaviour(
     key="09/classify",
     picture=pictures.classify,
+    spoiler=True,
     observe=observe,
     passed=lambda seen: seen == RIGHT,
     praise=lambda seen: "All seven. Only the leaky softplus has everything; with a leak GELU and SiLU would, too.",

@@ -7,7 +7,7 @@ error from torch; so every measurement of a network that the library does not kn
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,12 @@ def check_inputs(net: nn.Module, x: Tensor) -> None:
 
     Integers may be what a network looks up, as an embedding does.
     """
+    check_call(x)
+    once((net, check_inputs), lambda: check_match(net, x), x)
+
+
+def check_call(x: Tensor) -> None:
+    """Of `check_inputs`, what may change from call to call: what ``x`` is, and torch's modes."""
     if not isinstance(x, Tensor):
         raise ValueError(
             f"inputs are one tensor, samples first; got a {type(x).__name__}: convert numbers by torch.from_numpy(x) or "
@@ -41,10 +47,10 @@ def check_inputs(net: nn.Module, x: Tensor) -> None:
         raise ValueError("torch.inference_mode() is on, in which nothing can be differentiated: use torch.no_grad()")
     if x.layout != torch.strided:
         raise ValueError(f"inputs are {x.layout}: convert them with x.to_dense()")
-    once((net, check_inputs), lambda: _check_inputs(net, x), x)
 
 
-def _check_inputs(net: nn.Module, x: Tensor) -> None:
+def check_match(net: nn.Module, x: Tensor) -> None:
+    """Of `check_inputs`, whether ``net`` and ``x`` belong together: once is enough while both last."""
     weights = next((p for p in net.parameters() if p.requires_grad), next(net.parameters(), x))
     if x.is_complex() or weights.is_complex():
         raise ValueError(f"the network is {weights.dtype} and the inputs are {x.dtype}: complex numbers are not supported")
@@ -100,14 +106,16 @@ def untouched(net: nn.Module) -> Iterator[None]:
             buffers[name] = b
 
 
-@contextmanager
-def explained(x: Tensor) -> Iterator[None]:
+def explained(x: Tensor) -> AbstractContextManager:
     """Say what is wrong where a network of real weights gets integers."""
+    return nullcontext() if x.is_floating_point() else _explaining(x)
+
+
+@contextmanager
+def _explaining(x: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if x.is_floating_point():
-            raise
         raise ValueError(f"the network does not take inputs of type {x.dtype}: convert x.double(), or x.float()") from error
 
 

@@ -129,10 +129,10 @@ def damped_solve(
         Unsolvable: if ``K`` is not finite, or the damping is lost in its rounding.
     """
     # Rounding the features changes the eigenvalues of K by up to about N eps of its size; a smaller damping drowns in that.
-    smallest = K.shape[-1] * torch.finfo(features).eps * _size(K)
+    smallest = torch.finfo(features).eps * _trace(K)
     L, failed = torch.linalg.cholesky_ex(_lifted(K, damping))
     # What is not finite makes a comparison false on the diagonal of K, and beside it the factorisation fail.
-    if ((damping >= smallest) & (failed == 0)).all():  # on a GPU one answer to wait for
+    if ((damping >= smallest) > failed).all():  # failed is 0 or more; on a GPU one answer to wait for
         a = _back(L, r)
         return a if error is None else a + _back(L, error(a)), SolveInfo("cholesky", damping)
     _finite(K)
@@ -180,7 +180,7 @@ def minimum_norm_solve(
     """
     check_singular(singular)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps  # the usual bound: below eps * lambda_max an eigenvalue is rounding
-    jitter = eps * _size(K)  # lifts eigenvalues that rounding has made negative, at which Cholesky would stop
+    jitter = torch.finfo(K.dtype).eps * _trace(K)  # lifts eigenvalues that rounding has made negative, at which Cholesky would stop
     L, failed = torch.linalg.cholesky_ex(_lifted(K, jitter))
     step = vjp(_back(L, r))
     for _ in range(2):  # the first removes what the jitter and the squared condition number cost, the second its own rounding
@@ -269,8 +269,8 @@ def _finite(K):
         raise Unsolvable("the kernel is not finite: the parameters have grown too large. Use a smaller step")
 
 
-def _size(K):
-    return K.diagonal(dim1=-2, dim2=-1).mean(-1)
+def _trace(K):
+    return K.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def _back(L, r):

@@ -67,7 +67,8 @@ class Squared:
 
     def value(self, f: Tensor, y: Tensor, n: int) -> Tensor:
         """The loss, one number per run: ``(..., n)`` to ``(...)``."""
-        return (f - _alike(y, f, n)).square().sum(-1) / (2 * n)
+        r = f - _alike(y, f, n)
+        return torch.linalg.vecdot(r, r) / (2 * n)
 
     def grad(self, f: Tensor, y: Tensor) -> Tensor:
         """The residual ``f - y``."""
@@ -417,7 +418,7 @@ def match_targets(y: Tensor, outputs: Tensor, shape: tuple[int, ...]) -> Tensor:
     if not (own <= y.ndim <= len(shape) and y.shape == shape[len(shape) - y.ndim :]):
         raise ValueError(_do_not_fit(y, outputs, shape))
     _check_numbers(y, outputs)
-    return y.flatten(y.ndim - own)
+    return y if own == 1 else y.flatten(y.ndim - own)
 
 
 def match_labels(y: Tensor, f: Tensor, own: int) -> tuple[Tensor, Tensor]:

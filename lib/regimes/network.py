@@ -103,12 +103,13 @@ def trainable(net: nn.Module) -> list[Tensor]:
     parameters: list[Tensor] = [p for p in net.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError("the network has no trainable parameters: call net.requires_grad_(True) on what should move")
-    runs = run_axes(net)
-    for p in parameters:
-        if tuple(p.shape[: len(runs)]) != runs:
-            raise ValueError(
-                f"in a network with runs {runs} the run axes lead every trainable parameter; got one of shape {tuple(p.shape)}"
-            )
+    if runs := run_axes(net):
+        for p in parameters:
+            if tuple(p.shape[: len(runs)]) != runs:
+                raise ValueError(
+                    f"in a network with runs {runs} the run axes lead every trainable parameter; got one of shape "
+                    f"{tuple(p.shape)}"
+                )
     return parameters
 
 

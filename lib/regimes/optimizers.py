@@ -127,9 +127,10 @@ class DirectionOptimizer(torch.optim.Optimizer):
             TypeError: without data, as the optimizers of torch are called.
             ValueError: for data that are not tensors, or that do not fit.
         """
-        _require_data(x, y)
-        self.last = direction or self._here(x, y)
-        self.dt = self._step_size(x)
+        if direction is None:
+            _require_data(x, y)
+            direction = self._here(x, y)
+        self.last, self.dt = direction, self._step_size(x)
         move(self.net, self.last.tensors, self.dt)
         return self.last.loss
 

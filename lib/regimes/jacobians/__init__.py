@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from regimes.data import once
-from regimes.guard import check_inputs, explained
+from regimes.guard import check_call, check_match, explained
 from regimes.jacobians.base import Jacobian
 from regimes.jacobians.derived import DerivedJacobian
 from regimes.jacobians.modules import AutogradJacobian, LayerwiseJacobian, is_feed_forward
@@ -54,12 +54,13 @@ def jacobian(net: nn.Module, x: Tensor, backend: str = "auto") -> Jacobian:
         ValueError: for inputs without samples, of a different dtype from the network, or not finite; for an unknown backend, or
             one that cannot serve this network.
     """
-    check_inputs(net, x)
-    return once((net, backend), lambda: _choose(net, backend), x)(net, x)
+    check_call(x)
+    return once((net, backend), lambda: _choose(net, x, backend), x)(net, x)
 
 
-def _choose(net: nn.Module, backend: str) -> Callable[[Any, Tensor], Jacobian]:
-    """What makes the Jacobian of this network."""
+def _choose(net: nn.Module, x: Tensor, backend: str) -> Callable[[Any, Tensor], Jacobian]:
+    """What makes the Jacobian of this network, if it can take these inputs."""
+    check_match(net, x)
     trainable(net)
     if backend not in ("auto", "closed form", *BACKENDS):
         raise ValueError(f"unknown backend {backend!r}; choose auto, closed form, {', '.join(BACKENDS)}")

@@ -35,7 +35,7 @@ ActivationLike = str | Activation | Callable[[Tensor], Tensor]
 def _silu(z):
     s = torch.sigmoid(z)
     phi = z * s
-    return phi, (1 - s).mul_(phi).add_(s)  # in place, so that no further array of this size is needed
+    return phi, s.neg().add_(1).mul_(phi).add_(s)  # s + phi (1 - s), in place: one further array of this size, and no more
 
 
 def _tanh(z):

@@ -31,13 +31,13 @@ class TwoLayerJacobian(Jacobian):
 
     def __init__(self, net: "TwoLayer", x: Tensor):
         W, v = net.W, net.v
-        self.s, self.trained = net.scale, _trained(net)
-        self.parameters = [p for p in (W, v) if p.requires_grad]
+        self.s, self.trained = net.scale, _trained(W, v)
+        self.parameters = list(self.trained.values())
         with torch.no_grad():
             self.X = made_once(net.augmented, x)
             self.Phi, slope = net.activation(self.X @ W.mT)
-            self.D = slope * v[..., None, :]
-            self.outputs = self.s * (self.Phi @ v[..., None])[..., 0]
+            self.D = slope * v.unsqueeze(-2)
+            self.outputs = self.s * (self.Phi @ v.unsqueeze(-1)).squeeze(-1)
         self.shape, self.samples = self.outputs.shape, self.outputs.shape[-1]
 
     def gram(self) -> Tensor:
@@ -55,9 +55,9 @@ class TwoLayerJacobian(Jacobian):
 
     def vjp(self, u: Tensor) -> tuple[Tensor, ...]:
         """``s [D^T diag(u) X, Phi^T u]``."""
-        u = (self.s * u)[..., None]
+        u = (self.s * u).unsqueeze(-1)
         hidden = [self.D.mT @ (u * self.X)] if "W" in self.trained else []
-        output = [(self.Phi.mT @ u)[..., 0]] if "v" in self.trained else []
+        output = [(self.Phi.mT @ u).squeeze(-1)] if "v" in self.trained else []
         return (*hidden, *output)
 
     def jvp(self, v: Tensors) -> Tensor:
@@ -85,7 +85,7 @@ class TwoLayerHessian(Hessian):
 
     def __init__(self, net: "TwoLayer", x: Tensor, y: Tensor, loss: AnyLoss):
         super().__init__(net)
-        self.trained = _trained(net)
+        self.trained = _trained(net.W, net.v)
         with torch.no_grad():
             self.X, v = net.augmented(x), net.v[..., None, :]
             self.Phi, slope, bend = _three(net.activation, self.X @ net.W.mT)
@@ -122,8 +122,8 @@ class TwoLayerHessian(Hessian):
         return H
 
 
-def _trained(net: "TwoLayer") -> list[str]:
-    return [name for name, p in (("W", net.W), ("v", net.v)) if p.requires_grad]
+def _trained(W: Tensor, v: Tensor) -> dict[str, Tensor]:
+    return {name: p for name, p in (("W", W), ("v", v)) if p.requires_grad}
 
 
 def _gram(A: Tensor) -> Tensor:

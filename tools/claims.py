@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -19,7 +20,7 @@ PAGE = "docs/CLAIMS.md"
 ROOT = Path(__file__).resolve().parents[1]
 VERDICTS = ("reproduced", "qualitative", "outside our scale", "contradicts")
 KEYS = set("id lesson paper place statement setting kind predicted measured spread tolerance verdict note".split())
-COLUMNS = ("claim", "paper and place", "kind", "predicted", "measured (spread)", "tolerance", "verdict", "note")
+COLUMNS = ("claim", "predicted", "measured (spread)", "verdict")  # few, so that a page has room for the words
 TOP = """\
 # What we measured against what was predicted
 
@@ -36,7 +37,7 @@ def claims(notebook: NotebookNode) -> list[dict]:
 
 def page(root: Path) -> str:
     """The text of docs/CLAIMS.md; raises ValueError, naming the lesson, for an entry that is not complete."""
-    seen, sections = Counter(), []
+    seen, sections, others = Counter(), [], []
     verdicts, kinds = Counter(), Counter()
     for path in ledgers(root):
         notebook = reads(path.read_bytes())
@@ -47,14 +48,16 @@ def page(root: Path) -> str:
         seen.update(claim["id"] for claim in entries)
         verdicts.update(claim["verdict"] for claim in entries)
         kinds.update(claim["kind"] for claim in entries)
-        title = f"{path.name[:2]} {notebook.metadata['regimes']['title']}"
-        sections.append(f"## [{title}](../{path.relative_to(root).as_posix()})\n\n" + _table(entries))
+        title = f"[{path.name[:2]} {notebook.metadata['regimes']['title']}](../{path.relative_to(root).as_posix()})"
+        sections.append(f"## {title}\n\n" + _table(map(_row, entries)))
+        others += [(f"{title}: {claim}", *rest) for claim, *rest in map(_row, entries) if rest[-1] != VERDICTS[0]]
     if twice := [name for name, count in seen.items() if count > 1]:
         raise ValueError(f"claims with the same id: {', '.join(twice)}; show each lesson's ledger once, at its end")
     total = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])
     what = "; ".join(f"{kinds[kind]} {told}" for kind, told in KINDS.items() if kinds[kind])
     count = f"{sum(verdicts.values())} claims{': ' if total else ''}{total}.\n"
-    return "\n".join([TOP, count, *([f"By kind: {what}.\n"] if what else []), *sections])
+    differs = [f"## Where we disagree, or could not follow\n\n{_table(others)}"] if others else []
+    return "\n".join([TOP, count, *([f"By kind: {what}.\n"] if what else []), *differs, *sections])
 
 
 def ledgers(root: Path) -> list[Path]:
@@ -81,23 +84,18 @@ def _complete(claim, name):
         raise ValueError(f"{name}: verdict {claim['verdict']!r} of {claim['id']}; allowed: {', '.join(VERDICTS)}")
 
 
-def _table(entries):
-    rows = [COLUMNS, ("---",) * len(COLUMNS)]
-    for c in entries:
-        claim = f"{c['statement']} ({c['setting']})" if c["setting"] else c["statement"]
-        measured = f"{c['measured']} ({c['spread']})" if c["spread"] else c["measured"]
-        row = (
-            claim,
-            ", ".join(filter(None, (c["paper"], c["place"]))),
-            c["kind"],
-            c["predicted"],
-            measured,
-            c["tolerance"],
-            c["verdict"],
-            c["note"],
-        )
-        rows.append(tuple(" ".join(text.replace("|", r"\|").split()) for text in row))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+def _row(c: dict) -> tuple[str, ...]:
+    """An entry in four cells: what is claimed, and beside it where it comes from and with what it was tried."""
+    parts = (", ".join(filter(None, (c["paper"], c["place"]))), c["setting"], c["note"])
+    about = ". ".join(part[0].upper() + part[1:].rstrip(".") for part in parts if part)
+    measured = f"{c['measured']} ({c['spread']})" if c["spread"] else c["measured"]
+    tolerance = "" if c["tolerance"] in ("", "none") else f" {c['tolerance']}"
+    cells = (f"{c['statement']} *{about}.*", f"{c['predicted']}{tolerance} ({c['kind']})", measured, c["verdict"])
+    return tuple(" ".join(text.replace("|", r"\|").split()) for text in cells)
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows))
 
 
 def main(argv: list[str] | None = None, root: Path = ROOT) -> int:

@@ -1,4 +1,4 @@
-"""Optimizers: a direction times a step size. Ordinary ``torch.optim.Optimizer``s, except that ``step`` takes the data.
+"""Optimizers: a direction times a step size. They are optimizers of torch, except that ``step`` takes the data.
 
 Step sizes are times: after ``k`` steps of size ``lr`` the optimizer has followed its flow for ``t = k * lr``. For
 `GaussNewton`, ``lr`` is the step ``eta`` in function space (the residual shrinks by ``1 - eta``); for `GradientDescent` it is

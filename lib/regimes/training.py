@@ -186,7 +186,8 @@ def train(
 
     Args:
         net: the network that ``optimizer`` moves.
-        x, y: inputs ``(..., n, d)`` and targets ``(..., n)``; may be ``None`` if there are batches.
+        x: inputs ``(..., n, d)``; may be ``None`` if there are batches.
+        y: targets ``(..., n)``; so may these.
         optimizer: see `regimes.optimizers` and `regimes.flows`; or one of ``torch.optim``, which is wrapped in a
             `regimes.optimizers.TorchOptimizer` for the squared loss (wrap it yourself for another one).
         steps: how many at most.

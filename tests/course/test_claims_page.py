@@ -42,14 +42,22 @@ def test_one_table_a_lesson(tmp_path):
     lesson(tmp_path, name="03_none", title="Nothing claimed")
     text = page(tmp_path)
     assert "Do not edit" in text and "3 claims: 2 reproduced, 1 contradicts." in text and "3 laws (a number" in text
-    assert text.index("## [01 Tiny](../lessons/01_tiny.ipynb)") < text.index("## [02 More]")
+    titles = [text.index(f"## {title}") for title in ("Where we disagree", "[01 Tiny](../lessons/01_tiny.ipynb)", "[02 More]")]
+    assert titles == sorted(titles)
     assert "Nothing claimed" not in text
-    rows = [line for line in text.split("\n") if line.startswith("| The")]
-    assert rows[0] == (
-        r"| The residual shrinks at one rate \|r\|. (3 seeds) | Arbel et al. 2023, Theorem 1 | law | 2.02 "
-        "| 2.02 (0.01) | 1 % | reproduced |  |"
-    )
-    assert rows[1].endswith("| 2.02 | 2.02 | 1 % | contradicts | see 3 |") and len(rows) == 3
+    rows = [line for line in text.split("\n") if "| The" in line or line.startswith("| [01 Tiny]")]
+    shrinks = r"The residual shrinks at one rate \|r\|. *Arbel et al. 2023, Theorem 1"
+    differs = f"{shrinks}. See 3.* | 2.02 1 % (law) | 2.02 | contradicts |"
+    assert rows[:3] == [
+        f"| [01 Tiny](../lessons/01_tiny.ipynb): {differs}",
+        f"| {shrinks}. 3 seeds.* | 2.02 1 % (law) | 2.02 (0.01) | reproduced |",
+        f"| {differs}",
+    ]
+    assert len(rows) == 4
+
+
+def test_a_page_without_disagreement_says_nothing_of_it(tmp_path):
+    assert "disagree" not in page(lesson(tmp_path, CLAIM))
 
 
 def test_the_command_writes_and_checks(tmp_path, capsys):

@@ -47,6 +47,8 @@ def test_the_workflow_builds_tests_and_publishes_one_folder():
 def test_addresses_are_given_only_where_they_are_known():
     unknown, known = (contents.pages(Book(("lessons/00_start_here.ipynb",), url)) for url in ("", GITHUB))
     assert "mybinder" not in str(unknown) and "ADDRESS-OF-THE-REPOSITORY" in unknown["run.md"]
+    assert "ask who gave it to you" in unknown["run.md"] and "ask who" not in known["run.md"]
+    assert "ASK" not in str((unknown, known))
     assert "https://mybinder.org/v2/gh/us/regimes/main?labpath=lessons/00_start_here.ipynb" in known["run.md"]
     assert f"git clone {GITHUB}" in known["run.md"] and "ADDRESS" not in str(known)
     assert not Book((), "https://elsewhere.org/us/regimes").binder("lessons/00_start_here.ipynb")

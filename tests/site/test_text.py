@@ -20,6 +20,8 @@ ONLINE = Book(BOOK.notebooks, "https://example.org/us/regimes")
         ("exercises/01_a.ipynb", "[far](https://example.org/a.md), [near](#a)", "[far](https://example.org/a.md), [near](#a)"),
         ("exercises/01_a.ipynb", "`[x](y.md)` is code\n```\nnet[0](x.md)\n```", "`[x](y.md)` is code\n```\nnet[0](x.md)\n```"),
         ("exercises/01_a.ipynb", '<a href="../lessons/01_a.ipynb#b">01</a>', '<a href="../lessons/01_a.html#b">01</a>'),
+        ("docs/A.md", "ICML 2021, arXiv 2105.06351.", "ICML 2021, [arXiv 2105.06351](https://arxiv.org/abs/2105.06351)."),
+        ("docs/A.md", "[arXiv 2105.06351](https://a.b)", "[arXiv 2105.06351](https://a.b)"),
         ("exercises/01_a.ipynb", "K is [[a, b], [b, a]](sic) and f[0](x)", "K is [[a, b], [b, a]](sic) and f[0](x)"),
     ],
 )

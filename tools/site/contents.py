@@ -23,6 +23,7 @@ Here to be read. To solve them, with a check that answers at once and names the 
 }
 BINDER = "**On Binder.** [JupyterLab with the course]({}) in your browser; it takes some minutes to start."
 NO_BINDER = "**On Binder.** Give it the address of the repository; the folder `.binder` says what is needed."
+NO_ADDRESS = "This copy of the book was made without that address: ask who gave it to you where the course is kept.\n\n"
 
 
 def pages(book: Book) -> dict[str, str]:
@@ -49,4 +50,5 @@ def _filled(text: str, book: Book) -> str:
     """A page with the address of the repository, where that is known."""
     binder = book.binder("lessons/00_start_here.ipynb")
     there = BINDER.format(binder) if binder else NO_BINDER
-    return text.replace("CLONE", f"git clone {book.repository or 'ADDRESS-OF-THE-REPOSITORY'}").replace("BINDER", there)
+    text = text.replace("CLONE", f"git clone {book.repository or 'ADDRESS-OF-THE-REPOSITORY'}").replace("BINDER", there)
+    return text.replace("ASK\n\n", "" if book.repository else NO_ADDRESS)

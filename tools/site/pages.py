@@ -4,6 +4,7 @@ The folders stay as they are in the repository, so that links between them keep 
 wrong (docs/MISTAKES.md) are left out: the book is for everybody.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,11 @@ BOOK = Path(__file__).with_name("book")
 KINDS = ("lessons", "lessons/deeper", "exercises")
 DOCS = ("docs/CLAIMS.md", "docs/INSTRUCTORS.md", "docs/NOTATION.md")
 HIDDEN = ("hero", "widget")  # tags of cells whose picture comes first, with the code unfolded on demand
+ANSWER = re.compile(r"^guess\(", re.MULTILINE)  # in a cell that shows what the reader has been asked to predict
+READING = """\
+This page is for reading. To solve the exercises, with a check that answers at once: `python3 course.py start {}` in a clone of
+the course; [how to run it]({}run.md).
+"""
 
 
 @dataclass(frozen=True)
@@ -88,12 +94,26 @@ def notebook(book: Book, page: str, frames: Mapping[str, Frames], static: Path) 
         for kind in [kind for kind in output.get("data", {}) if kind.startswith("application/vnd.regimes")]:
             del output.data[kind]  # for `course.py check` and the claims page
     for cell in node.cells:
+        tags = cell.metadata.setdefault("tags", [])
         if cell.cell_type == "markdown":
             cell.source = text.folded(text.displayed(text.links(cell.source, page, book.target)))
-        elif set(HIDDEN) & set(cell.metadata.get("tags", [])):
-            cell.metadata.tags.append("hide-input")
+        elif set(HIDDEN) & set(tags):
+            tags.append("hide-input")
+        elif ANSWER.search(cell.source):
+            tags.append("hide-output")
+    node.cells[0].source = _headed(node, page)
     node.cells.append(new_markdown_cell(_last(book, page)))
     return node
+
+
+def _headed(node: NotebookNode, page: str) -> str:
+    """The first cell, under a title with the number and the topic, by which menus and search call the page."""
+    (heading, rest), number = node.cells[0].source.split("\n", 1), Path(page).name[:2]
+    title, question = node.metadata.regimes.title, heading.removeprefix("# ")
+    parts = [f"# {title if number in title else f'{number} · {title}'}", ""]
+    parts += ["{.lead}", question, ""] if question != title else []
+    parts += [READING.format(number, up(page))] if page.startswith("exercises/") else []
+    return "\n".join([*parts, rest])
 
 
 def _last(book: Book, page: str) -> str:
@@ -101,4 +121,5 @@ def _last(book: Book, page: str) -> str:
     others = " · ".join(f"[{name}]({up(page)}{path})" for name, path in book.related(page))
     binder = book.binder(page)
     run = f"[on Binder]({binder}), or on your machine: " if binder else ""
-    return (f"**Of the same lesson:** {others}. " if others else "") + f"**To run this page:** {run}`python3 course.py lab`."
+    run += f"`python3 course.py lab` ([how]({up(page)}run.md))"
+    return (f"**Of the same lesson:** {others}. " if others else "") + f"**To run this page:** {run}."

@@ -7,6 +7,7 @@ from collections.abc import Callable
 LINK = re.compile(r"(?<![!`\w])\[((?:[^\[\]]|\[[^\[\]]*\])*)\]\(([^()\s]*[./#][^()\s]*)\)")
 HREF = re.compile(r'(<a href="[^":]+)\.(?:ipynb|md)\b')  # what is HTML already, Sphinx leaves as it is
 ELSEWHERE = re.compile(r"[a-z]+:|#")
+ARXIV = re.compile(r"(?<!\[)arXiv[ :](\d{4}\.\d{4,5})(?!\]|\w)")
 FOLDED = re.compile(r"<details>.*?</details>", re.DOTALL)
 FORMULA = re.compile(r"\$([^$\n]+)\$")
 DISPLAYED = re.compile(r"^\$\$[^$]+\$\$$", re.MULTILINE)
@@ -14,7 +15,7 @@ CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
 
 
 def links(text: str, page: str, target: Callable[[str], str | None]) -> str:
-    """The text with its links to files of the repository as the book has them.
+    """The text with its links to files of the repository as the book has them, and with papers' numbers as links.
 
     Args:
         text: Markdown.
@@ -36,7 +37,10 @@ def links(text: str, page: str, target: Callable[[str], str | None]) -> str:
             leads = posixpath.relpath(leads, posixpath.dirname(page) or ".")
         return f"[{label}]({leads}{mark}{anchor})"
 
-    return _outside_code(text, lambda plain: HREF.sub(r"\1.html", LINK.sub(new, plain)))
+    def linked(plain: str) -> str:
+        return ARXIV.sub(r"[arXiv \1](https://arxiv.org/abs/\1)", HREF.sub(r"\1.html", LINK.sub(new, plain)))
+
+    return _outside_code(text, linked)
 
 
 def displayed(text: str) -> str:

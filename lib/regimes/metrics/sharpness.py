@@ -81,7 +81,9 @@ class Sharpness:
     direction orthogonal to all that was seen; but not for long, since one search in twenty begins afresh.
 
     Args:
-        x, y, loss, method, backend: see `sharpness`. Where that takes all eigenvalues, as for few parameters, so does this.
+        x: the training inputs ``(..., n, d)``.
+        y: the targets ``(..., n)``.
+        loss, method, backend: see `sharpness`. Where that takes all eigenvalues, as for few parameters, so does this.
     """
 
     def __init__(self, x: Tensor, y: Tensor, *, loss: AnyLoss = squared, method: str = "auto", backend: str = "auto"):

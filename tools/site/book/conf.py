@@ -5,14 +5,14 @@ author = "the contributors to regimes"
 copyright = "the contributors to regimes. Text and figures CC BY 4.0, code MIT"  # noqa: A001 (Sphinx's name)
 language = "en"
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx.ext.viewcode"]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 nb_execution_mode = "off"  # the notebooks are stored with their outputs, which the tests compare
 nb_ipywidgets_js = {}  # no widget needs a kernel here
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # of outputs too: with tables and formulas
-nb_code_prompt_show = "Show the code"
-nb_code_prompt_hide = "Hide the code"
+nb_code_prompt_show = "Show the {type}"
+nb_code_prompt_hide = "Hide the {type}"
 myst_enable_extensions = ["dollarmath", "attrs_block"]
 myst_heading_anchors = 3
 mathjax_path = "mathjax/tex-chtml.js"
@@ -36,6 +36,8 @@ html_js_files = [("explorer.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
+html_search_scorer = "scorer.js"
+html_sidebars = {page: [] for page in ("run", "docs/*")}  # which have no neighbours to list
 highlight_language = "none"  # of what does not say its own: commands
 pygments_style = "a11y-high-contrast-light"
 html_theme_options = {
@@ -45,6 +47,7 @@ html_theme_options = {
     "show_prev_next": True,
     "navigation_with_keys": False,  # the arrow keys belong to the sliders
     "show_toc_level": 2,
+    "back_to_top_button": False,  # it lies over pictures
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
     "footer_start": ["copyright"],

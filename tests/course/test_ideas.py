@@ -1,8 +1,8 @@
 """The idea cells of a lesson can be changed and run again, as the text invites its reader to do.
 
-A lesson runs here as a plain program, without a notebook. Each idea cell is then run again as it is, after the last cell: it
-must leave the same numbers, whatever ran in between. And it is run with the change that its author proposes: it must run, and
-something must come out differently.
+A lesson runs here once, as a plain program, without a notebook. Each idea cell is then run again as it is, after the last cell:
+it must leave the same numbers, whatever ran in between. And it is run with the change that its author proposes: it must run,
+and something must come out differently.
 """
 
 import contextlib
@@ -24,7 +24,9 @@ def ran(code, names):
     names, said = dict(names), io.StringIO()
     with contextlib.redirect_stdout(said):
         exec(code, names)  # noqa: S102
-    numbers = {k: v.detach().numpy() if isinstance(v, torch.Tensor) else np.array(v) for k, v in names.items() if _is_number(v)}
+    numbers = {
+        k: v.numpy(force=True).copy() if isinstance(v, torch.Tensor) else np.array(v) for k, v in names.items() if _is_number(v)
+    }
     return numbers, said.getvalue(), names
 
 
@@ -34,7 +36,7 @@ def _is_number(value):
 
 @pytest.fixture(scope="module", params=LESSONS, ids=lambda source: source.folder[:2])
 def lesson(request, tmp_path_factory):
-    """[(idea cell, the namespace before it)], and the namespace at the end."""
+    """[(idea cell, the namespace before it, what it left: see `ran`)], and the namespace at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("regimes_course.kit.page.display", lambda *shown, **options: None)
         patch.setenv("REGIMES_PROGRESS", str(tmp_path_factory.mktemp("progress") / "log"))
@@ -42,16 +44,16 @@ def lesson(request, tmp_path_factory):
         for cell in request.param.cells:
             if cell.kind != "code" or {"widget", "personal"} & set(cell.tags):
                 continue
+            before, left = names, ran(cell.solved, names)
+            names = left[2]
             if "idea" in cell.tags:
-                ideas.append((cell, names))
-            names = ran(cell.solved, names)[2]
+                ideas.append((cell, before, left))
         yield ideas, names
 
 
 def test_an_idea_gives_the_same_numbers_when_it_is_run_again(lesson):
     ideas, end = lesson
-    for cell, before in ideas:
-        first, said, after = ran(cell.solved, before)
+    for cell, before, (first, said, after) in ideas:
         again, said_again, _ = ran(cell.solved, end)
         assert said == said_again, f"line {cell.line}"
         for name in (name for name in first if after[name] is not before.get(name)):
@@ -59,9 +61,8 @@ def test_an_idea_gives_the_same_numbers_when_it_is_run_again(lesson):
 
 
 def test_an_idea_can_be_changed(lesson):
-    for cell, before in lesson[0]:
+    for cell, before, (first, said, _) in lesson[0]:
         old, _, new = (part.strip() for part in cell.meta["vary"].partition("->"))
-        first, said, _ = ran(cell.solved, before)
         changed, said_then, _ = ran(cell.solved.replace(old, new), before)
         assert said != said_then or any(
             first[k].shape != changed[k].shape or not np.array_equal(first[k], changed[k]) for k in first if k in changed

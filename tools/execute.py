@@ -25,7 +25,7 @@ ENVIRONMENT = {
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SLIDERS = "Run this cell to see its sliders."
-EMBEDDED = re.compile(r"(data:image/(?:png|gif);base64,)([\w+/=]+)")
+EMBEDDED = re.compile(r"(data:(?:image/png|video/webm);base64,)([\w+/=]+)")
 COLOURS = 128
 REFUSED = {
     "an absolute path": ABSOLUTE,

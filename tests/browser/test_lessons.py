@@ -99,6 +99,25 @@ def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
     assert "Traceback" not in notebook.log()
 
 
+def test_a_stored_film_waits_plays_pauses_and_plays_again_by_keyboard(open_notebook):
+    """In a notebook that is not trusted and was not run; to play is asked for, so nothing moves for whom motion disturbs."""
+    notebook = open_notebook("lessons/04_min_norm_bias.ipynb")
+    film, fold = notebook.page.locator(".jp-OutputArea video"), notebook.page.locator(".jp-OutputArea summary")
+    expect(film).to_be_hidden()
+    fold.click()
+    notebook.page.wait_for_timeout(500)
+    assert film.evaluate("film => film.paused && film.currentTime === 0 && film.readyState > 1")
+    notebook.page.keyboard.press("Tab")
+    for plays in (True, False, True):
+        notebook.page.keyboard.press("Space")
+        notebook.page.wait_for_timeout(500)
+        assert film.evaluate("film => !film.paused") is plays
+    film.evaluate("film => film.ended || new Promise(done => film.onended = done)")
+    notebook.page.keyboard.press("Space")
+    notebook.page.wait_for_timeout(500)
+    assert 0 < film.evaluate("film => film.currentTime") < 2
+
+
 def widgets_elsewhere(notebook: nbformat.NotebookNode) -> list[str]:
     """The code cells that left a widget behind, such as a progress bar, and are not there to show one."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and "widget" not in cell.metadata.get("tags", [])]
@@ -119,7 +138,7 @@ def move_all(notebook: Notebook, widget: Widget, moves: list[tuple[str, str]]) -
 
 def pictures_show(notebook: Notebook, count: int) -> None:
     """All pictures of a notebook that was opened and not run are there, in words as well, and no widget is missed."""
-    pictures = notebook.page.locator(".jp-OutputArea img:not(details img)")  # a movie waits folded under its still
+    pictures = notebook.page.locator(".jp-OutputArea img")
     expect(pictures).to_have_count(count)
     assert pictures.evaluate_all("all => all.every(one => one.naturalWidth > 100 && one.alt.split(' ').length > 4)")
     expect(notebook.page.get_by_text("Error displaying widget")).to_have_count(0)

@@ -10,6 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
 from regimes_course.kit.output import picture
+from regimes_course.kit.webm import pack
 from regimes_course.kit.widget import Explorer
 from tests.lessons.moves import NAMES, WIDGETS, start
 from tools.site import explorers, grid, pictures
@@ -119,11 +120,11 @@ def test_the_script_is_short_and_shares_the_panel_with_the_notebooks():
 
 
 def test_pictures_become_files_with_their_words_and_films_can_be_stopped(tmp_path):
-    still, film = io.BytesIO(), io.BytesIO()
+    still = io.BytesIO()
     images = [Image.new("RGB", (40, 20), colour) for colour in ("white", "red", "blue")]
     images[0].save(still, "PNG")
-    images[0].save(film, "GIF", save_all=True, append_images=images[1:], duration=120)
-    bundle = picture(still.getvalue(), "Two <b>words</b>.", film.getvalue())
+    film = pack(images, 0.36)
+    bundle = picture(still.getvalue(), "Two <b>words</b>.", film)
     output = new_output("display_data", bundle | {"image/png": "..."})
     node = new_notebook(cells=[new_code_cell("show()", outputs=[output])])
     pictures.settle(node, "lessons/00", tmp_path, "../")
@@ -132,9 +133,10 @@ def test_pictures_become_files_with_their_words_and_films_can_be_stopped(tmp_pat
     assert "base64" not in html and "image/png" not in data
     assert '<img alt="Two words." src="../_static/pictures/lessons/00/0-0.png" width="40" height="20" loading="lazy">' in html
     assert 'data-count="3" data-delay="120"' in html and "<noscript><details>" in html
+    assert '<video controls src="../_static/pictures/lessons/00/0-0.webm"' in html
     folder = tmp_path / "pictures/lessons/00"
     assert (folder / "0-0.png").read_bytes() == still.getvalue()
-    assert len(list((folder / "0-0").glob("*.webp"))) == 3
+    assert (folder / "0-0.webm").read_bytes() == film and len(list((folder / "0-0").glob("*.webp"))) == 3
 
 
 def test_render_gives_a_picture_for_each_position():

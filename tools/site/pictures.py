@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 
 from nbformat import NotebookNode
-from PIL import Image, ImageSequence
+from PIL import Image
 
-from tools.site.frames import webp
+from regimes_course.kit.webm import unpack
 
-EMBEDDED = re.compile(r'<img alt="([^"]*)" src="data:image/(png|gif);base64,([^"]+)"[^>]*>')
-FOLDED = re.compile(r"<details><summary>[^<]*</summary>(<img [^>]*\.gif[^>]*>)</details>")
+PICTURE = re.compile(r'<img alt="([^"]*)" src="data:image/png;base64,([^"]+)"[^>]*>')
+FILM = re.compile(r'(<details>.*<video controls src=")data:video/webm;base64,([^"]+)(".*</details>)')
 
 
 def settle(node: NotebookNode, key: str, static: Path, up: str) -> None:
@@ -27,41 +27,34 @@ def settle(node: NotebookNode, key: str, static: Path, up: str) -> None:
     for place, cell in enumerate(node.cells):
         for number, output in enumerate(cell.get("outputs", [])):
             data = output.get("data", {})
-            if EMBEDDED.search(data.get("text/html", "")):
+            if PICTURE.search(data.get("text/html", "")):
                 data.pop("image/png", None)
                 data["text/html"] = _named(data["text/html"], f"pictures/{key}/{place}-{number}", static, f"{up}_static/")
 
 
 def _named(html: str, name: str, static: Path, root: str) -> str:
-    movies, alts = [], [""]
-
-    def new(found: re.Match) -> str:
-        alt, kind, data = found.groups()
-        alts.append(alt or alts[-1])  # an animation shows what its last frame, above it, has words for
-        content = b64decode(data)
-        _written(static / f"{name}.{kind}", content)
-        if kind == "gif":
-            movies.append(_movie(content, name, static, root))
+    def still(found: re.Match) -> str:
+        content = b64decode(found[2])
+        _written(static / f"{name}.png", content)
         width, height = Image.open(io.BytesIO(content)).size
-        return f'<img alt="{alts[-1]}" src="{root}{name}.{kind}" width="{width}" height="{height}" loading="lazy">'
+        return f'<img alt="{found[1]}" src="{root}{name}.png" width="{width}" height="{height}" loading="lazy">'
 
-    html = EMBEDDED.sub(new, html)
-    for movie in movies:  # without scripts the GIF is there, folded; it moves when it is unfolded
-        html = f'<div class="film">{FOLDED.sub(lambda found: f"<noscript>{found[0]}</noscript>", html)}{movie}</div>'
-    return html
+    html, films = FILM.subn(lambda found: _film(found, name, static, root), PICTURE.sub(still, html))
+    return f'<div class="film">{html}</div>' if films else html
 
 
-def _movie(gif: bytes, name: str, static: Path, root: str) -> str:
-    """The frames of an animation as files, and where the page's script finds them."""
-    image = Image.open(io.BytesIO(gif))
-    delay = image.info.get("duration", 100)
-    frames = [webp(frame) for frame in ImageSequence.Iterator(image)]
+def _film(found: re.Match, name: str, static: Path, root: str) -> str:
+    """The frames of a film as files, and where the page's script finds them; without scripts the film itself, folded."""
+    before, data, after = found.groups()
+    film = b64decode(data)
+    _written(static / f"{name}.webm", film)
+    frames, delay = unpack(film)
     for index, frame in enumerate(frames):
         _written(static / name / f"{index}.webp", frame)
-    return f'<p class="movie" data-frames="{root}{escape(name)}/" data-count="{len(frames)}" data-delay="{delay}"></p>'
+    place = f'data-frames="{root}{escape(name)}/" data-count="{len(frames)}" data-delay="{delay}"'
+    return f'<noscript>{before}{root}{name}.webm{after}</noscript><p class="movie" {place}></p>'
 
 
-def _written(path: Path, content: bytes) -> Path:
+def _written(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
-    return path

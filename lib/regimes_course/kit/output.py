@@ -9,21 +9,19 @@ from html import escape
 from matplotlib.figure import Figure
 from PIL import Image
 
+from regimes_course.kit import webm
+
 __all__ = ["movie", "picture"]
 
 
 def movie(frames: Sequence[Figure], seconds: float = 4.0) -> bytes:
-    """An animation of figures of one size, as a GIF that plays once and rests on its last frame.
+    """An animation of figures of one size, as a WebM film.
 
     Args:
         frames: drawn in this order, at equal times.
-        seconds: how long it plays; motion of more than five seconds would need a button to stop it.
+        seconds: how long it plays.
     """
-    images = [_image(figure).convert("P", palette=Image.Palette.ADAPTIVE, colors=32) for figure in frames]
-    file = io.BytesIO()
-    times = {"duration": round(1000 * seconds / len(images)), "optimize": True}
-    images[0].save(file, "GIF", save_all=True, append_images=images[1:], **times)
-    return file.getvalue()
+    return webm.pack([_image(figure) for figure in frames], seconds)
 
 
 def _image(figure: Figure) -> Image.Image:
@@ -43,12 +41,14 @@ def picture(png: bytes, says: str, film: bytes | None = None) -> dict[str, bytes
     Args:
         png: the picture.
         says: a sentence, plain or with the marks of HTML or of Markdown's ``**``, which alternative text cannot have.
-        film: a GIF that moves to this picture. It is folded away under it: nothing moves before a reader asks for it.
+        film: a WebM film that moves to this picture. It is folded away under it: nothing moves before a reader asks for it,
+            and the browser's own buttons pause and repeat it.
     """
     says = re.sub(r"<[^>]+>|\*\*", "", says)
     data = b64encode(png).decode()
     html = f'<img alt="{escape(says)}" src="data:image/png;base64,{data}" style="max-width: 100%">'
     if film is not None:
-        moving = f'<img alt="" src="data:image/gif;base64,{b64encode(film).decode()}" style="max-width: 100%">'
+        src = f"data:video/webm;base64,{b64encode(film).decode()}"
+        moving = f'<video controls src="{src}" title="How the picture above comes about" style="max-width: 100%"></video>'
         html += f"<details><summary>See it move</summary>{moving}</details>"
     return {"text/html": html, "image/png": png, "text/plain": says}

@@ -46,7 +46,7 @@ def show(fig: Figure, says: str, movie: bytes | None = None) -> None:
     """Show a figure and, under it, the sentence that states what it shows.
 
     The sentence is the picture's alternative text, is readable without the picture, and is compared by the notebook tests;
-    it should carry the key number. A ``movie`` (see `regimes_course.kit.output.movie`) waits folded under its last frame.
+    it should carry the key number. A ``movie`` (see `regimes_course.kit.output.movie`) waits folded under it.
 
     Raises:
         ValueError: for an empty sentence.

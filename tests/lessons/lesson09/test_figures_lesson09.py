@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from regimes_course.kit.webm import unpack
 from regimes_course.lesson09 import figures as lesson09
 from regimes_course.lesson09.experiments import edges, path
 from tests.kit.test_plotting import is_black, is_measured, is_predicted, labels
@@ -124,7 +125,7 @@ def test_the_hero_has_both_runs_the_wedge_and_a_film_of_the_wild_one():
         and "rises 38 times, for the last time at step 57, to 34 times its start" in says
         and "weights it is worse: 0.026, not 0.045." in says
     )
-    assert film.startswith(b"GIF8") and len(film) < 300_000
+    assert len(unpack(film)[0]) > 50 and len(film) < 300_000
 
 
 def test_the_wedge_is_where_both_points_are_right():

@@ -166,6 +166,7 @@ def test_a_slider_moves_picture_and_sentence_by_keyboard(page):
         expect(picture).not_to_have_attribute("src", before)
         expect(sentence).not_to_have_text(said)
         expect(picture).to_have_attribute("alt", sentence.text_content())
+        assert picture.evaluate("image => image.parentElement.href === image.src")
     expect(slider).to_have_attribute("aria-valuetext", "2.2")
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     expect(box.get_by_role("alert")).to_have_count(0)
@@ -191,6 +192,21 @@ def test_a_slider_is_under_a_finger(browser, address):  # noqa: F811
     page.touchscreen.tap(shape["x"] + 6, shape["y"] + shape["height"] / 2)
     expect(slider).not_to_have_value(before)
     context.close()
+
+
+def test_a_picture_leads_to_itself_alone_with_its_words_as_the_name_of_the_link(page):
+    page.set_viewport_size({"width": 375, "height": 800})
+    page.see(LESSON)
+    picture = page.locator(".cell_output img").first
+    link = page.get_by_role("link", name=picture.get_attribute("alt"), exact=True)
+    expect(link).to_have_accessible_description("Enlarge")
+    link.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/*.png")
+    assert page.evaluate("document.images[0].naturalWidth") > 600
+    page.go_back()
+    expect(picture).to_be_visible()
+    page.troubles.clear()  # a page of its own has an icon, which Chromium asks for
 
 
 def test_a_film_waits_plays_pauses_and_ends_on_its_picture(page):

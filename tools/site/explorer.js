@@ -9,7 +9,7 @@ const place = (choices, at) => choices.reduce((sum, { name, words }) => sum * wo
 
 function explorer(box) {
   const { choices, columns, start, folder, sentences } = JSON.parse(box.querySelector("script").textContent);
-  const picture = box.querySelector("img");
+  const link = box.querySelector("a"), picture = link.firstChild;
   const source = (number) => `${folder}${number}.webp`;
   const state = { choices, columns, ask: { number: 0, at: start } };
   let heard = () => {};
@@ -20,12 +20,17 @@ function explorer(box) {
     heard();
   }
 
+  function show(src, alt) {
+    Object.assign(picture, { src, alt });
+    link.href = src;
+  }
+
   // The sentence is here already; the picture follows when it is loaded, if no later move has overtaken it.
   function move() {
     const { number, at } = state.ask, wanted = place(choices, at), next = new Image();
     next.src = source(wanted);
     next.decode().then(
-      () => number === state.ask.number && Object.assign(picture, { src: next.src, alt: plain(sentences[wanted]) }),
+      () => number === state.ask.number && show(next.src, plain(sentences[wanted])),
       () => number === state.ask.number && answer(LATE),
     );
     answer();
@@ -48,7 +53,7 @@ function explorer(box) {
   };
   answer();
   const panel = document.createElement("div");
-  box.insertBefore(panel, picture);
+  link.before(panel);
   render({ model, el: panel });
   for (const first of ["pointerenter", "focusin"]) panel.addEventListener(first, fetchNeighbours, { once: true });
 }

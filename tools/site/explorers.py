@@ -14,6 +14,7 @@ from nbformat.v4 import new_output
 from regimes_course.kit import panel
 from tools.site.frames import Frames
 from tools.site.grid import count, moving, words
+from tools.site.pictures import linked
 
 SCRIPT = Path(__file__).with_name("explorer.js")
 EXPORT = "export default { render };"
@@ -41,12 +42,13 @@ def markup(frames: Frames, root: str) -> str:
     data = contents(frames, f"{root}{frames.name}/")
     start = frames.sentences[_place(frames)]
     alt = escape(re.sub(r"<[^>]+>|\*\*", "", start))
-    width, height = (round(100 * inches) for inches in frames.widget.size)
+    width, height = frames.widget.size
+    picture = linked(alt, f"{data['folder']}{_place(frames)}.webp", (round(100 * width), round(100 * height)))
     packed = json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
     return f"""\
 <div class="explorer">
 <script type="application/json">{packed}</script>
-<img alt="{alt}" src="{data["folder"]}{_place(frames)}.webp" width="{width}" height="{height}" loading="lazy">
+{picture}
 <noscript><p>{start}</p></noscript>
 <p class="explorer-note">{note(frames)}</p>
 </div>"""

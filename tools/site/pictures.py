@@ -32,12 +32,18 @@ def settle(node: NotebookNode, key: str, static: Path, up: str) -> None:
                 data["text/html"] = _named(data["text/html"], f"pictures/{key}/{place}-{number}", static, f"{up}_static/")
 
 
+def linked(alt: str, src: str, size: tuple[int, int]) -> str:
+    """A picture that leads to its file: alone, it can be turned and enlarged where a page is narrow."""
+    width, height = size
+    img = f'<img alt="{alt}" src="{src}" width="{width}" height="{height}" loading="lazy">'
+    return f'<a class="alone" href="{src}" title="Enlarge">{img}</a>'
+
+
 def _named(html: str, name: str, static: Path, root: str) -> str:
     def still(found: re.Match) -> str:
         content = b64decode(found[2])
         _written(static / f"{name}.png", content)
-        width, height = Image.open(io.BytesIO(content)).size
-        return f'<img alt="{found[1]}" src="{root}{name}.png" width="{width}" height="{height}" loading="lazy">'
+        return linked(found[1], f"{root}{name}.png", Image.open(io.BytesIO(content)).size)
 
     html, films = FILM.subn(lambda found: _film(found, name, static, root), PICTURE.sub(still, html))
     return f'<div class="film">{html}</div>' if films else html

@@ -55,6 +55,7 @@ function explorer(box) {
   const panel = document.createElement("div");
   link.before(panel);
   render({ model, el: panel });
+  link.after(panel.querySelector(".regimes-sentence")); // where a longer one does not push the picture down
   for (const first of ["pointerenter", "focusin"]) panel.addEventListener(first, fetchNeighbours, { once: true });
 }
 
@@ -63,6 +64,7 @@ function movie(place) {
   const { frames, count, delay } = place.dataset;
   const picture = place.closest(".film").querySelector("img"), still = picture.getAttribute("src");
   const button = element("button", { type: "button", textContent: "See it move" }, place);
+  picture.style.aspectRatio = `${picture.width} / ${picture.height}`; // frames of another shape move nothing on the page
   let images = [], next = 0, timer;
 
   function stop(says) {
@@ -90,26 +92,39 @@ function movie(place) {
   });
 }
 
-// A formula that is wider than its column scrolls: by keyboard only if it can be reached.
+// A formula that is wider than its column scrolls: by keyboard only if it can be reached, in a line of text only as a block.
 function reachable() {
-  for (const formula of document.querySelectorAll("mjx-container"))
-    if (formula.scrollWidth > formula.clientWidth && formula.clientWidth) formula.tabIndex = 0;
+  for (const formula of document.querySelectorAll("mjx-container")) {
+    formula.classList.toggle("wide", formula.offsetWidth > formula.closest("p, li, dd, td, dt, div").clientWidth);
+    if (formula.scrollWidth > formula.clientWidth + 1 && formula.clientWidth) formula.tabIndex = 0; // 1: rounding
+  }
 }
 
-// Paper is white: a page that is dark on the screen is printed light.
-function printLight() {
+// Paper is white, and nothing can be unfolded on it.
+function forPaper() {
   const { dataset } = document.documentElement;
-  let theme;
+  let theme, folded;
   addEventListener("beforeprint", () => {
     theme = dataset.theme;
     dataset.theme = "light";
+    folded = [...document.querySelectorAll("article details:not([open])")];
+    for (const one of folded) one.open = true;
   });
-  addEventListener("afterprint", () => (dataset.theme = theme));
+  addEventListener("afterprint", () => {
+    dataset.theme = theme;
+    for (const one of folded) one.open = false;
+  });
 }
 
-printLight();
+// On a phone the list of sections lies over the page, until one is chosen.
+function closeOnChoice(drawer) {
+  drawer.addEventListener("click", ({ target }) => target.closest("a") && drawer.close());
+}
+
+forPaper();
 window.addEventListener("load", () => window.MathJax?.startup?.promise.then(reachable));
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".explorer").forEach(explorer);
   document.querySelectorAll(".movie").forEach(movie);
+  document.querySelectorAll("dialog").forEach(closeOnChoice);
 });

@@ -1,5 +1,7 @@
 """How Sphinx makes the book; tools/site/build.py puts the pages beside this file."""
 
+from pathlib import Path
+
 project = "regimes"
 author = "the contributors to regimes"
 copyright = "the contributors to regimes. Text and figures CC BY 4.0, code MIT"  # noqa: A001 (Sphinx's name)
@@ -36,7 +38,7 @@ html_js_files = [("explorer.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_last_updated_fmt = None
-html_search_scorer = "scorer.js"
+html_search_scorer = str(Path(__file__).with_name("scorer.js"))
 html_sidebars = {page: [] for page in ("run", "docs/*")}  # which have no neighbours to list
 highlight_language = "none"  # of what does not say its own: commands
 pygments_style = "a11y-high-contrast-light"

@@ -21,7 +21,7 @@ from tests.site.book import Page
 ROOT = Path(__file__).resolve().parents[2]
 STOCK = re.compile(r"^(image|picture|figure|no description.*|.*\.(png|webp|gif|svg))$", re.IGNORECASE)
 LESSON = "lessons/01_gradient_descent_and_gauss_newton.html"
-SEEN = ("index.html", LESSON, LESSON.replace("lessons", "exercises"), "api/regimes.kernels.html", "docs/CLAIMS.html")
+OF_EACH_KIND = ("index.html", LESSON, LESSON.replace("lessons", "exercises"), "api/regimes.kernels.html", "docs/CLAIMS.html")
 WIDE = "lessons/deeper/07_exact_gauss_newton.html"  # a formula that is wider than the page's text
 
 pytestmark = pytest.mark.site
@@ -142,12 +142,6 @@ def test_the_book_is_small_enough_for_a_phone(book):
 # ---- in a browser
 
 
-@pytest.mark.parametrize("where", SEEN)
-def test_nothing_is_asked_of_another_host(page, address, where):
-    page.see(where)
-    assert page.asked and not [url for url in page.asked if not url.startswith((address, "data:", "blob:"))]
-
-
 def test_formulas_are_set(page):
     page.see(LESSON)
     expect(page.locator("mjx-container").nth(20)).to_be_attached()
@@ -237,15 +231,6 @@ def test_a_dark_page_is_printed_light_and_without_what_paper_cannot_move(page):
     expect(page.locator(".explorer img")).to_be_visible()
 
 
-@pytest.mark.parametrize("where", SEEN)
-def test_no_page_is_wider_than_its_window_also_with_text_of_twice_the_size(page, where):
-    page.see(where)
-    for width, percent in ((375, 100), (768, 100), (1280, 100), (1280, 200), (768, 200)):
-        page.set_viewport_size({"width": width, "height": 900})
-        page.evaluate(f"document.documentElement.style.fontSize = '{percent}%'")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, percent)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [375, 768, 1280])
 def test_pictures_of_pages_to_look_at(page, theme, width):
@@ -257,16 +242,43 @@ def test_pictures_of_pages_to_look_at(page, theme, width):
         page.screenshot(path=ARTIFACTS / f"book_{Path(where).stem[:5]}_{width}_{theme}.png")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("where", (*SEEN, WIDE))
-def test_axe_finds_nothing_serious(page, where, theme):
+def unfold(page):
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    page.evaluate("document.getAnimations().forEach(one => one.finish())")  # what is unfolded fades in
+
+
+def serious(page) -> dict[str, list[str]]:
     from axe_playwright_python.sync_playwright import Axe
 
-    page.emulate_media(color_scheme=theme)
-    page.see(where)
-    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-    page.evaluate("Promise.allSettled(document.getAnimations().map(one => one.finished))")  # what is unfolded fades in
     # Without preload: else axe itself asks for stylesheets, where there are none.
     found = Axe().run(page, options={"preload": False}).response["violations"]
-    serious = {one["id"]: one["nodes"] for one in found if one["impact"] in ("serious", "critical")}
-    assert not {rule: [node["html"][:200] for node in nodes[:3]] for rule, nodes in serious.items()}
+    worst = [one for one in found if one["impact"] in ("serious", "critical")]
+    return {one["id"]: [node["html"][:200] for node in one["nodes"][:3]] for one in worst}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("where", (*OF_EACH_KIND, WIDE))
+def test_axe_finds_nothing_serious_in_light_and_dark_code_and_formulas(page, where, theme):
+    page.emulate_media(color_scheme=theme)
+    page.see(where)
+    unfold(page)
+    assert not serious(page)
+
+
+def test_every_page_fits_its_window_asks_no_other_host_and_has_nothing_that_axe_finds_serious(page, pages, book, address):
+    """The thousands of parts of formulas and code, for which axe takes minutes, are looked at in the test above."""
+    wrong = {}
+    for where in (path.relative_to(book).as_posix() for path in pages):
+        page.goto(address + where)
+        page.evaluate("window.MathJax?.startup?.promise")
+        unfold(page)
+        for width, percent in ((375, 100), (768, 100), (1280, 200), (768, 200), (1280, 100)):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.evaluate(f"document.documentElement.style.fontSize = '{percent}%'")
+            if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+                wrong[where, width, percent] = wide
+        page.evaluate("document.querySelectorAll('mjx-container').forEach(one => one.remove())")
+        page.evaluate("document.querySelectorAll('pre').forEach(one => { one.textContent = one.textContent })")
+        wrong[where] = serious(page)
+    assert not {where: found for where, found in wrong.items() if found}
+    assert page.asked and not [url for url in page.asked if not url.startswith((address, "data:", "blob:"))]

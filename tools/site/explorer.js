@@ -94,10 +94,10 @@ function movie(place) {
 
 // A formula that is wider than its column scrolls: by keyboard only if it can be reached, in a line of text only as a block.
 function reachable() {
-  for (const formula of document.querySelectorAll("mjx-container")) {
+  for (const formula of document.querySelectorAll("mjx-container:not([display])"))
     formula.classList.toggle("wide", formula.offsetWidth > formula.closest("p, li, dd, td, dt, div").clientWidth);
-    if (formula.scrollWidth > formula.clientWidth + 1 && formula.clientWidth) formula.tabIndex = 0; // 1: rounding
-  }
+  for (const box of document.querySelectorAll("div.math, mjx-container[display], mjx-container.wide"))
+    if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0; // 1: rounding
 }
 
 // Paper is white, and nothing can be unfolded on it.

@@ -275,16 +275,14 @@ ends = {}
 for eps in (0.0, weak, 10 * weak):
     rule = experiments.gauss_newton(eta, eps)
     ends[eps] = [experiments.follow(rule, s, x2, y2, steps, enough=1e-3) for s in starts]
-fits = {
-    eps: sum(path.loss[-1].item() < 1e-3 for path in paths) for eps, paths in ends.items()
-}
-print(", ".join(f"ε = {eps:g}: {count} of {len(five)} fit" for eps, count in fits.items()))
+fits = {eps: [path.loss[-1].item() < 1e-3 for path in paths] for eps, paths in ends.items()}
+print(", ".join(f"ε = {eps:g}: {sum(fit)} of {len(five)} fit" for eps, fit in fits.items()))
 least = min(experiments.saturated(path.theta[-1], x2) for path in ends[weak])
 print(
     f"at ε = {weak:g} nine tenths of the units or more saturate in every run: {least >= 0.9}"
 )
 ran = {"distance": distance, "m": m, "seeds": len(five), "eta": eta, "damping": weak}
-_ = ledger.claim("little-damping", fits[weak], steps=steps, **ran)
+_ = ledger.claim("little-damping", torch.tensor(fits[weak]), steps=steps, **ran)
 
 # %% [markdown]
 # Saturated units say the same at both inputs, and their derivatives vanish: the eigenvalue along the difference is gone, and the two answers can no

@@ -44,16 +44,16 @@ from regimes_course.lesson01.experiments import fresh
 # ★★ · 15 minutes · implement · core
 #
 # Among all parameter movements $\delta$, the damped Gauss-Newton direction minimises
-# $\lVert J\delta - r\rVert^2 + \varepsilon \lVert\delta\rVert^2$. There are two forms of it, with a $p \times p$ and with an $n \times n$ system, for $p$ parameters and
-# $n$ samples. Here $p \gg n$: use the small one. At $\varepsilon = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (This
-# ε is added to $JJ^\top$, as the lesson's μ; the lesson's ε is added to $K = m JJ^\top$ and is $m$ times as large.)
+# $\lVert J\delta - r\rVert^2 + \mu \lVert\delta\rVert^2$. There are two forms of it, with a $p \times p$ and with an $n \times n$ system, for $p$ parameters and
+# $n$ samples. Here $p \gg n$: use the small one. At $\mu = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (As in the
+# lesson, the damping $\mu$ is added to $JJ^\top$, and $\varepsilon = m\mu$ to $K = m JJ^\top$.)
 
 
 # %% exercise="gn_direction"
 def gn_direction(J, r, damping):
     """The direction that is subtracted from the parameters.
 
-    J: (n, p) Jacobian.   r: (n,) residual f - y.   damping: a number >= 0.
+    J: (n, p) Jacobian.   r: (n,) residual f - y.   damping: μ, a number >= 0.
     Returns: (p,).
     """
     ### BEGIN SOLUTION
@@ -64,7 +64,7 @@ def gn_direction(J, r, damping):
 
 # %% [markdown] hints="gn_direction"
 # <details><summary>Hint 1</summary>
-# The textbook form is (JᵀJ + ε I)⁻¹ Jᵀ r, with a p × p matrix. Which n × n matrix can stand in its place?</details>
+# The textbook form is (JᵀJ + μ I)⁻¹ Jᵀ r, with a p × p matrix. Which n × n matrix can stand in its place?</details>
 #
 # <details><summary>Hint 2</summary>
 # Section 3 of the lesson goes from one form to the other, and its cell computes both for one network.</details>
@@ -79,8 +79,8 @@ check("01/gn_direction", gn_direction)
 see("01/gn_direction", gn_direction)
 
 # %% [markdown] discussion="gn_direction" tags=["solution"]
-# **Discussion.** $(J^\top J + \varepsilon I)\, J^\top = J^\top (J J^\top + \varepsilon I)$ is called the push-through identity. Both forms are the same vector for ε > 0; at
-# ε = 0 and $p > n$ only the second exists, because $J^\top J$ has rank $n$ at most. With more samples than parameters it is the other way round, and the
+# **Discussion.** $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$ is called the push-through identity. Both forms are the same vector for μ > 0; at
+# μ = 0 and $p > n$ only the second exists, because $J^\top J$ has rank $n$ at most. With more samples than parameters it is the other way round, and the
 # $p \times p$ system is the small one: a library looks at the shape of $J$ and takes the smaller. `solve` is a good choice while $JJ^\top$ is well conditioned: forming it squares the
 # condition number of $J$. The library's `regimes.linalg` corrects for that with two products with $J$.
 
@@ -265,5 +265,5 @@ see("01/find_the_bug", find_the_bug)
 #
 # Nothing would lie far above the damping: even the fastest mode would have the rate ρ = 1/101, so the first count would no longer be reached. For all
 # modes ρ would be nearly λ/ε, and for such small rates the counts go as 1/ρ: the slowest mode would need λ_max/λ_min times as many steps as the
-# fastest. The conditioning is back, because (J Jᵀ + ε I)⁻¹ is nearly I/ε: these are gradient steps of the size η/ε, for the summed loss. To be
+# fastest. The conditioning is back, because (K + ε I)⁻¹ is nearly I/ε: these are the lesson's gradient steps, of the size ηn/ε. To be
 # as fast as before they would have to be about a hundred times as large.</details>

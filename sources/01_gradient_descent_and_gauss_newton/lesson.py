@@ -26,7 +26,7 @@ show(*draw.hero())
 
 # %% [markdown]
 # Each dot is one step, drawn where the network's two answers are. Gradient descent at once gives both points what they want in common, and crawls along what they
-# want differently. Gauss-Newton shrinks both errors at one rate; what its step costs is the second half of this lesson. With *full* Gauss-Newton
+# want differently. Gauss-Newton chooses its step so that the answers go straight to the data; its price is the second half of this lesson. With *full* Gauss-Newton
 # steps, transformers of up to 150 million parameters needed 5.4 times fewer iterations than with the optimizers SOAP or Muon (Abreu et al. 2026, abstract).
 #
 # <details><summary>What you will be able to do</summary>
@@ -41,22 +41,22 @@ show(*draw.hero())
 #
 # ## 1. Training, seen from the outputs
 #
-# The network has m = 100 hidden units, $f(x) = \frac1m \sum_j v_j \tanh(w_j x + b_j)$. It is to answer y = 1 and −0.4 at n = 2 inputs. All $w_j$ and $b_j$
+# The network has $m = 100$ hidden units, $f(x) = \frac1m \sum_j v_j \tanh(w_j x + b_j)$. It is to answer y = 1 and −0.4 at n = 2 inputs, 0.3 apart. All $w_j$ and $b_j$
 # start as standard normal numbers and all $v_j$ as 0; for now only the $v_j$ are trained. The *residual* $r = f - y$ has one number per sample, and the loss is
 # $L = \lVert r\rVert^2/2n$.
 #
 # Move the parameters by −ηδ, in the direction δ with the step size η. To first order the outputs move by −ηJδ: the *Jacobian* J has a row per sample and
-# a column per parameter. Gradient descent takes $\delta = m J^\top r/n$ (the factor m gives every width the same speed). So
+# a column per parameter. Gradient descent takes $\delta = m J^\top r/n$, the gradient times $m$: the $1/m$ in $f$ would make wide networks slow. So
 #
 # $$r \;\leftarrow\; \Big(I - \frac{\eta}{n} K\Big)\, r, \qquad K = m\, J J^\top ,$$
 #
-# exactly while the hidden units stand still, else to first order. K is the *neural tangent kernel*: how a push on one output moves the others. (With only the $v_j$
-# trained, J is $\Phi/m$ with $\Phi$ what the units say at the inputs, and $K = \Phi\Phi^\top/m$.) Along an
-# eigenvector with eigenvalue λ a step multiplies the residual by $1 - \eta\lambda/n$. That shrinks it while $\eta < 2n/\lambda_{\max}$, the *stability limit*.
+# exactly while the hidden units stand still, else to first order. $K$ is the *neural tangent kernel*: how a push on one output moves the others. (With only the $v_j$
+# trained, $J = \Phi/m$ with $\Phi$ what the units say at the inputs, and $K = \Phi\Phi^\top/m$.) Along an
+# eigenvector with eigenvalue $\lambda$ a step multiplies the residual by $1 - \eta\lambda/n$. That shrinks it while $\eta < 2n/\lambda_{\max}$, the *stability limit*.
 #
-# **Predict.** Two near points are alike to the network, so K is nearly [[a, b], [b, a]] with b close to a. Its eigenvalues are a + b, for the *mean* of the two
-# outputs, and a − b, for their *difference*. Here they are as 54 to 1. At half the limit, $\eta = n/\lambda_{\max}$, the mean is right after one step. Which share of the
-# error in the difference is left after 100? A number.
+# **Predict.** Two near points are alike to the network: the diagonal of K is nearly a, a, and beside it stands a slightly smaller b. The eigenvalues are then
+# a + b, for the *mean* of the two outputs, and a − b, for their *difference*. Here they are as 54 to 1. At half the limit, $\eta = n/\lambda_{\max}$, the mean is
+# nearly right after one step. Which share of the error in the difference is left after 100? A number.
 
 # %%
 my_guess = ...
@@ -86,7 +86,7 @@ guess(
 )
 
 # %% [markdown]
-# Halve the distance in the cell: the small eigenvalue falls to a quarter, and the wait is four times
+# Halve the distance: the small eigenvalue falls to a quarter, and the wait is four times
 # as long. No step size mends this: **the largest eigenvalue caps the step, the smallest sets the waiting time.**
 #
 # ## 2. Many samples: the slow modes are the fine detail
@@ -128,33 +128,37 @@ guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 #
 # $$H = \frac1n \Big( J^\top J + \sum_i r_i\, \nabla^2 f_i \Big).$$
 #
-# ($\nabla^2 f_i$ are the second derivatives of output i.) Here it is on 30 units with η = 0.1; *all* weights are trained, the $v_j$ start at
-# random too. Gauss-Newton, drawn beside it, is derived next.
+# ($\nabla^2 f_i$ are the second derivatives of output $i$.) Here it is on 30 units with $\eta = 0.1$, *all* weights trained, the $v_j$ random at first.
+# Gauss-Newton is derived next.
 
 # %%
 show(*draw.newtons_plane())
 
 # %% [markdown]
-# This is Newton unrepaired. It looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
+# Unrepaired, Newton looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
 # About half of the eigenvalues of H are negative; along those, Newton walks uphill.
 #
-# Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^\top J$ is never negative, and it
-# asks another question: *which move makes the outputs right?* With our 100 units it has 300 rows and rank 2, so we add $\mu I$ before we invert it.
-# Now $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$; multiply by both inverses (the 1/n of H and that of
-# ∇L cancel):
+# Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^\top J$ has no negative eigenvalue, and
+# it alone answers another question: *which move makes the outputs right?* With our 100 units $J^\top J$ has 300 rows and rank 2, so we add $\mu I$ before we invert it.
+# Now $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$; multiply by both inverses (the two $1/n$ cancel):
 #
-# $$\delta = (J^\top J + \mu I)^{-1} J^\top r \;=\; J^\top (J J^\top + \mu I)^{-1} r \;=\; m J^\top (K + \varepsilon I)^{-1} r, \qquad \varepsilon = m\mu .$$
+# $$\begin{aligned}
+# \delta &= (J^\top J + \mu I)^{-1} J^\top r \\
+# &= J^\top (J J^\top + \mu I)^{-1} r \\
+# &= m J^\top (K + \varepsilon I)^{-1} r , \\
+# \varepsilon &= m\mu .
+# \end{aligned}$$
 #
 # One equation per sample instead of one per parameter. As the *damping* ε goes to 0, this becomes the *shortest* δ with Jδ = r. Then, to first order, the outputs
 # move by −ηr:
 #
 # $$r \;\leftarrow\; (1 - \eta)\, r .$$
 #
-# K has cancelled. **Predict.** All weights are trained, η = 0.02. How many steps to a thousandth of the loss, at distance 0.1? (First, a cell tries both forms.)
+# $K$ has cancelled. **Predict.** All weights are trained, η = 0.02. How many steps to a thousandth of the loss, with the inputs 0.1 apart? (First, a cell tries both forms.)
 
-# %% tags=["idea"] vary="mu = 1e-5 -> mu = 1e-2"
-f, J = outputs(initial(m, output_std=1.0), x)  # J: 2 rows, 300 columns
-mu = 1e-5
+# %% tags=["idea"] vary="mu = 1e-7 -> mu = 1e-2"
+f, J = outputs(initial(m), x)  # J: 2 rows, 300 columns
+mu = 1e-7
 wide = torch.linalg.solve(J.T @ J + mu * torch.eye(300), J.T @ (f - y))
 small = J.T @ torch.linalg.solve(J @ J.T + mu * torch.eye(2), f - y)
 apart = (wide - small).norm() / small.norm()
@@ -179,8 +183,8 @@ told = f"{took[0.1]} steps; at distance 0.3, {took[0.3]}; law for both {law.ceil
 guess(my_steps, told, number=took[0.1])
 
 # %% [markdown]
-# The loss is a square, so $(1 - \eta)^{2k}$ has to fall to a thousandth: there is no K in it. The extra steps at
-# distance 0.1 come from "to first order": with η = 0.1 in the cell there are more.
+# The loss is a square, so $(1 - \eta)^{2k}$ has to fall to a thousandth: there is no $K$ in it. The extra steps at
+# distance 0.1 come from "to first order": with η = 0.1 there are more.
 #
 # **Is the comparison fair?** A Gauss-Newton step costs 3 gradients on our two points: 33 steps cost as much as 99 gradients. Gradient descent takes 181 steps, and only 92
 # at its best step, near the limit: no gain. On the circle it costs
@@ -195,11 +199,12 @@ guess(my_steps, told, number=took[0.1])
 #
 # ## 4. Damping: between the two
 #
-# With ε > 0 a mode no longer decays at the rate 1 but at $\lambda/(\lambda + \varepsilon)$: nearly 1 where λ is far above ε, nearly λ/ε where it is far below.
-# That is again proportional to λ, as in gradient descent.
+# With damping a mode no longer decays at the rate 1 but at $\lambda/(\lambda + \varepsilon)$: nearly 1 where $\lambda \gg \varepsilon$; nearly
+# $\lambda/\varepsilon$ where $\lambda \ll \varepsilon$, proportional to $\lambda$ as in gradient descent.
 #
-# **Predict.** The two eigenvalues are 0.0155 and 0.835, and the labels are 1.00 of difference and 0.39 of mean. Which of 0.01, 0.03, 0.1, 0.3, 1 turns the first
-# move about *half way* from the straight line to gradient descent's? (Half way, the mean decays 3.6 times as fast as the difference: solve for ε.) The picture takes
+# **Predict.** The two eigenvalues are 0.0155 and 0.835. Along the unit eigenvectors, the labels are 1.00 of difference and 0.39 of mean. Which of 0.01, 0.03, 0.1, 0.3, 1
+# turns the first move *half way* from the straight line to gradient descent's? (Seen from the axis of the difference, the straight line lies at 21°, gradient descent's move at 87°,
+# half way at 54°. There mean over difference is 1.4, not 0.39: the mean decays 3.6 times as fast. Solve for ε.) The picture takes
 # infinitely small steps: after time s, $e^{-s\lambda/(\lambda + \varepsilon)}$ of a mode is left.
 
 # %%
@@ -221,31 +226,36 @@ guess(my_damping, f"{half}", why={1: "1 looks natural; but the unit is an eigenv
 
 # %% [markdown]
 # Half way lies *between* the eigenvalues, near the small one: the fast mode hardly notices the damping, the slow one is held back. That buys a short step:
-# at 0.03 the move δ is a third as long as without damping.
+# at 0.03 the move δ is a third as long.
 #
 # ## It breaks when the inputs come too close
 #
 # The nearer the inputs, the farther the units must move to tell them apart: the shortest δ with Jδ = r grows as one over the distance. But "to first order"
-# means for *short* moves. All weights trained, no damping:
+# means for *short* moves. All weights trained:
 
 # %%
 show(*draw.breaks())
 
 # %% [markdown]
-# A shorter step keeps nearer to the line. At distance 0.01 the undamped run swings, and arrives after 110 steps. With ε = 0.01 it never overshoots. With ε = 0.001
-# it never arrives: the units are thrown so far that tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both
+# A shorter step keeps nearer to the line. At distance 0.01 the undamped run swings, and arrives after 110 steps. With ε = 0.01 the loss never exceeds its start. With
+# ε = 0.001 the run never arrives: the units are thrown so far that tanh saturates; from there the two inputs look the same for good, and at best the network answers 0.3 to both
 # (from five starts, in *deeper*). A little damping is no little insurance.
 #
 # ## Play
 #
 # The first picture with sliders. (With all weights trained, gradient descent takes half of its *current* limit.)
 #
-# 1. At which distance does gradient descent need 1000 steps?
+# 1. Between which two distances does the law of gradient descent pass 1000 steps?
 # 2. Which damping turns the first move half way?
 # 3. Output weights only, no damping: which step needs one step, which one zig-zags and converges, which one diverges?
 #
-# <details><summary>What we found</summary>1. Between 0.15 (730 steps) and 0.1 (about 1650): four times as long per halving of the distance. 2. 0.03, which turns it by 27 of 66 degrees. 3. 1, 1.9 and 2.2:
-# a step multiplies the residual by 1 − η, which is 0, −0.9 and −1.2.</details>
+# <details><summary>What we found</summary>
+#
+# 1. Between 0.15 (730 steps) and 0.1 (about 1650): four times as long per halving of the distance.
+# 2. Damping 0.03, which turns it by 27 of 66 degrees.
+# 3. The steps 1, 1.9 and 2.2: a step multiplies the residual by 1 − η, which is 0, −0.9 and −1.2.
+#
+# </details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson01.widgets import two_outputs

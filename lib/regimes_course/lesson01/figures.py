@@ -20,6 +20,7 @@ from regimes_course.kit.plotting import (
     GREY,
     LOOKS,
     LOSS,
+    PINK,
     curve,
     eigenvalues,
     legend,
@@ -78,7 +79,7 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str]:
     dots(left, descending, GD, "s")
     dots(left, straight, GN)
     arrow = {"arrowstyle": "->", "color": GD, "shrinkB": 4}
-    left.annotate("step 1: the mean is right", descending[1], (0.3, 0.53), color=GD, ha="center", arrowprops=arrow)
+    left.annotate("step 1: nearly the mean", descending[1], (0.3, 0.53), color=GD, ha="center", arrowprops=arrow)
     for k in (10, 50, 100):
         if k < len(descending):
             line = {"arrowstyle": "-", "color": GD, "linewidth": 0.7}
@@ -99,14 +100,14 @@ def hero(runs: Mapping[str, Path] | None = None) -> tuple[Figure, str]:
         ax.set(xlim=(-0.6, 1.1), xlabel="input" if ax is right[-1] else "", ylabel="output")
         ax.set_title(f"the function after k steps,\n{name}", fontsize=10, color=LOOKS[name][0])
     fig.suptitle(
-        "Gradient descent gets the mean in one step and the difference after hundreds;\nGauss-Newton goes straight.",
+        "Gradient descent has nearly the mean after 1 step, the difference after over 100;\nGauss-Newton goes straight.",
         fontsize=11,
     )
     took = {name: [path.steps_to(tolerance) for tolerance in (0.1, 0.01, ENOUGH)] for name, path in runs.items()}
     told = "; ".join(f"{name} {', '.join(map(str, steps))}" for name, steps in took.items())
     return fig, (
-        f"One dot per step. After its first, gradient descent answers {descending[1].mean():.2f} on average, where "
-        f"{y.mean():.2f} is right, and has {100 * runs['gradient descent'].loss[1]:.0f} % of the loss left. "
+        f"One dot per step. After its first, gradient descent answers {descending[1].mean():.2f} on average, nearly the "
+        f"right {y.mean():.2f}, and has {100 * runs['gradient descent'].loss[1]:.0f} % of the loss left. "
         f"Steps to a tenth, a hundredth, a thousandth of the loss: {told}."
     )
 
@@ -250,33 +251,67 @@ def close(distances: Sequence[float] = (0.3, 0.03, 0.01)) -> dict[float, dict[fl
     }
 
 
-def breaks(runs: Mapping[float, Mapping[float, Path]] | None = None) -> tuple[Figure, str]:
-    """Undamped Gauss-Newton on points ever closer, with a step and with a smaller one. `close` unless given."""
-    runs, (_, y) = close() if runs is None else runs, two_points()
-    fig, axes = panels(len(runs), size=(2.5, 2.9), sharey=True)
-    lengths, worst = [], []
-    for ax, (distance, run) in zip(axes, runs.items(), strict=True):
-        plane(ax, y, (-0.5, 2.4, -0.8, 1.8))
-        ax.set_xlabel("first output")
+def closest(dampings: Sequence[float] = (0.0, 0.001, 0.01), distance: float = 0.01) -> dict[float, Path]:
+    """By damping, 400 steps of 0.1 on the closest of those points, all weights trained."""
+    return {eps: follow(gauss_newton(0.1, eps), initial(), *two_points(distance), 400) for eps in dampings}
+
+
+def arrivals(ax: Axes, damped: Mapping[float, Path], looks: Mapping[float, tuple[str, str]], eta: float) -> list[str]:
+    """Losses by damping, each until it has fallen to a thousandth, and the law of a step ``eta``; in words, when it has."""
+    told = []
+    for eps, path in damped.items():
+        (colour, marker), arrives = looks[eps], path.steps_to(ENOUGH)
+        shown = path.loss[: arrives + 1 if arrives else None]
+        ax.plot(shown, color=colour, marker=marker, markevery=0.3, markersize=4, linewidth=1.2, label=f"ε = {eps:g}")
+        told.append(f"{f'at step {arrives}' if arrives else f'not within {len(path.f) - 1} steps'} with ε = {eps:g}")
+    k = torch.arange(steps_to(ENOUGH, eta) + 1)
+    predicted(ax, k, step_loss(k, eta), "law")
+    ax.set(xlabel="step k", yscale="log", ylim=(ENOUGH / 2, 300), xticks=[0, 200, 400])
+    ax.yaxis.tick_right()
+    ax.spines["right"].set_visible(True)
+    ax.spines["left"].set_visible(False)
+    legend(ax, loc="upper right", ncols=2, fontsize=8.5, columnspacing=1, handlelength=1.5)
+    return told
+
+
+def breaks(
+    runs: Mapping[float, Mapping[float, Path]] | None = None, damped: Mapping[float, Path] | None = None
+) -> tuple[Figure, str]:
+    """Above, undamped Gauss-Newton on points ever closer, with a step and with a smaller one (`close` unless given); below, the
+    larger step with two dampings, and the losses without and with them (`closest` unless given). Three runs of each kind."""
+    runs, damped, (_, y) = runs or close(), damped or closest(), two_points()
+    fig, axes = panels(len(runs), 2, size=(7.5 / len(runs), 2.9))
+    lengths, nearest = [], min(runs)
+    for ax, (distance, run) in zip(axes, runs.items(), strict=False):
         (large, coarse), (small, fine) = run.items()
         ax.plot(*coarse.f.T, "o-", color=GN, markersize=3.2, linewidth=0.9, label=f"η = {large:g}")
         ax.plot(*fine.f.T, color=GREY, linewidth=2.2, zorder=1, label=f"η = {small:g}")
         ax.set_title(f"distance {distance:g}", fontsize=10)
         units = (coarse.theta[1] - coarse.theta[0]) / large
-        lengths.append(f"{digits3(units.square().mul(3).mean().sqrt().item())} at distance {distance:g}")
-        worst.append(coarse.loss.max())
-    axes[0].set_ylabel("second output")
-    with style():
-        axes[0].legend(loc="upper left")
-    fig.suptitle("The closer the inputs, the shorter the step must be to stay near the line", fontsize=11)
-    large, small = next(iter(runs.values()))
+        lengths.append(f"{float(f'{units.norm().item():.3g}'):g} at distance {distance:g}")
+    looks = dict(zip(damped, ((GN, "o"), (PINK, "D"), (GREEN, "^")), strict=True))
+    for ax, eps in zip(axes[len(runs) :], list(damped)[1:], strict=False):
+        colour, marker = looks[eps]
+        ax.plot(*damped[eps].f.T, f"{marker}-", color=colour, markersize=3.2, linewidth=0.9, label=f"_ε = {eps:g}")
+        ax.set_title(f"distance {nearest:g}, ε = {eps:g}", fontsize=10)
+    for ax in axes[:-1]:
+        plane(ax, y, (-0.5, 2.4, -0.8, 1.8))
+        ax.set(xlabel="first output", ylabel="second output" if ax in (axes[0], axes[len(runs)]) else "")
+        ax.tick_params(labelleft=bool(ax.get_ylabel()))
+    told = arrivals(axes[-1], damped, looks, large)
+    axes[-1].set_title(f"loss, distance {nearest:g}", fontsize=10)
+    legend(axes[0], loc="upper left")
+    fig.suptitle(
+        "Close inputs: a long step leaves the line. A little damping\nstrands the run; more of it brings it home.",
+        fontsize=11,
+    )
     fitted = [run[small].steps_to(ENOUGH) for run in runs.values()]
     within = "not all fit" if None in fitted else f"all fit within {-(-max(fitted) // 100) * 100} steps"
     return fig, (
-        f"How far δ moves a unit (root mean square): {', '.join(lengths)}. With η = {large:g} the loss rises to "
-        f"{worst[-1]:.2g} times its start at the smallest distance, and at {list(runs)[-2]:g} has "
-        f"{list(runs.values())[-2][large].loss[-1]:.1g} left after {len(coarse.f) - 1} steps. "
-        f"With η = {small:g} {within} (law: {steps_to(ENOUGH, small)})."
+        f"Above, no damping: δ has length {', '.join(lengths)}. With η = {small:g} {within} (law: {steps_to(ENOUGH, small)}). "
+        f"Below, at distance {nearest:g} with η = {large:g}, a thousandth of the loss is reached {', '.join(told)} "
+        f"(law without damping: {steps_to(ENOUGH, large)}). Without damping the loss first rises to "
+        f"{digits3(damped[0.0].loss.max().item())} times its start."
     )
 
 

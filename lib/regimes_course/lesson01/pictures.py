@@ -32,7 +32,11 @@ def two_layer_gram(answer: Callable) -> tuple[Figure, str]:
     lam, Q = torch.linalg.eigh(K)
     labels, k = t.cos() + 0.5 * (6 * t).cos(), torch.arange(3001)[:, None]
     learned = (1 - (1 - lam / lam[-1]) ** k) * (labels @ Q) @ Q.T  # at half the stability limit
-    return figures.circle(t, K, learned, (1 - 0.9**k) * labels)
+    figure, says = figures.circle(t, K, learned, (1 - 0.9**k) * labels)
+    return (
+        figure,
+        f"{says} (K is that of {m} tanh units, all weights trained; the lesson's is of ReLU units of which only v is.)",
+    )
 
 
 def steps_to(answer: Callable) -> tuple[Figure, str]:
@@ -75,4 +79,7 @@ def find_the_bug(answer: Callable) -> tuple[Figure, str]:
         told.append(f"{name} training moved them by {far:.2f} of their length, to a test loss of {loss:.1g}")
     axes[0].set_ylabel("across it")
     legend(axes[0], loc="lower left", fontsize=8)
-    return fig, f"Hidden weights, in the plane of the two units (dashed) that made the labels: {'; '.join(told)}."
+    return fig, (
+        f"Hidden weights, in the plane of the two units (dashed) that made the labels: {'; '.join(told)}. (A smaller problem "
+        f"than above, with {len(data.y)} labels and {len(start)} units, so its losses differ.)"
+    )

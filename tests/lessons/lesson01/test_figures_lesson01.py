@@ -53,8 +53,8 @@ def fan():
 
 @cache
 def breaks():
-    runs = {d: {0.1: ray(0.1, 60, 0.1 / d), 0.01: ray(0.01, 600)} for d in (0.3, 0.03)}
-    return lesson01.breaks(runs)
+    runs = {d: {0.1: ray(0.1, 60, 0.1 / d), 0.01: ray(0.01, 600)} for d in (0.3, 0.03, 0.02)}
+    return lesson01.breaks(runs, {0.0: ray(0.1, 400), 1e-3: ray(0, 400), 1e-2: ray(0.05, 400)})
 
 
 def test_the_hero_draws_a_dot_per_step_and_the_functions_behind_some():
@@ -120,10 +120,23 @@ def test_the_fan_tells_the_angles():
     assert labels(figure.axes[0])[:2] == ["ε = 0, 0°", "ε = 0.03, 27°"] and "27° at ε = 0.03, 66° at ε = 10" in says
 
 
-def test_the_broken_law_is_told_with_how_far_a_unit_moves():
-    _, says = breaks()
-    moved = [f"{(3**0.5) / d:.3g} at distance {d}" for d in (0.3, 0.03)]
+def test_the_broken_law_is_told_with_the_length_of_the_move_and_with_where_damped_runs_arrive():
+    figure, says = breaks()
+    moved = [f"{(300**0.5) / d:.3g} at distance {d}" for d in (0.3, 0.03, 0.02)]
     assert ", ".join(moved) in says and f"With η = 0.01 all fit within 400 steps (law: {steps_to(1e-3, 0.01)})" in says
+    told = "at step 33 with ε = 0, not within 400 steps with ε = 0.001, at step 68 with ε = 0.01 (law without damping: 33)"
+    assert told in says and steps_to(1e-3, 0.05) == 68 and "rises to 1 times its start" in says
+    assert [len(line.get_ydata()) for line in figure.axes[-1].lines] == [34, 401, 69, 34]
+    for ax, eta, steps in zip(figure.axes[3:5], (0, 0.05), (400, 400), strict=True):
+        np.testing.assert_allclose(ax.lines[0].get_xydata(), ray(eta, steps).f)
+
+
+def test_three_dampings_at_the_smallest_distance():
+    """What the lesson says of them, and what each panel shows."""
+    runs = lesson01.closest()
+    none, little, enough = runs.values()
+    assert list(runs) == [0, 1e-3, 1e-2] and none.steps_to(1e-3) == 110 and little.steps_to(1e-3) is None
+    assert enough.loss.max() == enough.loss[0] and enough.steps_to(1e-3) < 400
 
 
 # Three conditionings, two seeds.

@@ -5,7 +5,9 @@ import torch
 
 from regimes.reference import augmented_step
 from regimes.theory import gauss_newton as theory
-from regimes_course.lesson01 import experiments
+from regimes_course.kit.stored import measured
+from regimes_course.lesson01 import experiments, figures
+from regimes_course.lesson01.widgets import two_outputs
 from tests.lessons import cells
 from tests.lessons.tried import told
 
@@ -55,6 +57,8 @@ def test_both_forms_of_the_step(lesson):
     literal = augmented_step(names["J"], names["f"] - names["y"], names["mu"])
     assert torch.allclose(names["small"], literal, rtol=1e-8) and names["J"].shape == (2, 300)
     assert torch.linalg.matrix_rank(names["J"].T @ names["J"]) == 2
+    shown = {f"{length:.3g}" for length in (names["small"].norm(), two_outputs.compute(0.3, 0.0, 0.1, "all").length)}
+    assert shown == {"80.6"} and "δ has length 80.6 at distance 0.3" in figures.breaks()[1]  # cell, explorer and picture agree
 
 
 def test_the_count_of_steps(lesson):
@@ -77,8 +81,13 @@ def test_the_fan(lesson):
     assert all(f"{value:.3g}" in lesson[1] for value in lam.tolist())  # the eigenvalues that the text states
     apart, mean = (Q.T @ y).abs()
     assert f"{apart:.2f} of difference and {mean:.2f} of mean" in lesson[1]
-    bent = torch.atan2(lam[1] * mean, lam[0] * apart) + torch.atan2(mean, apart)
-    assert torch.tan(bent / 2) * apart / mean == pytest.approx(3.6, abs=0.05)  # "half way, 3.6 times the rate"
+    straight, bent = torch.atan2(mean, apart), torch.atan2(lam[1] * mean, lam[0] * apart)
+    half = (straight + bent) / 2
+    degrees = [round(torch.rad2deg(angle).item()) for angle in (straight, bent, half)]
+    assert "straight line lies at {}°, gradient descent's move at {}°,\nhalf way at {}°".format(*degrees) in lesson[1]
+    ratio = torch.tan(half)
+    assert f"mean over difference is {ratio:.1f}, not {mean / apart:.2f}" in lesson[1]
+    assert f"decays {ratio * apart / mean:.1f} times as fast" in lesson[1]
 
 
 def test_the_price_of_a_step(lesson):
@@ -95,6 +104,19 @@ def test_the_price_of_a_step(lesson):
     assert "Gradient descent takes 181 steps, and only 92" in lesson[1] and "arrives after 110 steps" in lesson[1]
     x, y = experiments.two_points(0.01)
     assert experiments.follow(experiments.gauss_newton(0.1), experiments.initial(), x, y, 200).steps_to(1e-3) == 110
+
+
+def test_claims_state_the_sizes_that_were_run():
+    claims = measured("01")
+    for name, stated, ran in (
+        ("gn-steps-ill", "(40, one coordinate a hundred times narrower than another)", "n = 40, "),
+        ("gn-steps-ill", "a hundred times narrower", "κ = 100,"),
+        ("gn-steps-ill", "η = 0.02", "η = 0.02,"),
+        ("little-damping", "0.01 apart no run with ε = 0.001 fits", "distance 0.01, m = 100, 5 starts, η = 0.1, ε = 0.001"),
+        ("digits-steps", "η = 0.1", "η = 0.1,"),
+        ("digits-steps", "100 handwritten digits", "n = 100,"),
+    ):
+        assert stated in claims[name]["statement"] and ran in claims[name]["setting"], name
 
 
 def test_the_ripples_can_be_changed():

@@ -64,7 +64,7 @@ def compute(distance: float, damping: float, eta: float, trained: str) -> Paths:
     rate, along = lam / (lam + damping), Q.T @ y
     law = ((1 - eta * rate) ** (2 * torch.arange(STEPS + 1)[:, None]) * along**2).sum(-1) / y.square().sum()
     cosine = (rate * along) @ along / ((rate * along).norm() * along.norm())
-    setting = f"distance {distance:g}, ε = {damping:g}, η = {eta:g}, trained: {trained}"
+    setting = f"distance {distance:g}, ε = {damping:g}, η = {eta:g}, {'all weights' if features else trained} trained"
     return Paths(
         follow(rule, theta, x, y, STEPS, features=features),
         _descent(distance, features),
@@ -111,7 +111,7 @@ def sentence(paths: Paths) -> str:
     elif steps is None:
         told = f"after {STEPS} steps Gauss-Newton has {digits3(run.loss[-1].item())} of the loss left"
     else:
-        told = f"Gauss-Newton is at a thousandth of the loss after {steps} steps"
+        told = f"Gauss-Newton is at a thousandth of the loss after {steps} step{'s' * (steps > 1)}"
     peak = run.loss.max().item()
     overshoot = f", <b>after a peak of {digits3(peak)}</b>" if peak > 1.01 and run.loss[-1] <= 1 else ""
     return (

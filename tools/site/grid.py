@@ -52,7 +52,7 @@ KEPT: dict[str, dict[str, tuple]] = {  # of a slider that is not named every val
     },
     "same_curve": {"seed": (0, 1)},
     "tug_of_war": {"eta": (8, 24, 32, 48, 96, 150, 192, 256, 384, 512), "width": (20,), "seed": (0,)},
-    "two_outputs": {"distance": (0.1, 0.15, 0.3), "damping": (0.0, 0.01, 0.03, 0.3), "eta": (0.1, 1.0, 1.9, 2.2)},
+    "two_outputs": {"distance": (0.01, 0.1, 0.15, 0.3), "damping": (0.0, 0.001, 0.03), "eta": (0.1, 1.0, 1.9, 2.2)},
     "two_rests": {"d": (50, 100000), "eta": (0.3, 1.0, 3.0), "noise": (0.001, 0.004)},
     "width_dial": {"alpha": (0.25, 0.35, 0.4, 0.5, 0.6, 0.75, 1.0), "width": (64, 256, 65536, 1048576)},
 }

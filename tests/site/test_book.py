@@ -277,6 +277,7 @@ def test_every_page_fits_its_window_asks_no_other_host_and_has_nothing_that_axe_
             page.evaluate(f"document.documentElement.style.fontSize = '{percent}%'")
             if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
                 wrong[where, width, percent] = wide
+        page.wait_for_timeout(400)  # the theme makes what scrolls reachable by keyboard 0.3 s after a window has changed
         page.evaluate("document.querySelectorAll('mjx-container').forEach(one => one.remove())")
         page.evaluate("document.querySelectorAll('pre').forEach(one => { one.textContent = one.textContent })")
         wrong[where] = serious(page)

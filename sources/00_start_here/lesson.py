@@ -192,15 +192,18 @@ show(*draw.widths(runs))
 # %% [markdown]
 # ## Play
 #
-# The picture from the top, for one run of 300 steps. Run the cell and move the sliders by mouse or with the arrow keys.
+# The picture from the top, for one run of 300 steps. Move the sliders, by mouse or with the arrow keys.
 #
 # 1. At which width is the scale $1/\sqrt m$ no longer lazy?
 # 2. What is the smallest step after which $1/m$ at $m = 100$ ends at 2?
 # 3. From which step does a run not come back?
 #
-# <details><summary>What we found</summary>1. There is no threshold: at 0.1 of the limit the weights move by 22, 29, 43 and 47 % at m = 300, 100, 30 and 10. (How far a
-# narrow network goes depends on its start: 148 % for the one above.) 2. 0.3 of the limit; 0.2 is still
-# on its way up. 3. At 2.5 the run diverges; at 1.3 the scale 1/m is finite but far from a fit. (Beyond 0.7 runs are chaotic: the verdict holds for this start.)</details>
+# <details><summary>What we found</summary>
+#
+# 1. There is no threshold: at 0.1 of the limit the weights move by 22, 29, 43 and 47 % at m = 300, 100, 30 and 10. (How far a narrow network goes depends on
+#    its start: 148 % for the one above.)
+# 2. 0.3 of the limit; 0.2 is still on its way up.
+# 3. At 2.5 the run diverges; at 1.3 the scale 1/m is finite but far from a fit. (Beyond 0.7 runs are chaotic: the verdict holds for this start.)</details>
 
 # %% tags=["widget"]
 from regimes_course.lesson00.widgets import four_regimes
@@ -256,7 +259,7 @@ evidence(
 # | [08 Edge of stability](08_edge_of_stability.ipynb) | what happens at the stability limit? | Cai et al. 2024 |
 # | [09 Large steps](09_large_steps.ipynb) | can unstable steps be the faster ones? | Cai et al. 2024 |
 #
-# How far you are:
+# In your own copy the next cell says how far you are:
 
 # %% tags=["personal"]
 from regimes_course.learner.progress import progress

@@ -148,8 +148,10 @@ _ = ledger.claim("frozen-modes", deviation, steps=steps, **size)
 # ## 3. Gauss-Newton: one rate for all modes
 #
 # Ask for the *shortest* $\delta$ with which, to first order, every output moves straight towards its target:
-# $$\min \lVert\delta\rVert \ \text{ such that }\ J\delta = r
-#   \qquad\Longrightarrow\qquad \delta = J^\top (J J^\top)^{-1} r .$$
+# $$\begin{aligned}
+# &\min \lVert\delta\rVert \ \text{ such that }\ J\delta = r \\
+# &\quad\Longrightarrow\quad \delta = J^\top (J J^\top)^{-1} r .
+# \end{aligned}$$
 #
 # With a *damping* $\varepsilon > 0$ the condition is relaxed: $\delta = m J^\top (K + \varepsilon I)^{-1} r$ minimises
 # $\lVert J\delta - r\rVert^2 + \frac{\varepsilon}{m} \lVert\delta\rVert^2$. The library never builds the $n\times p$ matrix $J$: `gram` and `vjp` give $JJ^\top$ and $J^\top a$
@@ -234,7 +236,10 @@ print(f"gradient descent at κ = {flat[2]}: {entry.measured} left ({entry.spread
 #
 # With damping a mode decays at the rate $\rho = \lambda/(\lambda+\varepsilon)$: modes above $\varepsilon$ are trained like
 # Gauss-Newton, modes below it like gradient descent. So the loss stays in an *envelope*,
-# $$e^{-2t} \;\le\; L(t)/L(0) \;\le\; \exp\Big(-2t\,\frac{\lambda_{\min}}{\lambda_{\min}+\varepsilon}\Big).$$
+# $$\begin{aligned}
+# e^{-2t} &\;\le\; L(t)/L(0) \\
+# &\;\le\; \exp\Big(-2t\,\frac{\lambda_{\min}}{\lambda_{\min}+\varepsilon}\Big).
+# \end{aligned}$$
 # Here $\lambda_{\min}$ is the smallest eigenvalue met along the path. The published code takes
 # $\varepsilon = \max(\text{floor}, \lambda_{\min}(K))$ at each step. Without its floor (we set it to $10^{-12}$) the guaranteed rate is half
 # of the best; where the floor exceeds $\lambda_{\min}$ it is less. At the other end, for large $\varepsilon$,

@@ -48,11 +48,18 @@ size = at_scale(
 # ## 1. A network is a cloud of particles
 #
 # In mean-field scaling the output is an *average* over hidden units,
-# $$f(x) = \frac1m \sum_{j=1}^m v_j\,\phi(w_j\cdot x + b_j) = \int v\,\phi(w\cdot x+b)\;d\mu(w,b,v).$$
+# $$\begin{aligned}
+# f(x) &= \frac1m \sum_{j=1}^m v_j\,\phi(w_j\cdot x + b_j) \\
+# &= \int v\,\phi(w\cdot x+b)\;d\mu(w,b,v).
+# \end{aligned}$$
 # Each unit is a particle with the coordinates $(w_j, b_j, v_j)$; the network is the cloud $\mu$ of its $m$ particles, and their order
 # does not matter. Under gradient flow with the time scale $m$ a particle moves with the velocity
-# $$\dot w_j = -\frac1n \sum_i r_i\, v_j\, \phi'(z_{ij})\, x_i, \qquad \dot b_j = -\frac1n \sum_i r_i\, v_j\, \phi'(z_{ij}), \qquad
-# \dot v_j = -\frac1n \sum_i r_i\, \phi(z_{ij}), \qquad z_{ij} = w_j\cdot x_i + b_j,$$
+# $$\begin{aligned}
+# \dot w_j &= -\frac1n \sum_i r_i\, v_j\, \phi'(z_{ij})\, x_i, \\
+# \dot b_j &= -\frac1n \sum_i r_i\, v_j\, \phi'(z_{ij}), \\
+# \dot v_j &= -\frac1n \sum_i r_i\, \phi(z_{ij}), \\
+# z_{ij} &= w_j\cdot x_i + b_j,
+# \end{aligned}$$
 # which knows the particle itself and, through the residual $r$, the cloud. The number $m$ is not in it. Gauss-Newton replaces $r/n$
 # by $(K+\varepsilon I)^{-1} r$, and $K = m\,JJ^\top$ is an average over particles too.
 #
@@ -105,7 +112,10 @@ for count in (0, steps):
 # ## 2. How far is a finite cloud from the infinite one?
 #
 # **Claim.** A cloud drawn from a distribution is a sample of it, so the outputs of a network of width $m$ have an expansion
-# $$f_m = f_\infty + \frac{\xi}{\sqrt m} + \frac{\zeta}{m} + \dots, \qquad \mathbb E\,\xi = 0, \quad \mathbb E\,\zeta \ne 0 .$$
+# $$\begin{aligned}
+# f_m &= f_\infty + \frac{\xi}{\sqrt m} + \frac{\zeta}{m} + \dots, \\
+# \mathbb E\,\xi &= 0, \quad \mathbb E\,\zeta \ne 0 .
+# \end{aligned}$$
 # Different networks scatter around their mean by $O(m^{-1/2})$. Their *mean* is nearer to the limit, at a distance of $O(1/m)$: $\xi$ cancels,
 # and $\zeta$ is left, which comes from averages that are multiplied, as the residual and the kernel are.
 #

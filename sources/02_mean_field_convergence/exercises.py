@@ -142,7 +142,10 @@ see("02/damped_envelope", damped_envelope)
 
 # %% [markdown] discussion="damped_envelope" tags=["solution"]
 # **Discussion.** With $K = Q\,\mathrm{diag}(\lambda)\,Q^\top$ and $a = Q^\top r_0$ each coefficient obeys $\dot a_i = -\rho_i a_i$, so that
-# $$\frac{L(t)}{L(0)} = \sum_i \frac{a_i^2}{\lVert r_0\rVert^2}\, e^{-2\rho_i t}, \qquad \rho_i = \frac{\lambda_i}{\lambda_i+\varepsilon} .$$
+# $$\begin{aligned}
+# \frac{L(t)}{L(0)} &= \sum_i \frac{a_i^2}{\lVert r_0\rVert^2}\, e^{-2\rho_i t}, \\[4pt]
+# \rho_i &= \frac{\lambda_i}{\lambda_i+\varepsilon} .
+# \end{aligned}$$
 # It is a mean of exponentials: early on the fast modes set the slope, in the end the slowest mode that the residual contains. The two ends of the
 # envelope are the extreme cases, all of the residual in one mode. On a singular kernel the upper end is 1: what lies in its null
 # space is never learned.

@@ -69,7 +69,11 @@ def units(W, v, X):
 # %% [markdown]
 # A unit is a *particle* with the coordinates $(w_j, v_j)$. Gradient descent moves it by
 #
-# $$\Delta v_j = -\eta \sum_{i=1}^n a_i\,\phi(w_j\cdot x_i), \qquad \Delta w_j = -\eta \sum_{i=1}^n a_i\,v_j\,\phi'(w_j\cdot x_i)\,x_i, \qquad a_i = \frac{r_i}{n},$$
+# $$\begin{aligned}
+# \Delta v_j &= -\eta \sum_{i=1}^n a_i\,\phi(w_j\cdot x_i), \\
+# \Delta w_j &= -\eta \sum_{i=1}^n a_i\,v_j\,\phi'(w_j\cdot x_i)\,x_i, \\
+# a_i &= \frac{r_i}{n},
+# \end{aligned}$$
 #
 # with the step $\eta$ and the residual $r_i = f(x_i) - y_i$. (The gradient has a factor $1/m$, which the step makes up for, so that units move at one speed at
 # every width.) A particle feels its own place and, through the residual, the average over all: the *mean field*. The number of units is nowhere.
@@ -112,7 +116,10 @@ guess(my_guess, f"other, by {100 * gap:.2g} %; with two equal copies, the same")
 #
 # A network with random units is a sample of an infinite cloud. At the start its output is an average, and so (after training, too: Bordelon and Pehlevan, last lines)
 #
-# $$f_m = f_\infty + \frac{\xi}{\sqrt m} + \frac{\zeta}{m} + \dots, \qquad \mathbb E[\xi] = 0.$$
+# $$\begin{aligned}
+# f_m &= f_\infty + \frac{\xi}{\sqrt m} + \frac{\zeta}{m} + \dots, \\
+# \mathbb E[\xi] &= 0.
+# \end{aligned}$$
 #
 # $f_\infty$ is the output of the infinite cloud; $\xi$ and $\zeta$ differ from one network to the next. The first is the usual error of an average, as often
 # too high as too low. The second arises where two averages are *multiplied*, as in training the residual and a unit's features, which both depend on
@@ -162,7 +169,11 @@ guess(my_guess, f"{nearer[0]:.2g}, then {nearer[-1]:.2g} times", number=nearer[-
 # By gradient descent it does: in the first picture the loss waits until the units have grown. *Gauss-Newton* (lesson 01) keeps the rules of section 1 and
 # replaces only the numbers $a_i$:
 #
-# $$a = (K + \varepsilon I)^{-1} r, \qquad K_{il} = \frac1m \sum_{j=1}^m \big[\phi_{ij}\,\phi_{lj} + v_j^2\,\phi'_{ij}\,\phi'_{lj}\; x_i\cdot x_l\big],$$
+# $$\begin{aligned}
+# a &= (K + \varepsilon I)^{-1} r, \\
+# K_{il} &= \frac1m \sum_{j=1}^m \big[\phi_{ij}\,\phi_{lj} \\
+# &\qquad\qquad {} + v_j^2\,\phi'_{ij}\,\phi'_{lj}\; x_i\cdot x_l\big],
+# \end{aligned}$$
 #
 # with $\phi_{ij} = \phi(w_j\cdot x_i)$ and a small $\varepsilon$. The kernel (that of lesson 01, written out) is an average over the cloud, too. It says how outputs answer: to first order
 # a step moves them by $-\eta K a \approx -\eta\, r$, and the residual shrinks by the factor $1-\eta$.
@@ -249,7 +260,7 @@ guess(my_guess, f"{least}, or {7 * least} weights; fitted: {fits}", number=least
 #
 # ## Play
 #
-# The first picture, with time in your hand. Run the cell and move the sliders by mouse or with the arrow keys. (*Distance from the nearest ray* is, for an
+# The first picture, with time in your hand. Move the sliders, by mouse or with the arrow keys. (*Distance from the nearest ray* is, for an
 # angle $\alpha$ to it, $\sqrt{2(1-\cos\alpha)}$; long units count more. Later lessons call it the weighted cosine distance. Where the loss of Gauss-Newton leaves the
 # dashed law, below a millionth, what is left lies in directions with λ below ε: damping holds it back.)
 #
@@ -257,10 +268,14 @@ guess(my_guess, f"{least}, or {7 * least} weights; fitted: {fits}", number=least
 # 2. From which std on does the cloud stand still while the loss falls?
 # 3. Gradient descent or Gauss-Newton: who is ahead after 20 steps from std 0.1, who from std 1, and who after 200?
 #
-# <details><summary>What we found</summary>1. None in the first step: v = 0, and v stands in the speed of w. From the second step on all move, out along one line; fastest
-# those that were long and near that line, because the first step gave them a large v. 2. At std 3; at std 1 units still move by more than a third of their
-# length. 3. From std 0.1 Gauss-Newton (0.045 against 0.33): gradient descent has to wait for the units. From std 1 gradient descent (0.014 against 0.046): its step, 0.25,
-# is the larger one. After 200 steps Gauss-Newton, from everywhere and more than a thousandfold: what gradient descent leaves lies along small eigenvalues.</details>
+# <details><summary>What we found</summary>
+#
+# 1. None in the first step: v = 0, and v stands in the speed of w. From the second step on all move, out along one line; fastest those that were long and near
+#    that line, because the first step gave them a large v.
+# 2. At std 3; at std 1 units still move by more than a third of their length.
+# 3. From std 0.1 Gauss-Newton (0.045 against 0.33): gradient descent has to wait for the units. From std 1 gradient descent (0.014 against 0.046): its step,
+#    0.25, is the larger one. After 200 steps Gauss-Newton, from everywhere and more than a thousandfold: what gradient descent leaves lies along small
+#    eigenvalues.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson02.widgets import particles

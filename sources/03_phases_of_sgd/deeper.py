@@ -48,7 +48,12 @@ on = {"noise": noise}  # of the claims about it
 # fields $u^*_r$; labels carry noise of variance $\Delta$; the error is $e = \text{label} - f(x)$. A step of one-pass SGD is $w_j \leftarrow w_j + \frac{\eta}{d}\,e\,g'(u_j)\,x$ with
 # $\eta = \gamma/p$, and in the time $t = \eta\nu/d$ after $\nu$ steps the overlaps $Q = WW^\top$ and $M = WW^{*\top}$ follow
 #
-# $$\dot M = J^*, \qquad \dot Q = J + J^\top + \eta N, \qquad J_{jl} = \mathbb E[e\,g'(u_j)\,u_l],\quad J^*_{jr} = \mathbb E[e\,g'(u_j)\,u^*_r],\quad N_{jl} = \mathbb E[e^2 g'(u_j)\,g'(u_l)].$$
+# $$\begin{aligned}
+# \dot M &= J^*, \qquad \dot Q = J + J^\top + \eta N, \\
+# J_{jl} &= \mathbb E[e\,g'(u_j)\,u_l], \\
+# J^*_{jr} &= \mathbb E[e\,g'(u_j)\,u^*_r], \\
+# N_{jl} &= \mathbb E[e^2 g'(u_j)\,g'(u_l)].
+# \end{aligned}$$
 #
 # **Claim.** As $d$ grows SGD becomes this ODE, with a distance of order $d^{-1/2}$ (Veiga et al. 2022; first Goldt et al. 2019).
 #
@@ -163,7 +168,11 @@ print(f"SGD over the formula: {told} at t = {seen}, 30 after the cut {span(later
 #
 # Near a solution the lesson finds, for one unit and to first order in $\Delta$, with $A = \mathbb E\,g'^2$ and $B = \mathbb E\,g'^4$,
 #
-# $$R_2 = \frac\Delta2\,\frac{a}{1-\frac{3}{\sqrt5}a} \quad (p = k = 1), \qquad R_2 \approx \frac\Delta2\,\frac{a}{1-a} \quad (p = k), \qquad a = \frac{\eta A}{2} = \frac{\eta}{\pi\sqrt3} = 0.184\,\frac{\gamma}{p}.$$
+# $$\begin{aligned}
+# R_2 &= \frac\Delta2\,\frac{a}{1-\frac{3}{\sqrt5}a} \quad (p = k = 1), \\[4pt]
+# R_2 &\approx \frac\Delta2\,\frac{a}{1-a} \quad (p = k), \\[4pt]
+# a &= \frac{\eta A}{2} = \frac{\eta}{\pi\sqrt3} = 0.184\,\frac{\gamma}{p}.
+# \end{aligned}$$
 #
 # The second takes $\mathbb E[g'^2e^2]$ for $A\,\mathbb E\,e^2$, as if the error of all units did not know the field of one: an approximation, exact only for many units. The pole of the first, $\eta = \pi\sqrt{5/3}$, should be where the ODE of one unit loses its solution.
 #
@@ -373,8 +382,11 @@ show(*phase_diagram.filmstrip("Three phases.", (11.4, 4.3)))
 # 2. the smallest $\delta$ at $\kappa = 1$ at which the students specialise by natural time 1000, at $d = 10^2$ and at $10^6$,
 # 3. a point where the limit ODE and the ODE at this $d$ agree, and one where they do not, even at $d = 10^6$.
 #
-# <details><summary>What we found</summary>1. η, hence the natural time, and the noise plateau as long as units keep their length. 2. −5/4 and −1: at finite d the line κ + δ = 0 is no wall; it
-# becomes one as d grows. 3. At κ = 0 they agree at δ = 1, and at δ = −1/8 they are far apart.</details>
+# <details><summary>What we found</summary>
+#
+# 1. η, hence the natural time, and the noise plateau as long as units keep their length.
+# 2. −5/4 and −1: at finite d the line κ + δ = 0 is no wall; it becomes one as d grows.
+# 3. At κ = 0 they agree at δ = 1, and at δ = −1/8 they are far apart.</details>
 
 # %% tags=["widget"] id="widget"
 phase_diagram.show()

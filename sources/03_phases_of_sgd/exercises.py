@@ -147,7 +147,10 @@ see("03/step_to_time", step_to_time)
 # The lesson takes its averages by sampling; for erf units they have closed forms. Everything rests on expectations over fields $u_1, u_2, u_3$ that are jointly Gaussian with mean zero and
 # covariance $C$. (Two fields may be the same, or one a sum of the others: $C$ need not be invertible.) Return two of them:
 #
-# $$I_2 = \mathbb E[g(u_1)\,g(u_2)], \qquad I_3 = \mathbb E[g'(u_1)\,u_2\,g(u_3)].$$
+# $$\begin{aligned}
+# I_2 &= \mathbb E[g(u_1)\,g(u_2)], \\
+# I_3 &= \mathbb E[g'(u_1)\,u_2\,g(u_3)].
+# \end{aligned}$$
 #
 # The first is known: $I_2 = \frac2\pi \arcsin \dfrac{C_{12}}{\sqrt{(1+C_{11})(1+C_{22})}}$. For the second, note that $g'(u_1)$ is
 # itself a Gaussian. It tilts the measure into another one, with a smaller covariance, and some of the mass is lost.
@@ -188,7 +191,13 @@ check("03/i2_i3", i2_i3)
 see("03/i2_i3", i2_i3)
 
 # %% [markdown] discussion="i2_i3" tags=["solution"]
-# **Discussion.** Multiplied out, $I_3 = \frac2\pi\, \dfrac{C_{23}(1+C_{11}) - C_{12}C_{13}}{(1+C_{11})\sqrt{(1+C_{11})(1+C_{33}) - C_{13}^2}}$,
+# **Discussion.** Multiplied out,
+#
+# $$\begin{aligned}
+# I_3 &= \frac2\pi\, \frac{C_{23}(1+C_{11}) - C_{12}C_{13}}{(1+C_{11})\,\sqrt{D}}, \\[4pt]
+# D &= (1+C_{11})(1+C_{33}) - C_{13}^2,
+# \end{aligned}$$
+#
 # the form in the literature. The tilted form says why: the minus takes out what $u_2$ and $u_3$ share through $u_1$. With two factors $g'$
 # tilt twice: $\mathbb E[g'(u_1) g'(u_2) g(u_3) g(u_4)]$, which makes the noise of SGD, is $I_2$ of the twice tilted covariance, times the lost mass.
 
@@ -201,7 +210,11 @@ see("03/i2_i3", i2_i3)
 # and write the error as $e = \sum_a c_a\, g(u_a)$, with $c_a < 0$ for the student. A step adds $\frac\eta d\, e\, g'(u_j)\, x$ to
 # the unit $w_j$, so that on average the overlap of $w_j$ with unit $b$ moves by
 #
-# $$J_{jb} = \mathbb E[e\, g'(u_j)\, u_b] = \sum_a c_a\, \mathbb E[g'(u_j)\, u_b\, g(u_a)], \qquad \dot Q = J + J^\top,\quad \dot M = J.$$
+# $$\begin{aligned}
+# J_{jb} &= \mathbb E[e\, g'(u_j)\, u_b] \\
+# &= \sum_a c_a\, \mathbb E[g'(u_j)\, u_b\, g(u_a)], \\
+# \dot Q &= J + J^\top,\quad \dot M = J.
+# \end{aligned}$$
 #
 # In the first equation $b$ runs over students, in the second over teachers. Insert $I_3$ and bring the sum into the form
 # $J = D\,\Omega - \text{diagonal} \cdot \Omega$, with $D_{ja} = \dfrac{2}{\pi}\, \dfrac{c_a}{\sqrt{(1+\Omega_{jj})(1+\Omega_{aa}) - \Omega_{ja}^2}}$. No loops.

@@ -78,8 +78,12 @@ P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
 # $Q = WW^\top$ (how long and how alike the units are) and $M = WW^{*\top}$ (how much they know of the teacher). So every average over x, the risk
 # $R = \frac12 \mathbb E (f - f^*)^2$ among them, depends on those few numbers alone. What does a step do to them? Multiply it out:
 #
-# $$w_j \cdot w_l \;\text{ changes by }\; \frac{\eta}{d}\, e\, \big(g'(u_j)\, u_l + g'(u_l)\, u_j\big) + \frac{\eta^2}{d}\, e^2 g'(u_j)\, g'(u_l), \qquad
-# w_j \cdot w^*_r \;\text{ by }\; \frac{\eta}{d}\, e\, g'(u_j)\, u^*_r .$$
+# $$\begin{aligned}
+# &w_j \cdot w_l \;\text{ changes by} \\
+# &\qquad \frac{\eta}{d}\, e\, \big(g'(u_j)\, u_l + g'(u_l)\, u_j\big) \\
+# &\qquad {} + \frac{\eta^2}{d}\, e^2 g'(u_j)\, g'(u_l), \\
+# &w_j \cdot w^*_r \;\text{ by }\; \frac{\eta}{d}\, e\, g'(u_j)\, u^*_r .
+# \end{aligned}$$
 #
 # Each step moves the overlaps by about 1/d, so over many steps averages replace single samples. In the time t = ην/d after ν steps,
 #
@@ -183,7 +187,11 @@ guess(my_guess, f"t = {last:.0f}", number=last)
 # $e = -g'(u)\, \varepsilon \cdot x + \zeta$ with the label noise ζ, and a step changes s by $\frac{2\eta}{d}\, e\, g' \varepsilon \cdot x + \frac{\eta^2}{d}\, e^2 g'^2$. In many dimensions ε is
 # nearly at right angles to the unit, so that ε · x does not know u. With $A = \mathbb E\, g'^2 = \frac{2}{\pi\sqrt3}$ and $B = \mathbb E\, g'^4 = \frac{4}{\pi^2\sqrt5}$, to first order in s,
 #
-# $$\dot s = -2As + \eta\,(Bs + A\Delta) \;=\; 0 \quad\Rightarrow\quad R_2 = \frac{As}{2} = \frac\Delta2\, \frac{\eta A/2}{1 - \eta B/(2A)} .$$
+# $$\begin{aligned}
+# \dot s &= -2As + \eta\,(Bs + A\Delta) = 0 \\
+# \Rightarrow\; R_2 &= \frac{As}{2} \\
+# &= \frac\Delta2\, \frac{\eta A/2}{1 - \eta B/(2A)} .
+# \end{aligned}$$
 #
 # With many units the error hardly knows the field of one, so that $\mathbb E\, e^2 g'^2 = A\,(2R + \Delta)$, and the fraction becomes a/(1 − a) with a = ηA/2. (Two units lie between.)
 #
@@ -240,8 +248,12 @@ show(*draw.breaks(measured, noise))
 # 2. What do the same changes do at step 240 d?
 # 3. Find a step size at which rest 2 lies as high as R₁.
 #
-# <details><summary>What we found</summary>1. Doubling it: rest 1 ends at step 114 d instead of 125 d. Halved, it ends at 188 d, divided by ten at 675 d. Raising helps little, since the noise slows the units down as they part. 2. Divided
-# by ten, the floor falls from 4.7e-4 to 4.1e-5; halved, to 2.1e-4; doubled, it rises to 1.3e-3. 3. η = 3: the floor is at 2.88e-3, R₁ at 2.90e-3. The height of a rest tells you nothing; the cut does.</details>
+# <details><summary>What we found</summary>
+#
+# 1. Doubling it: rest 1 ends at step 114 d instead of 125 d. Halved, it ends at 188 d, divided by ten at 675 d. Raising helps little, since the noise slows the
+#    units down as they part.
+# 2. Divided by ten, the floor falls from 4.7e-4 to 4.1e-5; halved, to 2.1e-4; doubled, it rises to 1.3e-3.
+# 3. η = 3: the floor is at 2.88e-3, R₁ at 2.90e-3. The height of a rest tells you nothing; the cut does.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson03.widgets import two_rests

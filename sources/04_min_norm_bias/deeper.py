@@ -98,8 +98,11 @@ for gap in (1e-1, 1e-3, 1e-6):
 # 2. a start that never arrives with y = −1,
 # 3. a step of gradient descent that visibly changes the hyperbola: to which side?
 #
-# <details><summary>What we found</summary>1. (1, 0) or (0, 1): the rate grows with the imbalance, which is largest there. 2. Any with u = v, such as (1, 1). 3. From (1.5, −1), steps of 0.3 do: the
-# imbalance shrinks, by 1 − η²e² a step.</details>
+# <details><summary>What we found</summary>
+#
+# 1. (1, 0) or (0, 1): the rate grows with the imbalance, which is largest there.
+# 2. Any with u = v, such as (1, 1).
+# 3. From (1.5, −1), steps of 0.3 do: the imbalance shrinks, by 1 − η²e² a step.</details>
 
 # %% tags=["widget"] id="hyperbolas"
 hyperbolas.show()
@@ -116,7 +119,10 @@ hyperbolas.show()
 # **Bound** (Min et al. 2021, v1, Theorem 1). $L(t) - L^* \le e^{-2 s_{\min}^2 \ell\, t}\,(L(0) - L^*)$, with the smallest singular value $s_{\min}$ of X that is not zero.
 #
 # v2 adds the *margin*: how far the product $U_1V^\top$ stays from losing rank. At any state (v2, Proposition 1) the rate of $L - L^*$ is at least
-# $$s_{\min}^2 \Big[\sqrt{(\delta_+ + \ell)^2 + 4\sigma_q^2} - \delta_+ + \sqrt{(\delta_- + \ell)^2 + 4\sigma_r^2} - \delta_-\Big],$$
+# $$\begin{aligned}
+# s_{\min}^2 \Big[&\sqrt{(\delta_+ + \ell)^2 + 4\sigma_q^2} - \delta_+ \\
+# &{} + \sqrt{(\delta_- + \ell)^2 + 4\sigma_r^2} - \delta_-\Big],
+# \end{aligned}$$
 # with the singular values $\sigma_k$ of the product (zero beyond its shorter side) and the spreads of the eigenvalues,
 # $\delta_\pm$, from $\lambda_1$ to $\lambda_r(\Lambda)$ and from $\lambda_1$ to $\lambda_q(-\Lambda)$. With σ = 0 this is Theorem 1 again; with the margin, balanced starts (Λ = 0) are
 # covered too. From the start for all time (v2, Theorem 3), $\sigma_k$ is replaced by what it cannot fall below while the loss shrinks: $[\sigma_k(Y_1) - \lVert Y_1 - SU_1V^\top\rVert]_+/s_{\max}$,
@@ -256,7 +262,10 @@ for (name, law), std in zip(laws.items(), (product / large, large), strict=True)
 # ## 6. Width and size of the start
 #
 # Take all entries of U and V normal with standard deviation $m^{-\alpha}$. $U_2$ is independent of everything that happens to V, so
-# $$\mathbb E\,[\text{distance}^2 \mid V(\infty)] = (d - r)\, m^{-2\alpha}\, \lVert V(\infty)\rVert^2$$
+# $$\begin{aligned}
+# &\mathbb E\,[\text{distance}^2 \mid V(\infty)] \\
+# &\quad = (d - r)\, m^{-2\alpha}\, \lVert V(\infty)\rVert^2
+# \end{aligned}$$
 # exactly (derived here). For wide networks and equal singular values of X the flow ends at
 # $\lVert V(\infty)\rVert^2 = \sum_{j=1}^q \sqrt{\gamma^2 + \sigma_j^2}$ with $\gamma = m^{1-2\alpha}$ and the singular values $\sigma_j$ of $\hat\Theta$, zeros included.
 #
@@ -347,7 +356,11 @@ print(f"at m = {m} full steps end {span(ratio)} times as far as the flow")
 # 2. the widths up to which steps of 0.1 end within 10 % of the flow, at α = 1: a step is small only compared with the start,
 # 3. the smallest α at which the theorem says anything at a width of the slider.
 #
-# <details><summary>What we found</summary>1. 0.5; at 0.6 full steps end farther from m = 256 on. 2. 64 and 256. 3. 0.4, at the widest networks.</details>
+# <details><summary>What we found</summary>
+#
+# 1. 0.5; at 0.6 full steps end farther from m = 256 on.
+# 2. 64 and 256.
+# 3. 0.4, at the widest networks.</details>
 
 # %% tags=["widget"] id="width-dial"
 width_dial.show()

@@ -190,9 +190,11 @@ see("04/invariant_init", invariant_init)
 # Gradient flow conserves the imbalance $\Lambda = U_1^\top U_1 - V^\top V$, and the eigenvalues of $\Lambda$ bound its rate from below. Write
 # $\lambda_k(A)$ for the $k$-th *largest* eigenvalue of a symmetric $A$, and $[a]_+ = \max(a, 0)$. Return three numbers, the level and the two spreads:
 #
-# $$[\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+, \qquad
-# [\lambda_1(\Lambda)]_+ - [\lambda_r(\Lambda)]_+, \qquad
-# [\lambda_1(-\Lambda)]_+ - [\lambda_q(-\Lambda)]_+ .$$
+# $$\begin{aligned}
+# &[\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+, \\
+# &[\lambda_1(\Lambda)]_+ - [\lambda_r(\Lambda)]_+, \\
+# &[\lambda_1(-\Lambda)]_+ - [\lambda_q(-\Lambda)]_+ .
+# \end{aligned}$$
 #
 # $\Lambda$ has $m$ eigenvalues. In a narrow network there may be no $r$-th or no $q$-th: such a term is zero. The rows of $X$ may depend on each other,
 # so that $r$ may be smaller than $n$.

@@ -44,7 +44,10 @@ show(*draw.hero())
 # Take 20 samples with 50 inputs each, the rows of X, and a linear function $x\cdot\Theta$. A step of gradient descent on
 # $\frac12\lVert X\Theta - Y\rVert^2$ adds $X^\top(\dots)$ to Θ: a combination of samples. The thirty directions that no sample has are never touched. So
 #
-# $$\Theta_{\text{end}} = \hat\Theta + \text{(the part of the start that no sample sees)},$$
+# $$\begin{aligned}
+# \Theta_{\text{end}} = \hat\Theta + {}&\text{(the part of the start} \\
+# &\text{ that no sample sees)},
+# \end{aligned}$$
 #
 # where $\hat\Theta$ is the shortest of all fits, also called the *min-norm solution*. Our samples are perpendicular and of length one, so that all directions are learned
 # equally fast; then $\hat\Theta = X^\top Y$.
@@ -185,7 +188,10 @@ print(f"Rates: {told[0]}. The formula at the first product: {told[1]}")
 # It is fast from any start. Back to one sample, with label 1: now u (the part of U that the sample sees) and v are vectors of m numbers, and the output is $u\cdot v$. The
 # shortest step that fits to first order is
 #
-# $$u \leftarrow u + Fv, \qquad v \leftarrow v + Fu, \qquad F = \frac{1 - u\cdot v}{\lVert u\rVert^2 + \lVert v\rVert^2} .$$
+# $$\begin{aligned}
+# u &\leftarrow u + Fv, \qquad v \leftarrow v + Fu, \\
+# F &= \frac{1 - u\cdot v}{\lVert u\rVert^2 + \lVert v\rVert^2} .
+# \end{aligned}$$
 #
 # Gradient flow moves in the same direction, at another speed. So tiny Gauss-Newton steps follow its path, and $U_2$ stays frozen too. Let γ = m s² be the squared length of u and of v at the start, nearly at right angles.
 # The flow keeps the two lengths equal and ends with u · v = 1, where $\lVert v\rVert^2 = \sqrt{\gamma^2 + 1}$, about 1 from a small start. A full step has F ≈ 1/(2γ), and ‖v‖² becomes γ + F²γ.
@@ -225,14 +231,17 @@ show(*draw.adam())
 #
 # ## Play
 #
-# The first picture with sliders: size m to the power −α, width, kind of start, method.
+# The first picture with sliders: size s = m to the power −α, width, kind of start, method.
 #
 # 1. Up to which α do full Gauss-Newton steps end no farther than the flow (m = 64)?
 # 2. Which is the largest Gauss-Newton step that ends within 10 % of the flow at α = 1, m = 64?
 # 3. At α = 1/4, does a wider network end nearer?
 #
-# <details><summary>What we found</summary>1. Up to 0.6, where they end as far. They end farther if γ is below 1/(2√2): then γ + 1/(4γ) exceeds √(γ² + 1), with γ = m^(1 − 2α). 2. 0.1; at 0.3 it is 1.4 times
-# as far. 3. No: about 1 at every width. At α = 1/2 the distance falls as m to the power −1/2, at α = 1 as 1/m.</details>
+# <details><summary>What we found</summary>
+#
+# 1. Up to 0.6, where they end as far. They end farther if γ is below 1/(2√2): then γ + 1/(4γ) exceeds √(γ² + 1), with γ = m s² = m^(1 − 2α).
+# 2. 0.1; at 0.3 it is 1.4 times as far.
+# 3. No: about 1 at every width. At α = 1/2 the distance falls as m to the power −1/2, at α = 1 as 1/m.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson04.widgets import line_of_fits

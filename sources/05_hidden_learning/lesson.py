@@ -41,7 +41,10 @@ show(*draw.hero())
 #
 # A network with one hidden layer is a set of *features* times a last layer:
 #
-# $$f(x) = \Phi(x)\, v, \qquad \Phi_j(x) = \tfrac1m\, \phi(w_j\cdot x).$$
+# $$\begin{aligned}
+# f(x) &= \Phi(x)\, v, \\
+# \Phi_j(x) &= \tfrac1m\, \phi(w_j\cdot x).
+# \end{aligned}$$
 #
 # Here $w_j$ are the weights of hidden unit $j$, one of $m = 100$, φ(z) = z · sigmoid(z) (*SiLU*), and $x$ has three coordinates and a one for the bias. At the start the hidden
 # weights are random with standard deviation (*std*) 0.1, and $v = 0$. A *teacher* of two hidden units made the labels $y$ of 50 training points and of 500 test points.
@@ -88,7 +91,11 @@ print(f"says zero: {zero:.2g}, random features re-fitted: {random:.2g}")
 #
 # We take the Gauss-Newton steps of lessons 01 and 02. With the residual $r = f - y$, one number per training point, and a damping $\varepsilon$ that keeps us from dividing by nothing,
 #
-# $$a = \Big(JJ^\top + \frac{\varepsilon}{m} I\Big)^{-1} r, \qquad \Delta v = -\eta\,\Phi^\top a, \qquad \Delta w_j = -\eta \sum_i a_i\, D_{ij}\, x_i .$$
+# $$\begin{aligned}
+# a &= \Big(JJ^\top + \frac{\varepsilon}{m} I\Big)^{-1} r, \\
+# \Delta v &= -\eta\,\Phi^\top a, \\
+# \Delta w_j &= -\eta \sum_i a_i\, D_{ij}\, x_i .
+# \end{aligned}$$
 #
 # $J$ holds all derivatives of the 50 outputs ($m JJ^\top$ is the kernel $K$ of those lessons), and $\eta$ is the step; after $k$ steps the *time* is $t = \eta k$.
 # $D_{ij} = \frac1m v_j\,\phi'(w_j\cdot x_i)$ says how the output at $x_i$ answers to what goes into unit $j$.
@@ -122,7 +129,10 @@ print(*(f"|v| = {v.norm():.2g}, largest w {W.abs().max():.2g};" for W, v in quie
 #
 # They say what the picture showed:
 #
-# $$G = \frac{\text{test loss}}{\text{re-fitted}}, \qquad F = \frac{\text{random features}}{\text{re-fitted}}.$$
+# $$\begin{aligned}
+# G &= \frac{\text{test loss}}{\text{re-fitted}}, \\[4pt]
+# F &= \frac{\text{random features}}{\text{re-fitted}}.
+# \end{aligned}$$
 #
 # The *gap* $G$ says how much is left unsaid, the *gain* $F$ how much was learned beyond the start.
 #
@@ -151,9 +161,9 @@ guess(my_guess, f"G = {G:.3g}, although F = {F:.3g}", number=G)
 #
 # ## 4. The volume
 #
-# Each undamped step takes the residual from $r$ to $(1-\eta)\,r$, to first order, whatever the units do (lesson 01). From $f = 0$, that is $r = -y$:
+# Each undamped step takes the residual from $r$ to $(1-\eta)\,r$, to first order, whatever the units do (lesson 01). From $f = 0$, that is $r = -y$, on the training data:
 #
-# $$f = \big(1 - (1-\eta)^k\big)\, y \quad\text{on the training data.}$$
+# $$f = \big(1 - (1-\eta)^k\big)\, y.$$
 #
 # The network says the right thing, times a number that we know. At t = 0.5 this *share* is 0.4, the slope of the blue line in the first picture. And $f$ is linear
 # in $v$: divide $v$ by the share, and the training fit is repaired without looking at any data.
@@ -260,8 +270,11 @@ guess(my_guess, f"below: F = {again[0] / again[5]:.2g}; directions kept: {kept}"
 # 2. a step and a damping at which the training loss rises before it falls (a red badge says so),
 # 3. a noise at which learned features are worth less than random ones.
 #
-# <details><summary>What we found</summary>1. std 10. 2. η = 1 with ε = 5e-4: it rises to thousands of times its start, because the first step gives tiny features a
-# huge v. 3. Noise 0.3, at seed 0.</details>
+# <details><summary>What we found</summary>
+#
+# 1. std 10.
+# 2. η = 1 with ε = 5e-4: it rises to thousands of times its start, because the first step gives tiny features a huge v.
+# 3. Noise 0.3, at seed 0.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson05.widgets import flow

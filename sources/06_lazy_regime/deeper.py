@@ -62,7 +62,10 @@ def each(name, runs):
 #
 # At the start, in NTK scaling,
 #
-# $$K(x, x') = \frac1m\sum_{j=1}^m \left[\phi(w_j\cdot x)\,\phi(w_j\cdot x') + v_j^2\,\phi'(w_j\cdot x)\,\phi'(w_j\cdot x')\; x\cdot x'\right],$$
+# $$\begin{aligned}
+# &K(x, x') = \frac1m\sum_{j=1}^m \big[\phi(w_j\cdot x)\,\phi(w_j\cdot x') \\
+# &\;\; {} + v_j^2\,\phi'(w_j\cdot x)\,\phi'(w_j\cdot x')\; x\cdot x'\big],
+# \end{aligned}$$
 #
 # a mean over units drawn independently, tends to its expectation $K_\infty$, for ReLU and for erf a closed form (`theory.lazy`). **Claim.** A network of width $m$
 # misses it by an error of order $m^{-1/2}$ (Jacot et al. 2018, theorem 1, is the limit). The error is $\lVert K - K_\infty\rVert/\lVert K_\infty\rVert$
@@ -88,7 +91,10 @@ show(*draw.kernel_error(widths, errors))
 # moves, and its flow on the training data is $r_t = e^{-Kt/n}\, r_0$. In the basis of the eigenvectors of $K$ each coordinate decays on its own,
 # at the rate $\lambda_i/n$. At inputs that were not trained on, the outputs follow
 #
-# $$f_t(x') = f_0(x') - K(x', X)\,K^{-1}\left(1 - e^{-Kt/n}\right) r_0.$$
+# $$\begin{aligned}
+# &f_t(x') = f_0(x') \\
+# &\quad {} - K(x', X)\,K^{-1}\left(1 - e^{-Kt/n}\right) r_0.
+# \end{aligned}$$
 #
 # For $t\to\infty$ and an invertible $K$ this is kernel regression of $y - f_0(X)$, added to $f_0$. **Claim.** A wide network does what its
 # linearisation does (Lee et al. 2019, theorem 2.1). We train ReLU networks with 512 units; labels are ±1.
@@ -363,8 +369,11 @@ show(*lazy_dial.filmstrip("Three settings of the dial.", (9.6, 3.2)))
 # 2. a run that diverges, although its step was a third of the stability limit at the start,
 # 3. a width at which the kernel drifts by less than a quarter of its size at $\alpha = 1$, and one at which it drifts three times as far.
 #
-# <details><summary>What we found</summary>1. From α = 0.3 down, in the first half of the steps: two samples that agree in both signs have become alike to the
-# network. 2. Width 32, α = 0.05: the kernel grows during training, and the limit falls below the step. 3. 256, and 32.</details>
+# <details><summary>What we found</summary>
+#
+# 1. From α = 0.3 down, in the first half of the steps: two samples that agree in both signs have become alike to the network.
+# 2. Width 32, α = 0.05: the kernel grows during training, and the limit falls below the step.
+# 3. 256, and 32.</details>
 
 # %% tags=["widget"] id="widget"
 lazy_dial.show()

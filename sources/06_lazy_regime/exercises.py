@@ -48,12 +48,18 @@ from regimes_course.exercises import check, see
 # A network $f(x) = \frac{1}{\sqrt m}\sum_j v_j\,\phi(w_j\cdot x)$ with ReLU, $\phi(z) = \max(z, 0)$, and weights from $N(0, 1)$ has at infinite
 # width the kernel
 #
-# $$K(x, z) = E[\phi(w\cdot x)\,\phi(w\cdot z)] + x\cdot z\;E[\phi'(w\cdot x)\,\phi'(w\cdot z)].$$
+# $$\begin{aligned}
+# K(x, z) &= E[\phi(w\cdot x)\,\phi(w\cdot z)] \\
+# &\;\; {} + x\cdot z\;E[\phi'(w\cdot x)\,\phi'(w\cdot z)].
+# \end{aligned}$$
 #
 # (The lesson states the result for you to compare with: its bracket holds both parts.) Let $\theta$ be the angle between $x$ and $z$. The second expectation is the share of directions $w$ that have a positive inner product with
 # both: find it in the plane of $x$ and $z$. The first one takes an integral, and its value is
 #
-# $$E[\phi(w\cdot x)\,\phi(w\cdot z)] = \frac{|x||z|}{2\pi}\left[\sin\theta + (\pi - \theta)\cos\theta\right].$$
+# $$\begin{aligned}
+# &E[\phi(w\cdot x)\,\phi(w\cdot z)] \\
+# &\quad = \frac{|x||z|}{2\pi}\left[\sin\theta + (\pi - \theta)\cos\theta\right].
+# \end{aligned}$$
 #
 # Write the kernel. Inputs have any length; some are parallel, some opposite, none is zero.
 

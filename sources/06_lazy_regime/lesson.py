@@ -104,14 +104,20 @@ guess(my_guess, f"a tenth, nearly: from {far[1]:.2g} of their length to {far[2]:
 # half the squared length of the residual $r = f - y$ moves the weights by $-\eta J^\top r$, and so the outputs by $-\eta JJ^\top r$. Only the *kernel* $K = JJ^\top$
 # counts, the *neural tangent kernel* or NTK (lesson 01): its entry $K(x, x')$ says how much training on $x'$ moves the output at $x$. If it stands still, then after k steps
 #
-# $$f_k(x) = K(x, X)\, K^{-1}\big[1 - (1-\eta K)^k\big]\, y,$$
+# $$\begin{aligned}
+# f_k(x) &= K(x, X)\, K^{-1} \\
+# &\quad \cdot \big[1 - (1-\eta K)^k\big]\, y,
+# \end{aligned}$$
 #
 # at any x, with the nine points in $X$. Nothing has to be trained. (The dial drops out: twice in the kernel, squared under the step.)
 #
 # It gets better. At the start the kernel is an average over random units. At infinite width that is an expectation, and for ReLU it can be written down. With the
 # angle $\theta$ between two inputs (the one for the bias included),
 #
-# $$K_\infty(x, x') = \frac{\lVert x\rVert\lVert x'\rVert}{2\pi}\,\big[\sin\theta + 2(\pi - \theta)\cos\theta\big].$$
+# $$\begin{aligned}
+# K_\infty(x, x') &= \frac{\lVert x\rVert\lVert x'\rVert}{2\pi} \\
+# &\quad \cdot \big[\sin\theta + 2(\pi - \theta)\cos\theta\big].
+# \end{aligned}$$
 #
 # **Predict.** Which part of the tent does a frozen kernel learn last: `"height"`, `"flat parts"`, or `"corners"`?
 
@@ -176,7 +182,8 @@ for alpha in (0.1, 30):
 # %% [markdown]
 # Both fit their samples; one understood. Why does the lazy one fail? **Count.** All inputs have one length, so to the kernel of infinite width only angles matter, and every pair of
 # signs looks like every other. There are 30 · 29 / 2 = 435 products of two signs, no two of them correlated. The lazy answer is a sum of 256 functions, one for each
-# sample. Such sums can hold, on average over the pairs, at most 256/435 = 59 % of the mean square of a product, whatever the labels (derived in *deeper*). The kernel
+# sample. Such sums can hold, on average over the pairs, at most 256/435 = 59 % of the mean square of a product, whatever the labels (derived in *deeper*). (This bounds values. Of signs a coin
+# already has half right, hence the larger share printed above.) The kernel
 # pays for all pairs; the network looks for one.
 #
 # **Predict.** A reason should predict something else. 15 signs instead of 30, the same 256 samples: does the kernel solve it? And 45 signs?
@@ -259,14 +266,18 @@ guess(my_guess, f"{score[2]:.0%}")
 #
 # ## Play
 #
-# The first picture with sliders. Run the cell, and find
+# The first picture with sliders. Find
 #
 # 1. with 200 units, the dial from which on fewer than half of the bends (by size, within 0.03, those between −0.9 and 0.9) sit at a corner,
 # 2. at α = 1, the laziest width,
 # 3. a run that fails.
 #
-# <details><summary>What we found</summary>1. Between 1 and 2. 2. 1000 units, the widest: in NTK scaling the width turns the dial, too. 3. 50 units at α = 0.05:
-# the kernel grows until the step is beyond its limit, two over the largest eigenvalue (lesson 08). With three times as many steps of a third the run fits.</details>
+# <details><summary>What we found</summary>
+#
+# 1. Between 1 and 2.
+# 2. 1000 units, the widest: in NTK scaling the width turns the dial, too.
+# 3. 50 units at α = 0.05: the kernel grows until the step is beyond its limit, two over the largest eigenvalue (lesson 08). With three times as many steps of a
+#    third the run fits.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson06.widgets import bends

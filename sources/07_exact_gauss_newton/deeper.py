@@ -50,7 +50,11 @@ def fresh(m, outputs=10, seed=SEEDS, **options):
 # ## 1. A network that runs backwards
 #
 # As in the lesson, each of $L$ blocks changes one half of the state $z = (x_1, x_2)$ by a function of the other, and is undone by subtracting what it added, in the opposite order:
-# $$x_1 \leftarrow x_1 + F(x_2), \qquad x_2 \leftarrow x_2 + G(x_1), \qquad F(x) = [\phi(xV), 1]\,W .$$
+# $$\begin{aligned}
+# x_1 &\leftarrow x_1 + F(x_2), \\
+# x_2 &\leftarrow x_2 + G(x_1), \\
+# F(x) &= [\phi(xV), 1]\,W .
+# \end{aligned}$$
 # No activation has to be kept for the way back (paper, eq. 14-15). On paper this works for any $W$. The machine rounds $z$ by about $\epsilon\lvert z\rvert$, and the way back enlarges
 # that by as much as the way there enlarged the inputs. So we expect an error of about $\epsilon\,(\lvert z\rvert/\lvert x\rvert)^2$ (derived here).
 #
@@ -82,7 +86,12 @@ guess(my_guess, "nothing: the error is at least 1 % of the inputs")
 #
 # We want weights $\delta$ with $J\delta = r$, where $r = f - y$. The head $u$ lifts that to the state, $E = r u^\top = (e_1, e_2)$. The walk back of the lesson, with features $A = [\phi(x_2V_F), 1]$ and
 # $B = [\phi(x_1V_G), 1]$, and $DG[t]$ for how $G$ moves if its input moves by $t$:
-# $$\delta_F = A^+ e_1, \qquad \delta_G = B^+\big(e_2 - DG[A\,\delta_F]\big), \qquad e_2 \leftarrow e_2 - DG[e_1], \qquad e_1 \leftarrow e_1 - DF[e_2] .$$
+# $$\begin{aligned}
+# \delta_F &= A^+ e_1, \\
+# \delta_G &= B^+\big(e_2 - DG[A\,\delta_F]\big), \\
+# e_2 &\leftarrow e_2 - DG[e_1], \\
+# e_1 &\leftarrow e_1 - DF[e_2] .
+# \end{aligned}$$
 # If there are more features than samples, $AA^+ = 1$, so that $A\delta_F = e_1$, and the step is exact (paper, Proposition 4.4). It is `regimes.reversible_gauss_newton.walk_back`. The authors'
 # repository holds an earlier version of the update, without the *cross term* $DG[A\delta_F]$.
 #
@@ -226,7 +235,7 @@ _ = ledger.claim("muon-moves-far", moved["Muon"] / moved["exact"], **stored)
 
 # %% [markdown]
 # The ledger has them. Two explanations that one reads, or would like to give, do not hold: length (Muon travels as far as the exact rule, and generalises like the shortest), and *layer by layer nearly matches full
-# Gauss-Newton*, as Abreu et al. 2025 report for transformers. Which of the many differences is to blame we do not know; a damping closes about half of the gap here.
+# Gauss-Newton*, as Abreu et al. 2026 report for transformers. Which of the many differences is to blame we do not know; a damping closes about half of the gap here.
 #
 # ## 5. Mini-batches: whose loss goes down?
 #
@@ -373,7 +382,12 @@ show(*exact_steps.filmstrip("Three stored runs.", (10, 3.0)))
 # After ten epochs Adam and gradient descent with small steps have not finished: compare them with care. For a step or a batch size between the positions, measured on the spot
 # in seconds: `from regimes_course.lesson07.widgets import live` and `show(*live(step=0.3, batch=48))`.
 #
-# <details><summary>What we found</summary>1. 32 is best, 128 worst: the more samples for the same width, the longer the step that fits them all. 2. Clean images, batches of 32. 3. Noisy labels, from the middle step on. 4. The exact rule with the large step and batches of 128.</details>
+# <details><summary>What we found</summary>
+#
+# 1. 32 is best, 128 worst: the more samples for the same width, the longer the step that fits them all.
+# 2. Clean images, batches of 32.
+# 3. Noisy labels, from the middle step on.
+# 4. The exact rule with the large step and batches of 128.</details>
 
 # %% tags=["widget"] id="widget"
 exact_steps.show()
@@ -396,4 +410,4 @@ display(ledger)
 # - D. Buffelli, J. McGowan, W. Xu, A. Cioba, D. Shiu, G. Hennequin, A. Bernacchia: *Exact, tractable Gauss-Newton optimization in deep reversible architectures reveal poor generalization*, NeurIPS 2024.
 # - A. N. Gomez, M. Ren, R. Urtasun, R. B. Grosse: *The reversible residual network*, NeurIPS 2017, arXiv 1707.04585.
 # - S. Kornblith, M. Norouzi, H. Lee, G. Hinton: *Similarity of neural network representations revisited*, ICML 2019, arXiv 1905.00414.
-# - N. Abreu, N. Vyas, S. Kakade, D. Morwani: *The potential of second-order optimization for LLMs: a study with full Gauss-Newton*, 2025, arXiv 2510.09378 (its abstract).
+# - N. Abreu, N. Vyas, S. Kakade, D. Morwani: *The potential of second-order optimization for LLMs: a study with full Gauss-Newton*, ICLR 2026, arXiv 2510.09378 (its abstract).

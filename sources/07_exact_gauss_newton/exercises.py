@@ -40,7 +40,10 @@ from regimes_course.lesson07.experiments import block_step, half
 # ★ · 10 minutes · implement
 #
 # A chain of $L$ blocks changes the halves of its inputs in turn. On the way forth block $l$ does
-# $$x_1 \leftarrow x_1 + \tanh(x_2 V_{l0})\,W_{l0}, \qquad x_2 \leftarrow x_2 + \tanh(x_1 V_{l1})\,W_{l1} .$$
+# $$\begin{aligned}
+# x_1 &\leftarrow x_1 + \tanh(x_2 V_{l0})\,W_{l0}, \\
+# x_2 &\leftarrow x_2 + \tanh(x_1 V_{l1})\,W_{l1} .
+# \end{aligned}$$
 # Given the state $z = [x_1, x_2]$ after the last block, return the inputs of the first. In code $V_{l0}$ is `V[l, 0]`.
 
 

@@ -42,7 +42,11 @@ show(*draw.hero())
 #
 # Cut an image of 64 pixels into halves $x_1$, $x_2$. A *block* changes one half by a function of the other, then the other way round:
 #
-# $$x_1 \leftarrow x_1 + F(x_2), \qquad x_2 \leftarrow x_2 + G(x_1), \qquad F(x) = [\phi(xV),\, 1]\;W .$$
+# $$\begin{aligned}
+# x_1 &\leftarrow x_1 + F(x_2), \\
+# x_2 &\leftarrow x_2 + G(x_1), \\
+# F(x) &= [\phi(xV),\, 1]\;W .
+# \end{aligned}$$
 #
 # F and G are *half layers*. V is random and stays as it is (32 × 512); φ is ReLU; the bracket holds 513 *features*; W is trained,
 # and starts tiny, at 0.001. G has its own V and W. After two blocks, fixed orthonormal columns u turn the state into ten outputs, $f = [x_1, x_2]\,u$.
@@ -113,7 +117,7 @@ def walk(W, x, y, cross=1):
 delta = walk(W0, X, y)
 
 # %% [markdown]
-# The *cross term*, `cross * push(...)`, is there because G reads the half that F has just moved. An early version of the authors' own code did not have
+# The *cross term*, `cross * push(...)`, is there because G reads the half that F has just moved. An early version of the authors' code did not have
 # it. Would anyone notice? We let PyTorch differentiate f along δ: `jvp` returns f and $J\delta$.
 #
 # **Predict.** Without the cross term, is the miss $\lVert J\delta - r\rVert / \lVert r\rVert$ above one in a million: with weights of 0.001, with weights of 0.1? `"neither"`, `"the second"` or `"both"`.
@@ -142,7 +146,7 @@ guess(my_guess, "both", why={"the second": "it is little, but no rounding error"
 # A rule that turns any wanted movement r into weights with $J\delta = r$ is a *right inverse* of J: first the rule, then J, and you have r again. With 51 times more weights than
 # outputs there are infinitely many, and all have one training curve, to first order in the step (paper, Theorem 4.3). We compare three:
 #
-# - **exact**, the walk of step 2: each half layer moves the whole *state*, 64 numbers per image;
+# - **exact**, the walk of section 2: each half layer moves the whole *state*, 64 numbers per image;
 # - **layer by layer**: each half layer moves the ten *outputs* on its own, with the shortest weights that do; we take a quarter of each;
 # - **shortest**: all half layers *together*, with the shortest weights of all. It is the min-norm step of lesson 04.
 #
@@ -150,7 +154,7 @@ guess(my_guess, "both", why={"the second": "it is little, but no rounding error"
 # In J, output c of image n has as its row the outer product of $A_n$ and $S_{nc}$. Two rows have the inner product $(A_n\cdot A_m)(S_{nc}\cdot S_{md})$: that is the *kernel* K of a half layer, its
 # part of $JJ^\top$. From one number $a$ per output the rows make weights, $J^\top a$.
 #
-# **Predict.** After four steps of each, exact has 34 % of the new images right and shortest 75 %. Layer by layer sees the ten outputs only. Nearer to
+# **Predict.** After four steps of each (128 images), exact has 34 % of the new images right and shortest 75 %. Layer by layer sees the ten outputs only. Nearer to
 # `34` or to `75`?
 
 # %%
@@ -189,7 +193,7 @@ show(*draw.chosen(scores, {name: left(W) for name, W in ends.items()}))
 guess(my_guess, f"{scores['layer by layer']:.0f} %", number=scores["layer by layer"])
 
 # %% [markdown]
-# Nobody would notice a missing cross term: a little more loss left, as many new images right. (Your seed is the lowest of seven for exact and layer by layer.)
+# Nobody would notice a missing cross term: a little more loss left, as many new images right. (Your seed is the lowest of seven, except for shortest.)
 #
 # Why 34 %? At the start the network says $xu$, a mix of all 64 pixels, and a rule has to remove that on every training image. F reads only $x_2$. If it has to do its share alone, for
 # outputs that depend on pixels it does not see, it can only *memorise* image by image. Then halves that tell more
@@ -198,7 +202,7 @@ guess(my_guess, f"{scores['layer by layer']:.0f} %", number=scores["layer by lay
 #
 # ## 4. Second order in practice
 #
-# Does Gauss-Newton generalise poorly, then? On transformers of up to 150 million weights, Abreu, Vyas, Kakade and Morwani (2025) report, full Gauss-Newton needs 5.4 times
+# Does Gauss-Newton generalise poorly, then? On transformers of up to 150 million weights, Abreu, Vyas, Kakade and Morwani (2026) report, full Gauss-Newton needs 5.4 times
 # fewer steps than SOAP and Muon, and layer by layer nearly matches it. What these methods invert, with D the gradient of one weight matrix:
 #
 # | method | inverts | does not see |
@@ -210,9 +214,9 @@ guess(my_guess, f"{scores['layer by layer']:.0f} %", number=scores["layer by lay
 # | SOAP | nothing: Adam, in the axes Shampoo finds | single samples |
 # | Muon | the root of $D^\top D$, for one averaged D | how large a gradient is |
 #
-# Muon brings all singular values of D near one by a polynomial (roughly: between 0.7 and 1.2, the tiniest below). All gradients are $J^\top r/n$, so we `pull` again. We stop at the training loss of the shortest rule. A larger rate goes further.
+# Muon brings all singular values of D near one by a polynomial (roughly: between 0.7 and 1.2, the tiniest below). All gradients are $J^\top r/n$, so we `pull` again. We stop at the training loss of the shortest rule.
 #
-# **Predict.** Muon's weights go about as far as those of the exact rule, more than twice as far as those of the shortest. Per cent of new images right: nearer to `34` or to `75`?
+# **Predict.** Muon's weights go about as far as the exact rule's, more than twice as far as the shortest rule's. Per cent of new images right: nearer to `34` or to `75`?
 
 # %%
 my_guess = ...
@@ -267,13 +271,17 @@ guess(my_guess, f"{other:+.1f} % on average, in the third epoch", number=other)
 #
 # ## Play
 #
-# The first picture with sliders. Find
+# The first picture with sliders (128 images, 0.1 % of the loss left). Find
 #
 # 1. the halves with which the exact rule loses least to the shortest,
 # 2. the damping that helps it most, and what that costs,
 # 3. whether fewer images widen the gap between the two rules.
 #
-# <details><summary>What we found</summary>1. The checkerboard. 2. 0.1: from 36 to 53 % at seed 0, in 15 steps instead of 6. 3. They narrow it, from 42 to 23 points at seed 0: the shortest rule loses more.</details>
+# <details><summary>What we found</summary>
+#
+# 1. The checkerboard.
+# 2. 0.1: from 36 to 53 % at seed 0, in 15 steps instead of 6.
+# 3. They narrow it, from 42 to 23 points at seed 0: the shortest rule loses more.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson07.widgets import same_curve
@@ -304,6 +312,6 @@ evidence("07", *rows.split())
 #
 # - D. Buffelli, J. McGowan, W. Xu, A. Cioba, D. Shiu, G. Hennequin, A. Bernacchia: *Exact, tractable Gauss-Newton optimization in deep reversible architectures reveal poor generalization*, NeurIPS 2024.
 # - A. N. Gomez, M. Ren, R. Urtasun, R. B. Grosse: *The reversible residual network*, NeurIPS 2017, arXiv 1707.04585.
-# - N. Abreu, N. Vyas, S. Kakade, D. Morwani: *The potential of second-order optimization for LLMs: a study with full Gauss-Newton*, 2025, arXiv 2510.09378 (we rely on its abstract).
+# - N. Abreu, N. Vyas, S. Kakade, D. Morwani: *The potential of second-order optimization for LLMs: a study with full Gauss-Newton*, ICLR 2026, arXiv 2510.09378 (we rely on its abstract).
 # - K-FAC: J. Martens, R. Grosse, arXiv 1503.05671. Shampoo: V. Gupta, T. Koren, Y. Singer, arXiv 1802.09568. SOAP: N. Vyas and others, arXiv 2409.11321. Muon: K. Jordan and others,
 #   *Muon: an optimizer for hidden layers in neural networks*, 2024 (a post).</details>

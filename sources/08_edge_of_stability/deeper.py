@@ -195,7 +195,10 @@ _ = ledger.claim("catapult-limit", 2 * (shares * stays).amax(0), 2.0)
 #
 # **Degree four.** $L = \frac14(x^2y^2-1)^2$ (Zhu et al. 2023) does. With $p = xy$, $q = x^2+y^2$ and $g = p(p^2-1)$ a step is, exactly,
 #
-# $$p' = p\,(1+\eta^2g^2) - \eta g\,q, \qquad q' = q\,(1+\eta^2g^2) - 4\eta g\,p.$$
+# $$\begin{aligned}
+# p' &= p\,(1+\eta^2g^2) - \eta g\,q, \\
+# q' &= q\,(1+\eta^2g^2) - 4\eta g\,p.
+# \end{aligned}$$
 #
 # The valley $p = 1$ has $S = 2q$ at its floor. Write $\eta q = 1+\delta$ (this is $\eta S/2$) and $p = 1+e$. Two steps change $a = e^2$ and $\delta$, to leading order,
 # by

@@ -53,8 +53,7 @@ show(*draw.hero())
 # Ours has 20 tanh units, 60 numbers p in all, and fits a polynomial on 20 points. The width, 20, sets the unit of time as in lesson 02: a step follows
 # $\ell = 20 L$, where L is the loss. `slope` is the gradient of $\ell$, and S its sharpness.
 #
-# **Predict.** With infinitely small steps S goes from 0.8 to 7.7 by t = 300 (dashed in the picture). Take η = 0.2. What is its stability number at t = 300? Write a
-# number into the last line of this cell.
+# **Predict.** With infinitely small steps S goes from 0.8 to 7.7 by t = 300 (dashed in the picture). Take η = 0.2. What is its stability number at t = 300? A number.
 
 # %%
 import torch
@@ -116,7 +115,10 @@ for k in (0, 100, 174, 240, 300, 498):
 #
 # Let the weights swing between $p + a u$ and $p - a u$. What do two steps feel on average? Expand both gradients in the size a of the swing. The odd terms cancel:
 #
-# $$\tfrac12\big[\nabla\ell(p + au) + \nabla\ell(p - au)\big] = \nabla\ell(p) + \tfrac{a^2}{2}\,\nabla S(p) + \dots$$
+# $$\begin{aligned}
+# &\tfrac12\big[\nabla\ell(p + au) + \nabla\ell(p - au)\big] \\
+# &\quad = \nabla\ell(p) + \tfrac{a^2}{2}\,\nabla S(p) + \dots
+# \end{aligned}$$
 #
 # The quadratic term is the third derivative of $\ell$, twice along u, and that *is* the gradient of $S = u^\top H u$ ($H$ is the Hessian of $\ell$; that u turns does not matter
 # to first order, because an eigenvector makes $u^\top H u$ stationary). What is left out is of order $a^4$.
@@ -172,7 +174,11 @@ print(f"at t = 90: {m[150]:.2g}; mean from t = 225 on: {m[375:].mean():.4f}")
 # If a swing of size a acts like the force $\frac{a^2}{2}\nabla S$, the average path needs no swing: follow the loss, and where S would exceed 2/η, add just
 # the force that keeps it there. This is the *central flow* (Cohen, Damian, Talwalkar, Kolter, Lee 2025):
 #
-# $$\dot p = -\nabla\ell - \tfrac{a^2}{2}\,\nabla S, \qquad a^2 = \frac{-2\,\nabla\ell\cdot\nabla S}{|\nabla S|^2}\ \text{at the edge, 0 below.}$$
+# $$\begin{aligned}
+# \dot p &= -\nabla\ell - \tfrac{a^2}{2}\,\nabla S, \\
+# a^2 &= \frac{-2\,\nabla\ell\cdot\nabla S}{|\nabla S|^2}\ \text{ at the edge,} \\
+# a^2 &= 0 \ \text{ below.}
+# \end{aligned}$$
 #
 # So the size of the swing is *known*, and with it the mean loss: $L + \frac{a^2}{20\,\eta}$, half of $a^2$ times the curvature 2/η (over 20, from $\ell$ to L). In code we step back to
 # the edge along $\nabla S$ and read off how far that was. Both u and $\nabla S$ come from a few gradients.
@@ -259,14 +265,17 @@ show(*draw.breaks())
 #
 # ## Play
 #
-# The first picture with sliders. Run the cell, and find
+# The first picture with sliders. Find
 #
 # 1. a step that never meets its edge,
 # 2. where the inputs must sit for η = 0.6 to be harmless,
 # 3. the largest step that survives. Is it a good one?
 #
-# <details><summary>What we found</summary>1. 0.2; and 0.25 hardly touches it. 2. Around 0: centred inputs climb less, and the sharpness ends below the edge. 3. 3 survives at all
-# seeds, 4 does not; but a swing costs: the loss at the end is lowest at 0.2 and 0.25, which hardly have one.</details>
+# <details><summary>What we found</summary>
+#
+# 1. 0.2; and 0.25 hardly touches it.
+# 2. Around 0: centred inputs climb less, and the sharpness ends below the edge.
+# 3. 3 survives at all seeds, 4 does not; but a swing costs: the loss at the end is lowest at 0.2 and 0.25, which hardly have one.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson08.widgets import edge

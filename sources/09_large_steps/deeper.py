@@ -79,7 +79,10 @@ def table(*rows):
 #
 # The bracket is positive while $c\,e^c < 2$, that is $c < W(2) = 0.8526$, with Lambert's $W$. Then $L^+ < L$, so $c$ is smaller at the next step, and so on:
 #
-# $$L \le \frac{0.852}{\eta(\mathrm{Lip}^2+\beta)} \quad\text{once} \quad\Longrightarrow\quad \text{the risk falls for ever.}$$
+# $$\begin{aligned}
+# &L \le \frac{0.852}{\eta(\mathrm{Lip}^2+\beta)} \quad\text{once} \\
+# &\quad\Longrightarrow\quad \text{the risk falls for ever.}
+# \end{aligned}$$
 #
 # **Claim** (derived here; the threshold of Cai et al. 2024 is of the same order, $1/\eta$). We try to break it: logistic regression on 200 random
 # pairs of points, and 40 networks, with random steps from 3 to 1000.
@@ -144,7 +147,10 @@ display(draw.switches(gammas, largest, first, etas, last, [*map(two.perceptron, 
 # $\frac{60}{\gamma^2}\max\{\eta, n, \dots\}$, is thousands of times too large, and it grows with $\eta$. In units of $\eta$ the rule tends to the batch perceptron (last column), whose
 # mistakes lesson 09 bounds by $n/\gamma^2$; here is the same for the logistic loss itself, at any $\eta$. Let $G_k$ be the mean of $\sigma(-q_i)$ at step $k$ and $e$ the best direction. From $w = 0$,
 #
-# $$w_K\cdot e \ge \eta\gamma\sum_{k<K} G_k, \qquad |w_K|^2 \le \sum_{k<K}\big(0.56\,\eta + \eta^2 G_k\big),$$
+# $$\begin{aligned}
+# w_K\cdot e &\ge \eta\gamma\sum_{k<K} G_k, \\
+# |w_K|^2 &\le \sum_{k<K}\big(0.56\,\eta + \eta^2 G_k\big),
+# \end{aligned}$$
 #
 # since $2q\,\sigma(-q) \le 0.56$ for every $q$ and $G_k^2 \le G_k$. So $A = \sum G_k$ obeys $\gamma^2A^2 \le A + 0.56\,K/\eta$. A step with a mistake has $G_k \ge 1/(2n)$; hence among the first $K$ steps at most
 #
@@ -256,7 +262,11 @@ print("falling steps, η = 150, 192, 300:", [span(n, "d") for n in falls])
 # 2. a step at which $\bar\gamma$ falls and one at which it does not ($g = 0.2$),
 # 3. an activation with which the risk never comes below $1/\eta$.
 #
-# <details><summary>What we found</summary>1. Between 24 and 32. 2. 192 and 150, for example. 3. tanh.</details>
+# <details><summary>What we found</summary>
+#
+# 1. Between 24 and 32.
+# 2. 192 and 150, for example.
+# 3. tanh.</details>
 
 # %% tags=["widget"] id="tug-of-war"
 tug_of_war.show()
@@ -335,7 +345,11 @@ _ = ledger.claim("one-point", [two.one_point(*run, 500) for run in single], 1.0)
 # 2. two steps of which the larger ends at the smaller margin,
 # 3. what centring does to both.
 #
-# <details><summary>What we found</summary>1. 32. 2. 64 and 128. 3. The risk hardly ever rises, and the margin is about twice as large.</details>
+# <details><summary>What we found</summary>
+#
+# 1. 32.
+# 2. 64 and 128.
+# 3. The risk hardly ever rises, and the margin is about twice as large.</details>
 
 # %% tags=["widget"] id="digit-steps"
 digit_steps.show()

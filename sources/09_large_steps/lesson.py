@@ -94,7 +94,10 @@ guess(my_guess, f"at step {ends[-1]}", number=ends[-1])
 # share $s_k$ be wrong at step *k* (undecided ones count half), and let *e* be the direction of the best line's normal: $e\cdot x \ge \gamma$ for every
 # point. Then in one step
 #
-# $$w\cdot e \;\text{ grows by at least }\; \gamma s_k, \qquad |w|^2 \;\text{ by at most }\; s_k^2 \le s_k,$$
+# $$\begin{aligned}
+# w\cdot e &\;\text{ grows by at least }\; \gamma s_k, \\
+# |w|^2 &\;\text{ by at most }\; s_k^2 \le s_k,
+# \end{aligned}$$
 #
 # the second because a wrong point has $w\cdot x \le 0$, and $|x| \le 1$. Since $w\cdot e \le |w|$, after any number of steps
 # $\gamma \sum s_k \le \sqrt{\sum s_k}$, so that $\sum s_k \le 1/\gamma^2$. A step with a mistake has $s_k \ge 1/n$: **there are at most $n/\gamma^2$ of them, whatever the
@@ -116,7 +119,10 @@ show(*draw.curves(q, -logsigmoid(q), s, s * (1 - s)))
 #    every loss, and with it the bound on the curvature, grows at most $e^c$-fold.
 # 3. By Taylor's formula the risk after the step is at most
 #
-# $$L - \eta|\nabla L|^2 + \tfrac12\,\eta^2|\nabla L|^2\, L e^c \;=\; L - \eta|\nabla L|^2\left(1 - \tfrac12\, c\, e^c\right).$$
+# $$\begin{aligned}
+# &L - \eta|\nabla L|^2 + \tfrac12\,\eta^2|\nabla L|^2\, L e^c \\
+# &\quad = L - \eta|\nabla L|^2\left(1 - \tfrac12\, c\, e^c\right).
+# \end{aligned}$$
 #
 # The bracket is positive while $c\,e^c < 2$, that is up to *c* = 0.852. Then the risk falls, *c* falls with it, and so for ever.
 #
@@ -250,15 +256,17 @@ show(*draw.bounded(runs, floor=math.log(1 + 1 / math.e)))
 #
 # ## Play
 #
-# The first picture with sliders for step and margin. Run the cell, and find
+# The first picture with sliders for step and margin. Find
 #
 # 1. the largest step on the slider that never raises the risk, at each margin;
 # 2. what doubling the step does to the last rise, and what doubling the margin does;
 # 3. a step that ends a hundred times below the law of section 4, and a neighbour that does not.
 #
-# <details><summary>What we found</summary>1. 14, 14, 16, 20. 2. From 32 to 256 nothing much (63, 53, 39, 45, 48, 54, 57); just above the
-# limit a lot. Doubling the margin: about four times earlier. 3. At γ = 0.05
-# for example 512, which ends 13,000 times below it; 384 just misses.</details>
+# <details><summary>What we found</summary>
+#
+# 1. 14, 14, 16, 20.
+# 2. From 32 to 256 nothing much (63, 53, 39, 45, 48, 54, 57); just above the limit a lot. Doubling the margin: about four times earlier.
+# 3. At γ = 0.05 for example 512, which ends 13,000 times below it; 384 just misses.</details>
 
 # %% tags=["widget"] id="widget"
 from regimes_course.lesson09.widgets import two_points

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["digits3", "median", "short", "span"]
+__all__ = ["digits3", "median", "plain", "short", "span"]
 
 
 def median(values: Tensor) -> Tensor:
@@ -27,6 +27,15 @@ def digits3(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e4:
         return f"{value:.0f}"
     return f"{value:.3g}"
+
+
+def plain(value: float) -> str:
+    """Two significant digits, without an exponent if the number is large.
+
+    >>> plain(0.01234), plain(1.52), plain(99.7), plain(13_140.0)
+    ('0.012', '1.5', '100', '13,000')
+    """
+    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 99.5 else f"{value:.2g}"
 
 
 def short(value: float) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regimes.problems import digits
 
-__all__ = ["CORNERS", "LINE", "TENT", "Path", "drifts", "path", "tent"]
+__all__ = ["CORNERS", "LINE", "TENT", "Path", "drifts", "moments", "path", "tent"]
 
 CORNERS = (-0.5, 0.0, 0.5)  # where the data bend
 TENT = torch.linspace(-1, 1, 9, dtype=torch.float64)
@@ -69,6 +69,11 @@ class Path:
         return self.alpha / self.W.shape[1] ** 0.5 * hidden @ self.v[k]
 
 
+def moments(steps: int) -> list[int]:
+    """The steps of a run that are kept, more of them early."""
+    return sorted(set(torch.logspace(0, math.log10(steps + 1), EVERY).round().int().sub(1).tolist()))
+
+
 @lru_cache(maxsize=32)
 def path(alpha: float, m: int = 200, seed: int = 0, steps: int = 3000) -> Path:
     """Train ``m`` ReLU units on the nine points; half of them are twins of the others with ``v`` negated.
@@ -77,7 +82,7 @@ def path(alpha: float, m: int = 200, seed: int = 0, steps: int = 3000) -> Path:
     """
     w, b, v = torch.randn(3, m // 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).numpy()
     W, v = np.stack([np.tile(w, 2), np.tile(b, 2)]), np.concatenate([v, -v])
-    keep = set(torch.logspace(0, math.log10(steps + 1), EVERY).round().int().sub(1).tolist())
+    keep = set(moments(steps))
     X, y = np.stack([TENT, torch.ones_like(TENT)], 1), tent(TENT).numpy()
     step, seen = RATE / (alpha * m**0.5), []
     for k in range(steps + 1):

@@ -130,8 +130,8 @@ def pairs(
     few, many = ([right for ratio, right in every if low <= ratio <= high] for low, high in ((0, 0.5), (1, 99)))
     (rich, (_, well)), (lazy, (_, badly)) = found.items()
     return fig, (
-        f"The kernel after training, less its mean (red: above, blue: below). At α = {rich:g} it has four blocks, and "
-        f"{well:.0%} of new samples are right; at α = {lazy:g} {badly:.0%} are; its trace of blocks was there at "
+        f"The kernel after training, less its mean (red: above, blue: below). It has four blocks at α = {rich:g}, where "
+        f"{well:.0%} of new samples are right. Of blocks at α = {lazy:g}, where {badly:.0%} are right, a trace was there at "
         "the start, as samples that share signs are a little closer. Right: "
         f"regression with the kernel of infinite width gets at most {max(few):.0%} right with half a sample for each pair or "
         f"less, at least {min(many):.0%} with one or more."

@@ -148,7 +148,7 @@ def chosen(mine: Mapping[str, float], left: Mapping[str, float]) -> tuple[Figure
             dots = 100 * stored[rule + ending]
             row = [i + 0.25 * (j - 1)] * len(dots)
             ax.plot(dots, row, marker, color=colours[j], markersize=6, alpha=0.7, label=label if i == 0 else None)
-        told.append(f"{label}: " + ", ".join(f"{100 * median(stored[rule + ending]):.0f}" for rule in RULES))
+        told.append("{:.0f}, {:.0f} and {:.0f} %".format(*(100 * median(stored[rule + ending]) for rule in RULES)))
     ax.plot(
         list(mine.values()),
         [RULES.index(name.split(",")[0]) - 0.25 for name in mine],
@@ -167,11 +167,12 @@ def chosen(mine: Mapping[str, float], left: Mapping[str, float]) -> tuple[Figure
         title="One training loss: what a half layer can see decides",
     )
     legend(ax, loc="lower left", bbox_to_anchor=(0.12, 0), fontsize=8)
-    own = "; ".join(f"{name} {value:.0f} ({100 * left[name]:.2g})" for name, value in mine.items())
-    return (
-        fig,
-        f"New images right in % (and training loss left). Your run: {own}. Medians of {len(dots)} others "
-        f"({', '.join(RULES)}): {'; '.join(told)}.",
+    own = "; ".join(f"{name} {value:.0f} %" for name, value in mine.items())
+    least, most = min(left, key=left.get), max(left, key=left.get)
+    return fig, (
+        f"New images right in your run: {own}. Training loss left: from {100 * left[least]:.2g} % ({least}) to "
+        f"{100 * left[most]:.2g} % ({most}). Medians of {len(dots)} other seeds for {RULES[0]}, {RULES[1]} and {RULES[2]}: "
+        f"{told[0]}; with the checkerboard {told[1]}; with outputs from zero {told[2]}."
     )
 
 
@@ -198,12 +199,13 @@ def matched(mine: Mapping[str, float], ends: Mapping[str, Tensor], start: Tensor
     left.set_yticks(range(len(SHOWN)), SHOWN)
     left.set(xlim=(0, 100), ylim=(len(SHOWN) - 0.4, -0.6), xlabel=RIGHT, title="As much loss left, and ...")
     right.set(xlim=(0, None), xlabel="how far the weights went", title="... far is not bad")
-    told = "; ".join(f"{rule} {100 * median(scores[rule]):.0f} % and {median(moved[rule]):.2g}" for rule in SHOWN)
+    told = ", ".join(f"{rule} {100 * median(scores[rule]):.0f} %" for rule in SHOWN)
+    ways = ", ".join(f"{rule} {median(moved[rule]):.2g}" for rule in SHOWN)
     damped = ", ".join(f"{rule} {100 * median(scores[f'{rule}, damped']):.0f} %" for rule in RULES)
-    own = "; ".join(f"{name} {mine[name]:.0f} % and {went[name]:.2g}" for name in mine)
+    own = "; ".join(f"{name} {mine[name]:.0f} % at {went[name]:.2g}" for name in mine)
     return fig, (
-        f"Right, and the distance of the weights from their start, medians of {len(scores['exact'])} seeds: {told}. "
-        f"Hollow marks, with damping: {damped}.{f' Stars, your run: {own}.' if mine else ''}"
+        f"New images right, medians of {len(scores['exact'])} seeds: {told}; with damping (hollow) {damped}. "
+        f"Distance of the weights from their start: {ways}.{f' Your run (stars): {own}.' if mine else ''}"
     )
 
 

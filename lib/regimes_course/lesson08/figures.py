@@ -61,10 +61,11 @@ def hero() -> tuple[Figure, str]:
     axes["swing"].set(title="η = 0.6: a swing out of nothing ...", ylabel="place along the\nsharpest direction")
     axes["loss"].plot(steps, loss, "o-", color=ORANGE, markersize=3, linewidth=0.8)
     axes["loss"].set(title="... the loss jumps, and comes back", xlabel="step k", ylabel="loss", ylim=(0, None))
-    told = ", ".join(f"{peak:.2f} at η = {eta:g}" for eta, peak in peaks.items())
+    told = ", ".join(f"{peak:.2f} times that at η = {eta:g}" for eta, peak in peaks.items())
     return fig, (
-        f"Sharpness, at the middle of the swing, over its edge 2/η is at its largest {told}. With infinitely small steps "
-        f"it climbs from {smooth[0]:.2g} to {smooth[-1]:.2g}. On the right the loss goes from {loss[0]:.2g} up to "
+        f"Each run climbs beyond its dotted line, the curvature from which on steps of its size should explode: to {told}. "
+        f"With infinitely small steps (dashed) the curvature climbs from {smooth[0]:.2g} to {smooth[-1]:.2g}. "
+        f"On the right the loss goes from {loss[0]:.2g} up to "
         f"{loss.max():.2g} and back to {loss[-1]:.2g} within {len(zoom) - 1} steps."
     )
 

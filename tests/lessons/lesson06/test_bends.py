@@ -28,6 +28,12 @@ def test_runs_stay_finite_and_fit_or_are_told(grid):
         assert left.item() == pytest.approx(run.left[-1].item(), abs=1e-9)
 
 
+def test_the_slider_says_the_step_that_is_told(grid):
+    for move in grid:
+        step, far = CHOICES["moment"].shown(move.moment), move.result.run.moved[move.result.k]
+        assert f"step {step} of 3000: weights moved {far:.2g} times their length" in move.told and "e+" not in move.told
+
+
 def test_the_answers_to_the_tasks():
     at = {alpha: compute(alpha, 200, 1.0, 0).run.at_corners() for alpha in CHOICES["alpha"].values}
     assert [alpha for alpha, share in at.items() if share < 0.5][0] == 2 and at[1.0] > 0.5

@@ -175,8 +175,9 @@ def test_chosen():
     np.testing.assert_allclose(ax.lines[9].get_xdata(), [30.5, 33, 70.2])
     np.testing.assert_allclose(ax.lines[9].get_ydata(), [-0.25, -0.25, 1.75])
     assert (
-        "Your run: exact 30 (0.4); exact, no cross 33 (10); shortest 70 (0.5). "
-        "Medians of 6 others (exact, layer by layer, shortest): top and bottom: 42, 55, 81;" in said
+        "in your run: exact 30 %; exact, no cross 33 %; shortest 70 %. "
+        "Training loss left: from 0.4 % (exact) to 10 % (exact, no cross). "
+        "Medians of 6 other seeds for exact, layer by layer and shortest: 42, 55 and 81 %; with" in said
     )
 
 
@@ -190,8 +191,9 @@ def test_matched():
         np.testing.assert_allclose(right.lines[i].get_xdata(), moved[rule])
         assert rule not in RULES or np.allclose(rows[i + 0.3], 100 * score[f"{rule}, damped"])
     assert rows[-0.3] == [30.5] and [line.get_xdata()[0] for line in right.lines[-2:]] == [5.5, 4.5]
-    assert "exact 42 % and 4.8;" in said and "Muon 83 % and 4.5" in said and "with damping: exact 60 %" in said
-    assert said.endswith("Stars, your run: exact 30 % and 5.5; Muon, far 71 % and 4.5.")
+    assert "exact 42 %, layer" in said and "Muon 83 %," in said and "with damping (hollow) exact 60 %" in said
+    assert "from their start: exact 4.8, layer" in said and "Muon 4.5," in said
+    assert said.endswith("Your run (stars): exact 30 % at 5.5; Muon, far 71 % at 4.5.")
 
 
 def test_next_batch():

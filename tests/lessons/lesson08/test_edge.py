@@ -17,16 +17,14 @@ from tests.lessons.moves import anywhere, assert_as_a_fresh_widget, each_alone, 
 
 SURVIVES = START | {"eta": 3.0}
 POSITIONS = [*each_alone(edge), *anywhere(edge, random.Random(0), 15), START | {"eta": 0.2}, SURVIVES]
+POSITIONS += [START | {"eta": eta, "push": 1.0} for eta in (0.2, 4.0)]
 
 
-def told_alike(a, b):
-    """A push happens at the crossing: without one, or where the run is lost anyway, it changes nothing that is told."""
+def alike(a, b):
+    """A push happens at the crossing: without one, or where the run is lost anyway, it may change nothing that is seen."""
     return a.settings | {"push": 0.0} == b.settings | {"push": 0.0} and (
         a.result.crossed is None or a.result.diverged is not None
     )
-
-
-alike = told_alike
 
 
 def test_everything_is_finite(grid):
@@ -74,6 +72,15 @@ def test_what_the_lesson_says_of_its_three_tasks():
         assert compute(3.0, 1.0, 0.0, seed).diverged is None and compute(4.0, 1.0, 0.0, seed).diverged is not None
         late = [compute(eta, 1.0, 0.0, seed).loss[-50:].mean().item() for eta in (0.2, 0.3, 0.6, 1.2, 3.0)]
         assert late == sorted(late)
+
+
+def test_a_push_that_changes_nothing_says_so(grid):
+    pushed = [move for move in grid if move.push]
+    for move in grid:
+        idle, lost = move.result.crossed is None, move.result.diverged is not None
+        assert ("(so nothing is pushed)" in move.told) == bool(move.push and idle and not lost)
+        assert ("in spite of the push" in move.told) == bool(move.push and not idle and lost)
+    assert any(move.result.crossed is None for move in pushed) and any(move.result.diverged for move in pushed)
 
 
 def test_a_push_tames_the_overshoot():

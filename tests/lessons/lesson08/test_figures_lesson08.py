@@ -114,7 +114,10 @@ def test_hero():
     for eta, line in zip(lesson08.RUNS, drawn(climb, is_measured), strict=True):
         path = descend(TASK, start(0), eta, round(300 / eta))
         np.testing.assert_allclose(line.get_ydata(), TASK.sharpness(middle(path)[::4]))
-        assert f"{eta * line.get_ydata().max() / 2:.2f} at η = {eta:g}" in says and f"edge 2/η = {2 / eta:.2g}" in words(climb)
+        assert (
+            f"{eta * line.get_ydata().max() / 2:.2f} times that at η = {eta:g}" in says
+            and f"edge 2/η = {2 / eta:.2g}" in words(climb)
+        )
         assert line.get_xdata()[-1] <= 300
     path = descend(TASK, start(0), 0.6, 275)[230:]
     shows(loss.lines[0], range(230, 276), TASK.loss(path))

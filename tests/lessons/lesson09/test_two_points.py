@@ -64,9 +64,15 @@ def test_the_readout_has_the_numbers(grid):
             assert f"rises {len(walk.rises)} times, for the last time at step {walk.rises[-1]}<" in move.told, move.settings
             assert f"peaks at {walk.loss.max():.2g}." in move.told
         below = (walk.loss <= 0.8526055 / walk.eta).nonzero()
-        assert (f"below 0.852/η from step {below[0].item()}." if len(below) else "not within 500 steps.") in move.told
+        assert (
+            f"It is below 0.852/η from step {below[0].item()} on."
+            if len(below)
+            else "It does not come below 0.852/η within 500 steps."
+        ) in move.told
         law = 1 / (walk.eta * walk.gamma**2 * STEPS)
-        assert f"It ends at {walk.loss[-1]:.2g}; the law 1/(ηγ²T) says {law:.2g}," in move.told
+        assert f"It ends at {walk.loss[-1]:.2g}; the law 1/(ηγ²T) says {law:.2g}, " in move.told
+        times = float(move.told.rpartition(", ")[2].removesuffix(" times as much.").replace(",", ""))
+        assert times == pytest.approx(law / walk.loss[-1].item(), rel=0.06) and "e+" not in move.told
 
 
 def test_what_is_drawn():

@@ -13,6 +13,7 @@ from regimes.theory.symmetric_committee import SymmetricPath, natural_path
 from regimes_course.kit.plotting import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 from regimes_course.kit.weight_scatter import BELOW
 from regimes_course.kit.widget import Choice, Widget, put, side_by_side
+from regimes_course.kit.words import plain
 
 __all__ = ["Point", "phase_diagram"]
 
@@ -184,12 +185,12 @@ def _plateau(here: Point) -> float | None:
 
 def sentence(here: Point) -> str:
     """What the picture shows, with its numbers."""
-    begin = f"κ + δ = {here.kappa + here.delta:g}, η = γ/p = {here.eta:.2g}, p = {here.width:.2g}: <b>{here.phase}</b>."
+    begin = f"κ + δ = {here.kappa + here.delta:g}, η = γ/p = {here.eta:.2g}, p = {plain(here.width)}: <b>{here.phase}</b>."
     if here.both is None:
         return (
             f"{begin} A single step changes the overlaps by amounts of order one, so there is no deterministic curve to draw."
         )
-    end = f"At natural time {here.end:g}, after {here.steps:.2g} · d steps, the risk is {here.both.risk[-1]:.2g}"
+    end = f"At natural time {here.end:g}, after {plain(here.steps)} · d steps, the risk is {here.both.risk[-1]:.2g}"
     told = end + (f" (limit ODE: {here.limit.risk[-1]:.2g})." if here.limit else ".")
     level, m, n = _plateau(here), here.both.m[-1], here.both.n[-1]
     if here.eta > 5.4:

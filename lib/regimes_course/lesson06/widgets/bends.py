@@ -8,17 +8,28 @@ from matplotlib.collections import LineCollection
 
 from regimes_course.kit.plotting import BLUE, ORANGE
 from regimes_course.kit.widget import Choice, Widget, put, side_by_side
-from regimes_course.lesson06.experiments import CORNERS, LINE, TENT, Path, path, tent
+from regimes_course.kit.words import plain
+from regimes_course.lesson06.experiments import CORNERS, LINE, TENT, Path, moments, path, tent
 from regimes_course.lesson06.figures import world_lines
 
 __all__ = ["Scene", "bends"]
 
+STEPS = 3000
 FAILED = 0.05  # a run that has more of its loss left is told to have failed
+
+
+def _record(moment: float) -> int:
+    """Which of the kept steps stands after a part of the logarithm of them all."""
+    time = np.log1p(moments(STEPS))
+    return int(np.abs(time - moment * time[-1]).argmin())
+
 
 CHOICES = {
     "alpha": Choice("dial, α", (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 10.0, 30.0), 0.1, "{:g}".format),
     "m": Choice("width, m", (50, 200, 1000), 200),
-    "moment": Choice("time (log)", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), 1.0, "{:.0%}".format),
+    "moment": Choice(
+        "step", (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), 1.0, lambda moment: str(moments(STEPS)[_record(moment)])
+    ),
     "seed": Choice("seed", (0, 1, 2, 3, 4), 0),
 }
 START = {name: choice.start for name, choice in CHOICES.items()}
@@ -41,9 +52,8 @@ class Scene:
 
 def compute(alpha: float, m: int, moment: float, seed: int) -> Scene:
     """Train for 3000 steps; look at the network after a part of their logarithm."""
-    run = path(alpha, m, seed)
-    time = run.step.double().log1p()
-    return Scene(m, seed, run, int((time - moment * time[-1]).abs().argmin()))
+    run = path(alpha, m, seed, STEPS)
+    return Scene(m, seed, run, _record(moment))
 
 
 def draw(figure):
@@ -87,11 +97,11 @@ def sentence(scene: Scene) -> str:
     run, k = scene.run, scene.k
     told = (
         f"α = {run.alpha:g}, m = {scene.m}, seed {scene.seed}, step {run.step[k]} of {run.step[-1]}: weights moved "
-        f"{100 * run.moved[k]:.2g} % of their length, {run.at_corners(k):.0%} of the bends (by size) sit at a corner; "
-        f"{100 * run.left[k]:.2g} % of the loss is left."
+        f"{run.moved[k]:.2g} times their length, {run.at_corners(k):.0%} of the bends (by size) sit at a corner; "
+        f"{plain(100 * run.left[k].item())} % of the loss is left."
     )
     if run.left[-1] > FAILED:
-        return f"{told} <b>This run fails</b>: {100 * run.left[-1]:.2g} % is left at its end."
+        return f"{told} <b>This run fails</b>: {plain(100 * run.left[-1].item())} % is left at its end."
     return told
 
 

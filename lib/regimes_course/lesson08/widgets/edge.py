@@ -35,7 +35,7 @@ class Run:
     """Gradient descent, and gradient flow from the same start.
 
     Attributes:
-        eta: the step.
+        eta, push: the setting.
         time, S: ``(l,)``, some times and the sharpness at the middle of the swing.
         loss: ``(k,)``, at every step.
         flow: ``(2, j)``, sharpness and loss of the flow at `MOMENTS`.
@@ -45,6 +45,7 @@ class Run:
     """
 
     eta: float
+    push: float
     time: Tensor
     S: Tensor
     loss: Tensor
@@ -69,7 +70,7 @@ def compute(eta: float, shift: float, push: float, seed: int) -> Run:
     path, loss = path[:diverged], loss[:diverged]
     S = task.sharpness(middle(path)[::EVERY])
     number = meter(task.slope(path[-len(path) // 4 :])).mean().item()
-    return Run(eta, EVERY * eta * torch.arange(len(S)), S, loss, _flow(shift, seed), crossed, number, diverged)
+    return Run(eta, push, EVERY * eta * torch.arange(len(S)), S, loss, _flow(shift, seed), crossed, number, diverged)
 
 
 MOMENTS = 10 * GRAIN * torch.arange(round(END / GRAIN) // 10 + 1)
@@ -141,11 +142,14 @@ def sentence(run: Run) -> str:
     begin = f"η = {run.eta:g}, edge {2 / run.eta:.3g}:"
     number = run.eta * run.S / 2
     if run.diverged is not None:
-        return f"{begin} <b>the run diverges</b>, from step {run.diverged} on. The flow ends at S = {run.flow[0, -1]:.2g}."
+        still = ", in spite of the push" if run.push and run.crossed is not None else ""
+        flow_ends = f"The flow ends at S = {run.flow[0, -1]:.2g}."
+        return f"{begin} <b>the run diverges</b>, from step {run.diverged} on{still}. {flow_ends}"
     late = run.loss[-max(1, round(25 / run.eta)) :].mean()
     end = f"its loss, a mean over the last 25 units of time, is {late:.2g}; that of the flow {run.flow[1, -1]:.2g}."
     if run.crossed is None:
-        return f"{begin} ηS/2 climbs from {number[0]:.2g} to {number[-1]:.2g} and <b>never meets the edge</b>; {end}"
+        idle = " (so nothing is pushed)" if run.push else ""
+        return f"{begin} ηS/2 climbs from {number[0]:.2g} to {number[-1]:.2g} and <b>never meets the edge</b>{idle}; {end}"
     return (
         f"{begin} the run <b>crosses its edge</b> at t = {run.eta * run.crossed:.3g}, overshoots to ηS/2 = "
         f"{number.max():.3g} and ends at {number[-len(number) // 8 :].mean():.3g} (the meter says {run.meter:.3f}); {end}"

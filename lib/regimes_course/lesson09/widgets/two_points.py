@@ -12,6 +12,7 @@ from regimes.theory import large_steps as theory
 from regimes_course.kit.plotting import BLUE, GREEN, ORANGE
 from regimes_course.kit.weight_scatter import BELOW
 from regimes_course.kit.widget import Choice, Widget, put, side_by_side
+from regimes_course.kit.words import plain
 from regimes_course.lesson09.experiments import edges, path
 
 __all__ = ["Walk", "two_points"]
@@ -82,18 +83,19 @@ def draw(figure):
 
 def _path(ax: Axes):
     """The weights, and the wedge in which both points are on the right side."""
-    ax.set(xlabel="$w_1$: both points pull to the right", ylabel="$w_2$: one pulls up, one down", yticks=[0])
+    ax.set(xlabel="$w_1$: both points pull to the right", ylabel="$w_2$: one pulls up, one down")
+    ax.yaxis.set_label_coords(-0.17, 0.5)  # there is room for the longest number, wherever the sliders stand
     (wedge,) = ax.fill([0, 0, 0], [0, 0, 0], color=GREEN, alpha=0.18, linewidth=0, label="wedge: both right")
     (line,) = ax.plot([], [], "-", color=ORANGE, linewidth=0.7, marker="o", markersize=2.5, label="weights, step by step")
     (end,) = ax.plot([], [], "D", color=BLUE, markersize=7, label="the last")
-    ax.legend(**BELOW, ncols=3)
+    ax.legend(**BELOW, ncols=2)
 
     def show(walk: Walk) -> None:
         put(line, *walk.points.T)
         put(end, *walk.points[-1:].T)
         right, high = 1.12 * walk.points[:, 0].max().item(), 1.1 * walk.points[:, 1].abs().max().item()
-        half = float(f"{right / 2:.1g}")  # no number at the edge, or the panel would change its size
-        ax.set(xlim=(-0.03 * right, right), ylim=(-high, high), xticks=[0, half / 2, half])
+        half, up = float(f"{right / 2:.1g}"), float(f"{high / 2:.1g}")  # none at the edge, or the panel would change its size
+        ax.set(xlim=(-0.03 * right, right), ylim=(-high, high), xticks=[0, half / 2, half], yticks=[-up, 0, up])
         wedge.set_xy([(0, 0), *((right, slope * right) for slope in edges(walk.gamma))])
 
     return [ax.xaxis, ax.yaxis, wedge, line, end], show
@@ -122,9 +124,10 @@ def sentence(walk: Walk) -> str:
     """What the picture shows, with its numbers."""
     told = [_told_rises(walk)]
     k = walk.below(theory.stable_threshold(walk.eta))
-    told.append(f"It is below 0.852/η {'from step ' + str(k) if k is not None else f'not within {STEPS} steps'}.")
+    safe = f"does not come below 0.852/η within {STEPS} steps" if k is None else f"is below 0.852/η from step {k} on"
+    told.append(f"It {safe}.")
     law, last = walk.law[-1].item(), walk.loss[-1].item()
-    told.append(f"It ends at {last:.2g}; the law 1/(ηγ²T) says {law:.2g}, {law / last:.2g} times that.")
+    told.append(f"It ends at {last:.2g}; the law 1/(ηγ²T) says {law:.2g}, {plain(law / last)} times as much.")
     return " ".join(told)
 
 
@@ -137,4 +140,4 @@ def _told_rises(walk: Walk) -> str:
     )
 
 
-two_points = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(9.4, 4.3), columns=2)
+two_points = Widget(compute, draw, sentence, CHOICES, FRAMES, size=(7.8, 4.2), columns=2)

@@ -87,7 +87,8 @@ def _complete(claim, name):
 def _row(c: dict) -> tuple[str, ...]:
     """An entry in four cells: what is claimed, and beside it where it comes from and with what it was tried."""
     parts = (", ".join(filter(None, (c["paper"], c["place"]))), c["setting"], c["note"])
-    about = ". ".join(part[0].upper() + part[1:].rstrip(".") for part in parts if part)
+    words = (part if part[1:2] in " =" else part[0].upper() + part[1:] for part in parts if part)  # n is not N
+    about = ". ".join(word.rstrip(".") for word in words)
     measured = f"{c['measured']} ({c['spread']})" if c["spread"] else c["measured"]
     tolerance = "" if c["tolerance"] in ("", "none") else f" {c['tolerance']}"
     cells = (f"{c['statement']} *{about}.*", f"{c['predicted']}{tolerance} ({c['kind']})", measured, c["verdict"])

@@ -165,7 +165,7 @@ def overlap_chain(
 ) -> Trace:
     r"""The same process for the overlaps alone: ``(Q, M)`` is itself a Markov chain, whose steps cost the same at every ``d``.
 
-    Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^\top)^{1/2} z'`,
+    Given the overlaps, the fields of a fresh sample are Gaussian, :math:`u^* = z`, :math:`u = Mz + (Q - MM^T)^{1/2} z'`,
     and the rest of :math:`|x|^2` is chi-squared with ``d - k - p`` degrees of freedom; the change of the overlaps in a step
     depends on these numbers only. The law is that of `one_pass` with an orthonormal teacher of erf units; the random numbers
     differ.

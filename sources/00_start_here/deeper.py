@@ -18,7 +18,7 @@
 # the wave until the sum of its squared residuals is below a thousandth of that of the labels. So all runs are compared *at one training loss*, not after
 # one number of steps: scaled by $1/\sqrt m$ the network starts ten times as loud, and a share of its own first loss would be another loss.
 #
-# The step is constant, a share of the stability limit $2n/\lambda_{\max}(K)$ at the start, with $K = cJJ^\top$, $c = m$ for the scale $1/m$ and $c = 1$ for
+# The step is constant, a share of the stability limit $2n/\lambda_{\max}(K)$ at the start, with $K = cJJ^T$, $c = m$ for the scale $1/m$ and $c = 1$ for
 # $1/\sqrt m$: with these the two kernels at the start are equal, so that one step means the same for both.
 
 # %%

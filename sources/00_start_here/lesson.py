@@ -74,8 +74,8 @@ print("first outputs:", outputs(theta0, 1 / m)[0][:3])
 my_guess = ...
 
 # %% [markdown]
-# Now train. Gradient descent moves the parameters against $J^\top r / n$ with the residual $r = f - y$. The factor $c$ makes both networks start at the same
-# speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^\top$, eight by eight: how a push on one output moves the others. (At the
+# Now train. Gradient descent moves the parameters against $J^T r / n$ with the residual $r = f - y$. The factor $c$ makes both networks start at the same
+# speed: $m$ for the scale $1/m$, and 1 for $1/\sqrt m$. With it, both have the same *kernel* $K = c\,JJ^T$, eight by eight: how a push on one output moves the others. (At the
 # lazy run's step the other would move still farther: section 2.)
 
 
@@ -153,7 +153,7 @@ guess(
 # ## 3. Direction: all parts of the error at one rate
 #
 # Large eigenvalues make an error fall fast, small ones slowly. **Gauss-Newton** divides $K$ out: it solves $(K + \varepsilon I)\,a = r$ (a tiny ε, so that a nearly singular K can be divided by) and
-# moves against $c\,J^\top a$. Then, to first order, every part of the residual shrinks by the same share per step, here a twentieth.
+# moves against $c\,J^T a$. Then, to first order, every part of the residual shrinks by the same share per step, here a twentieth.
 #
 # **Predict.** After how many steps is $\lVert r\rVert^2$, at first about $\lVert y\rVert^2$, a thousandth of that?
 

@@ -95,7 +95,7 @@ guess(my_guess, "the training outputs move alike, the test outputs do not")
 #
 # ## 2. Slow modes
 #
-# Gradient descent takes $\delta = m J^\top r/n$. With $K = m J J^\top$ the residual becomes $(I - \frac{\eta}{n} K)\, r$, to first order in $\eta$, and exactly if the
+# Gradient descent takes $\delta = m J^T r/n$. With $K = m J J^T$ the residual becomes $(I - \frac{\eta}{n} K)\, r$, to first order in $\eta$, and exactly if the
 # features are frozen: along an eigenvector with eigenvalue $\lambda$ it is multiplied by $1 - \eta\lambda/n$. How small do the eigenvalues get? We make the inputs
 # ever less round: their coordinates are standard normal times factors that fall evenly (on a logarithmic scale) from 1 to $1/\kappa$, so that $\kappa$ is the *condition number* of the inputs.
 
@@ -150,11 +150,11 @@ _ = ledger.claim("frozen-modes", deviation, steps=steps, **size)
 # Ask for the *shortest* $\delta$ with which, to first order, every output moves straight towards its target:
 # $$\begin{aligned}
 # &\min \lVert\delta\rVert \ \text{ such that }\ J\delta = r \\
-# &\quad\Longrightarrow\quad \delta = J^\top (J J^\top)^{-1} r .
+# &\quad\Longrightarrow\quad \delta = J^T (J J^T)^{-1} r .
 # \end{aligned}$$
 #
-# With a *damping* $\varepsilon > 0$ the condition is relaxed: $\delta = m J^\top (K + \varepsilon I)^{-1} r$ minimises
-# $\lVert J\delta - r\rVert^2 + \frac{\varepsilon}{m} \lVert\delta\rVert^2$. The library never builds the $n\times p$ matrix $J$: `gram` and `vjp` give $JJ^\top$ and $J^\top a$
+# With a *damping* $\varepsilon > 0$ the condition is relaxed: $\delta = m J^T (K + \varepsilon I)^{-1} r$ minimises
+# $\lVert J\delta - r\rVert^2 + \frac{\varepsilon}{m} \lVert\delta\rVert^2$. The library never builds the $n\times p$ matrix $J$: `gram` and `vjp` give $JJ^T$ and $J^T a$
 # from two $n\times m$ arrays (exercises 1 and 2 are these lines).
 
 # %%
@@ -171,8 +171,8 @@ apart = (delta - library).norm() / library.norm()
 print("these lines against the library:", digits3(apart.item()))
 
 # %% [markdown]
-# **Claim.** As long as $JJ^\top$ is invertible, under the undamped Gauss-Newton flow $r(t) = e^{-t} r(0)$ and $L(t) = e^{-2t} L(0)$, *whatever the conditioning*
-# (Arbel et al. 2023, abstract: conditioning drops out; derived here: $\dot f = -J J^\top (J J^\top)^{-1} r = -r$). In steps of
+# **Claim.** As long as $JJ^T$ is invertible, under the undamped Gauss-Newton flow $r(t) = e^{-t} r(0)$ and $L(t) = e^{-2t} L(0)$, *whatever the conditioning*
+# (Arbel et al. 2023, abstract: conditioning drops out; derived here: $\dot f = -J J^T (J J^T)^{-1} r = -r$). In steps of
 # size $\eta < 1$, $r_{k+1} = (1-\eta)\, r_k + O(\eta^2)$. If the $O(\eta^2)$ is neglected (the next cells test whether it may be), $\log L$ falls
 # at the rate $-2\ln(1-\eta)/\eta$ per unit of $t = \eta k$, and $L/L_0$ is at most a tolerance after
 # $\lceil \ln \mathrm{tol} / (2\ln(1-\eta)) \rceil$ steps.
@@ -210,7 +210,7 @@ for eta, race in races.items():
 # %% [markdown]
 # The kernel's condition number spans orders of magnitude, and the Gauss-Newton curves with the small step cannot be told apart. The larger step misses its prediction at
 # κ = 100: in some runs the loss rises at first, and the tolerance is reached some steps late. The law is first order in the *movement*, and along a small eigenvalue the
-# parameters have to move far: $\lVert\delta\rVert^2 = m\, r^\top K^{-1} r$. The next cell prints that length.
+# parameters have to move far: $\lVert\delta\rVert^2 = m\, r^T K^{-1} r$. The next cell prints that length.
 #
 # How slow is slow? Three seeds say little about how much gradient descent leaves, which differs from seed to seed. So this claim is about the median of twelve.
 
@@ -243,7 +243,7 @@ print(f"gradient descent at κ = {flat[2]}: {entry.measured} left ({entry.spread
 # Here $\lambda_{\min}$ is the smallest eigenvalue met along the path. The published code takes
 # $\varepsilon = \max(\text{floor}, \lambda_{\min}(K))$ at each step. Without its floor (we set it to $10^{-12}$) the guaranteed rate is half
 # of the best; where the floor exceeds $\lambda_{\min}$ it is less. At the other end, for large $\varepsilon$,
-# $\varepsilon\delta \to m J^\top r$, which is $n$ times the gradient direction of section 2, with a relative error of at most
+# $\varepsilon\delta \to m J^T r$, which is $n$ times the gradient direction of section 2, with a relative error of at most
 # $\lambda_{\max}/\varepsilon$.
 
 # %%
@@ -296,7 +296,7 @@ _ = ledger.claim("little-damping", torch.tensor(fits[weak]), steps=steps, **ran)
 # ## 6. The first full step is a random-feature fit
 #
 # At initialisation $v = 0$. The derivative of $f$ with respect to a hidden weight carries the factor $v_j$, so it is zero: the first step moves only
-# $v$, on the random features $\Phi$ with entries $\phi(w_j\cdot x_i + b_j)$. Let $m \ge n$ and $\Phi\Phi^\top$ be invertible. With $\eta = 1$ the step is the shortest $v$ that
+# $v$, on the random features $\Phi$ with entries $\phi(w_j\cdot x_i + b_j)$. Let $m \ge n$ and $\Phi\Phi^T$ be invertible. With $\eta = 1$ the step is the shortest $v$ that
 # interpolates the data; then the residual is zero and nothing moves any more.
 #
 # **Claim.** One full undamped step from $v = 0$ *is* the minimum-norm fit of random features (derived here). For a step $\eta$, the

@@ -46,7 +46,7 @@ from regimes_course.lesson01.experiments import fresh
 # Among all parameter movements $\delta$, the damped Gauss-Newton direction minimises
 # $\lVert J\delta - r\rVert^2 + \mu \lVert\delta\rVert^2$. There are two forms of it, with a $p \times p$ and with an $n \times n$ system, for $p$ parameters and
 # $n$ samples. Here $p \gg n$: use the small one. At $\mu = 0$ the function should return the shortest $\delta$ with $J\delta = r$. (As in the
-# lesson, the damping $\mu$ is added to $JJ^\top$, and $\varepsilon = m\mu$ to $K = m JJ^\top$.)
+# lesson, the damping $\mu$ is added to $JJ^T$, and $\varepsilon = m\mu$ to $K = m JJ^T$.)
 
 
 # %% exercise="gn_direction"
@@ -79,9 +79,9 @@ check("01/gn_direction", gn_direction)
 see("01/gn_direction", gn_direction)
 
 # %% [markdown] discussion="gn_direction" tags=["solution"]
-# **Discussion.** $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$ is called the push-through identity. Both forms are the same vector for μ > 0; at
-# μ = 0 and $p > n$ only the second exists, because $J^\top J$ has rank $n$ at most. With more samples than parameters it is the other way round, and the
-# $p \times p$ system is the small one: a library looks at the shape of $J$ and takes the smaller. `solve` is a good choice while $JJ^\top$ is well conditioned: forming it squares the
+# **Discussion.** $(J^T J + \mu I)\, J^T = J^T (J J^T + \mu I)$ is called the push-through identity. Both forms are the same vector for μ > 0; at
+# μ = 0 and $p > n$ only the second exists, because $J^T J$ has rank $n$ at most. With more samples than parameters it is the other way round, and the
+# $p \times p$ system is the small one: a library looks at the shape of $J$ and takes the smaller. `solve` is a good choice while $JJ^T$ is well conditioned: forming it squares the
 # condition number of $J$. The library's `regimes.linalg` corrects for that with two products with $J$.
 
 # %% [markdown] exercise="steps_to" stars=2 minutes=10 concept="rates and envelopes"
@@ -136,7 +136,7 @@ see("01/steps_to", steps_to)
 #
 # ★★ · 20 minutes · derive, then implement · optional
 #
-# For $f(x) = \frac1m \sum_j v_j \tanh(w_j\cdot x + b_j)$ with parameters $W$, $b$ and $v$, compute the kernel $K = m\,JJ^\top$ on the rows of
+# For $f(x) = \frac1m \sum_j v_j \tanh(w_j\cdot x + b_j)$ with parameters $W$, $b$ and $v$, compute the kernel $K = m\,JJ^T$ on the rows of
 # $X$ without building $J$: two $n\times m$ arrays are enough.
 
 

@@ -46,12 +46,12 @@ show(*draw.hero())
 # $L = \lVert r\rVert^2/2n$.
 #
 # Move the parameters by −ηδ, in the direction δ with the step size η. To first order the outputs move by −ηJδ: the *Jacobian* J has a row per sample and
-# a column per parameter. Gradient descent takes $\delta = m J^\top r/n$, the gradient times $m$: the $1/m$ in $f$ would make wide networks slow. So
+# a column per parameter. Gradient descent takes $\delta = m J^T r/n$, the gradient times $m$: the $1/m$ in $f$ would make wide networks slow. So
 #
-# $$r \;\leftarrow\; \Big(I - \frac{\eta}{n} K\Big)\, r, \qquad K = m\, J J^\top ,$$
+# $$r \;\leftarrow\; \Big(I - \frac{\eta}{n} K\Big)\, r, \qquad K = m\, J J^T ,$$
 #
 # exactly while the hidden units stand still, else to first order. $K$ is the *neural tangent kernel*: how a push on one output moves the others. (With only the $v_j$
-# trained, $J = \Phi/m$ with $\Phi$ what the units say at the inputs, and $K = \Phi\Phi^\top/m$.) Along an
+# trained, $J = \Phi/m$ with $\Phi$ what the units say at the inputs, and $K = \Phi\Phi^T/m$.) Along an
 # eigenvector with eigenvalue $\lambda$ a step multiplies the residual by $1 - \eta\lambda/n$. That shrinks it while $\eta < 2n/\lambda_{\max}$, the *stability limit*.
 #
 # **Predict.** Two near points are alike to the network: the diagonal of K is nearly a, a, and beside it stands a slightly smaller b. The eigenvalues are then
@@ -124,9 +124,9 @@ guess(my_guess, f"{learned:.2g} of the ripples", number=learned)
 #
 # ## 3. A better step: from Newton to Gauss-Newton
 #
-# Newton's method divides the gradient by the curvature: $\delta = H^{-1}\nabla L$ with $\nabla L = J^\top r/n$ and, by the chain rule,
+# Newton's method divides the gradient by the curvature: $\delta = H^{-1}\nabla L$ with $\nabla L = J^T r/n$ and, by the chain rule,
 #
-# $$H = \frac1n \Big( J^\top J + \sum_i r_i\, \nabla^2 f_i \Big).$$
+# $$H = \frac1n \Big( J^T J + \sum_i r_i\, \nabla^2 f_i \Big).$$
 #
 # ($\nabla^2 f_i$ are the second derivatives of output $i$.) Here it is on 30 units with $\eta = 0.1$, *all* weights trained, the $v_j$ random at first.
 # Gauss-Newton is derived next.
@@ -138,14 +138,14 @@ show(*draw.newtons_plane())
 # Unrepaired, Newton looks for a point where the gradient vanishes, and finds a saddle, where both inputs get one answer.
 # About half of the eigenvalues of H are negative; along those, Newton walks uphill.
 #
-# Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^\top J$ has no negative eigenvalue, and
-# it alone answers another question: *which move makes the outputs right?* With our 100 units $J^\top J$ has 300 rows and rank 2, so we add $\mu I$ before we invert it.
-# Now $(J^\top J + \mu I)\, J^\top = J^\top (J J^\top + \mu I)$; multiply by both inverses (the two $1/n$ cancel):
+# Gauss-Newton drops the second term of H. Not because it is small: at these starts it is 0.4 to 1 times as large as the first. But $J^T J$ has no negative eigenvalue, and
+# it alone answers another question: *which move makes the outputs right?* With our 100 units $J^T J$ has 300 rows and rank 2, so we add $\mu I$ before we invert it.
+# Now $(J^T J + \mu I)\, J^T = J^T (J J^T + \mu I)$; multiply by both inverses (the two $1/n$ cancel):
 #
 # $$\begin{aligned}
-# \delta &= (J^\top J + \mu I)^{-1} J^\top r \\
-# &= J^\top (J J^\top + \mu I)^{-1} r \\
-# &= m J^\top (K + \varepsilon I)^{-1} r , \\
+# \delta &= (J^T J + \mu I)^{-1} J^T r \\
+# &= J^T (J J^T + \mu I)^{-1} r \\
+# &= m J^T (K + \varepsilon I)^{-1} r , \\
 # \varepsilon &= m\mu .
 # \end{aligned}$$
 #
@@ -295,7 +295,7 @@ evidence(
 # - M. Arbel, R. Menegaux, P. Wolinski: *Rethinking Gauss-Newton for learning over-parameterized models*, NeurIPS 2023, arXiv 2302.02904.
 # - N. Abreu, N. Vyas, S. Kakade, D. Morwani: *The potential of second-order optimization for LLMs: a study with full Gauss-Newton*, ICLR 2026, arXiv 2510.09378. A
 #   Gauss-Newton step for each layer alone does nearly as well.
-# - M. Best McKay, N. P. Lawrence, B. Wetton, R. B. Gopaluni: *Error whitening: why Gauss-Newton outperforms Newton*, 2026, arXiv 2605.11316: section 3, with $J J^\top$ replaced by the identity.
+# - M. Best McKay, N. P. Lawrence, B. Wetton, R. B. Gopaluni: *Error whitening: why Gauss-Newton outperforms Newton*, 2026, arXiv 2605.11316: section 3, with $J J^T$ replaced by the identity.
 # - D. Morwani and others: *A new perspective on Shampoo's preconditioner*, 2024, arXiv 2406.17748: Shampoo as an approximation of Gauss-Newton.
 # - A. Jacot, F. Gabriel, C. Hongler: *Neural tangent kernel: convergence and generalization in neural networks*, NeurIPS 2018, arXiv 1806.07572.
 # - G. Goh: *Why momentum really works*, Distill 2017: the ratio of the eigenvalues becomes its root.</details>

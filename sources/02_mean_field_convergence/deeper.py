@@ -61,7 +61,7 @@ size = at_scale(
 # z_{ij} &= w_j\cdot x_i + b_j,
 # \end{aligned}$$
 # which knows the particle itself and, through the residual $r$, the cloud. The number $m$ is not in it. Gauss-Newton replaces $r/n$
-# by $(K+\varepsilon I)^{-1} r$, and $K = m\,JJ^\top$ is an average over particles too.
+# by $(K+\varepsilon I)^{-1} r$, and $K = m\,JJ^T$ is an average over particles too.
 #
 # **Claim.** Renumber the units, or write each of them twice: the function stays the same *during the whole training*.
 

@@ -90,7 +90,7 @@ see("02/duplication_test", duplication_test)
 # here far below the weakest dependence on the width.
 #
 # Some of the laws that failed are met in practice: a gradient divided by its norm over *all* parameters, which is what clipping does,
-# weight decay in proportion to the number of units, or a damping that acts on $JJ^\top$.
+# weight decay in proportion to the number of units, or a damping that acts on $JJ^T$.
 
 # %% [markdown] exercise="damped_envelope" stars=2 minutes=15 concept="rates mode by mode" role="core"
 # ## Exercise 2: the damped flow, mode by mode
@@ -141,7 +141,7 @@ check("02/damped_envelope", damped_envelope)
 see("02/damped_envelope", damped_envelope)
 
 # %% [markdown] discussion="damped_envelope" tags=["solution"]
-# **Discussion.** With $K = Q\,\mathrm{diag}(\lambda)\,Q^\top$ and $a = Q^\top r_0$ each coefficient obeys $\dot a_i = -\rho_i a_i$, so that
+# **Discussion.** With $K = Q\,\mathrm{diag}(\lambda)\,Q^T$ and $a = Q^T r_0$ each coefficient obeys $\dot a_i = -\rho_i a_i$, so that
 # $$\begin{aligned}
 # \frac{L(t)}{L(0)} &= \sum_i \frac{a_i^2}{\lVert r_0\rVert^2}\, e^{-2\rho_i t}, \\[4pt]
 # \rho_i &= \frac{\lambda_i}{\lambda_i+\varepsilon} .

@@ -219,7 +219,7 @@ print(f"The test loss at the end: {test[0]:.1g} from std 0.1, {test[-1]:.1g} fro
 # is a square.) What it needs is a residual along eigenvectors of $K$ whose eigenvalue λ is far above ε. Here it lies there, though from std 0.1 most of the 40
 # eigenvalues are below; an invertible $K$ with ε = 0 would guarantee it, to first order.
 #
-# **No bad minima?** The squared length of the gradient is, up to a factor, $r^\top K r$. Where $K$ is invertible, that is zero only at the fit. Arbel et al. prove
+# **No bad minima?** The squared length of the gradient is, up to a factor, $r^T K r$. Where $K$ is invertible, that is zero only at the fit. Arbel et al. prove
 # that Gauss-Newton in this scaling finds the fit, and faster than gradient descent.
 #
 # **And on new data?** The test loss does see the cloud: here those that move do better. Lesson 05 asks why.

@@ -46,10 +46,10 @@ on = {"noise": noise}  # of the claims about it
 #
 # As in the lesson: a committee is the mean of $p$ units $g(u_j)$, $u_j = w_j\cdot x$, $g(u) = \mathrm{erf}(u/\sqrt2)$; the teacher is one of $k$ orthonormal units with
 # fields $u^*_r$; labels carry noise of variance $\Delta$; the error is $e = \text{label} - f(x)$. A step of one-pass SGD is $w_j \leftarrow w_j + \frac{\eta}{d}\,e\,g'(u_j)\,x$ with
-# $\eta = \gamma/p$, and in the time $t = \eta\nu/d$ after $\nu$ steps the overlaps $Q = WW^\top$ and $M = WW^{*\top}$ follow
+# $\eta = \gamma/p$, and in the time $t = \eta\nu/d$ after $\nu$ steps the overlaps $Q = WW^T$ and $M = WW^{*T}$ follow
 #
 # $$\begin{aligned}
-# \dot M &= J^*, \qquad \dot Q = J + J^\top + \eta N, \\
+# \dot M &= J^*, \qquad \dot Q = J + J^T + \eta N, \\
 # J_{jl} &= \mathbb E[e\,g'(u_j)\,u_l], \\
 # J^*_{jr} &= \mathbb E[e\,g'(u_j)\,u^*_r], \\
 # N_{jl} &= \mathbb E[e^2 g'(u_j)\,g'(u_l)].

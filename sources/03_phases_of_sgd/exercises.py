@@ -206,14 +206,14 @@ see("03/i2_i3", i2_i3)
 #
 # ★★ · 15 minutes · implement
 #
-# Put the fields of all $p$ student and $k$ teacher units in one list, with covariance $\Omega = \begin{pmatrix} Q & M \\ M^\top & P\end{pmatrix}$,
+# Put the fields of all $p$ student and $k$ teacher units in one list, with covariance $\Omega = \begin{pmatrix} Q & M \\ M^T & P\end{pmatrix}$,
 # and write the error as $e = \sum_a c_a\, g(u_a)$, with $c_a < 0$ for the student. A step adds $\frac\eta d\, e\, g'(u_j)\, x$ to
 # the unit $w_j$, so that on average the overlap of $w_j$ with unit $b$ moves by
 #
 # $$\begin{aligned}
 # J_{jb} &= \mathbb E[e\, g'(u_j)\, u_b] \\
 # &= \sum_a c_a\, \mathbb E[g'(u_j)\, u_b\, g(u_a)], \\
-# \dot Q &= J + J^\top,\quad \dot M = J.
+# \dot Q &= J + J^T,\quad \dot M = J.
 # \end{aligned}$$
 #
 # In the first equation $b$ runs over students, in the second over teachers. Insert $I_3$ and bring the sum into the form

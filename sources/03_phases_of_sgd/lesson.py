@@ -75,7 +75,7 @@ P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
 
 # %% [markdown]
 # That is 100 weights. But x enters only through the numbers $u_j$ and $u^*_r = w^*_r \cdot x$. They are jointly Gaussian, and their covariances are the *overlaps*
-# $Q = WW^\top$ (how long and how alike the units are) and $M = WW^{*\top}$ (how much they know of the teacher). So every average over x, the risk
+# $Q = WW^T$ (how long and how alike the units are) and $M = WW^{*T}$ (how much they know of the teacher). So every average over x, the risk
 # $R = \frac12 \mathbb E (f - f^*)^2$ among them, depends on those few numbers alone. What does a step do to them? Multiply it out:
 #
 # $$\begin{aligned}
@@ -87,7 +87,7 @@ P = sgd(*beginning(50), 1.0, 0.004, 150 * 50, np.random.default_rng(4))
 #
 # Each step moves the overlaps by about 1/d, so over many steps averages replace single samples. In the time t = ην/d after ν steps,
 #
-# $$\dot Q = J + J^\top + \eta N, \qquad \dot M = J^* ,$$
+# $$\dot Q = J + J^T + \eta N, \qquad \dot M = J^* ,$$
 #
 # with $J_{jl} = \mathbb E[e\, g'(u_j)\, u_l]$, $J^*_{jr} = \mathbb E[e\, g'(u_j)\, u^*_r]$ and $N_{jl} = \mathbb E[e^2 g'(u_j)\, g'(u_l)]$. J is the *drift*: gradient descent on the
 # risk. N is the *noise*, the square of a single step, and it carries one more η. The inputs d are gone, and the width comes in through η = γ/p. In the cell, 40,000
@@ -137,7 +137,7 @@ guess(my_guess, "4 times: drawn against steps/d the curves are one", number=4, w
 show(*draw.phases())
 
 # %% [markdown]
-# (*Natural time*: steps times η/d or η²/d, whichever is larger.) At finite d the map is a smooth slope; the phases are what becomes of it as d grows. The black curve's step left of the line: runs near rest 1,
+# (*Natural time*: steps times η/d or η²/d, whichever is larger.) At finite d the map is a smooth slope; the phases are what becomes of it as d grows. The step of $d = 10^8$ left of the line: runs near rest 1,
 # our next section. Its flat end: what the drift has not finished.
 #
 # ## 3. Rest 1: slow

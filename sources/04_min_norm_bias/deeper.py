@@ -110,23 +110,23 @@ hyperbolas.show()
 # %% [markdown]
 # ## 3. Imbalance is speed
 #
-# Now $f(x) = V U^\top x$ with U (d × m), V (q × m) and the loss $L = \frac12\lVert Y - XUV^\top\rVert^2$, a *sum* (the paper's convention, also for time). Split
+# Now $f(x) = V U^T x$ with U (d × m), V (q × m) and the loss $L = \frac12\lVert Y - XUV^T\rVert^2$, a *sum* (the paper's convention, also for time). Split
 # $U = \Phi_1 U_1 + \Phi_2 U_2$ into the part in the row space of X and the rest, which the gradient never sees. The flow conserves
-# $$\Lambda = U_1^\top U_1 - V^\top V .$$
+# $$\Lambda = U_1^T U_1 - V^T V .$$
 # Let r be the rank of X and $\lambda_k(\cdot)$ the k-th largest eigenvalue. The *level* of the imbalance is
 # $\ell = [\lambda_r(\Lambda)]_+ + [\lambda_q(-\Lambda)]_+$ (the paper's c), with $[a]_+ = \max(a, 0)$; it needs m ≥ r and m ≥ q, else a term is zero.
 #
 # **Bound** (Min et al. 2021, v1, Theorem 1). $L(t) - L^* \le e^{-2 s_{\min}^2 \ell\, t}\,(L(0) - L^*)$, with the smallest singular value $s_{\min}$ of X that is not zero.
 #
-# v2 adds the *margin*: how far the product $U_1V^\top$ stays from losing rank. At any state (v2, Proposition 1) the rate of $L - L^*$ is at least
+# v2 adds the *margin*: how far the product $U_1V^T$ stays from losing rank. At any state (v2, Proposition 1) the rate of $L - L^*$ is at least
 # $$\begin{aligned}
 # s_{\min}^2 \Big[&\sqrt{(\delta_+ + \ell)^2 + 4\sigma_q^2} - \delta_+ \\
 # &{} + \sqrt{(\delta_- + \ell)^2 + 4\sigma_r^2} - \delta_-\Big],
 # \end{aligned}$$
 # with the singular values $\sigma_k$ of the product (zero beyond its shorter side) and the spreads of the eigenvalues,
 # $\delta_\pm$, from $\lambda_1$ to $\lambda_r(\Lambda)$ and from $\lambda_1$ to $\lambda_q(-\Lambda)$. With σ = 0 this is Theorem 1 again; with the margin, balanced starts (Λ = 0) are
-# covered too. From the start for all time (v2, Theorem 3), $\sigma_k$ is replaced by what it cannot fall below while the loss shrinks: $[\sigma_k(Y_1) - \lVert Y_1 - SU_1V^\top\rVert]_+/s_{\max}$,
-# with $X = WS\Phi_1^\top$ and $Y_1 = W^\top Y$.
+# covered too. From the start for all time (v2, Theorem 3), $\sigma_k$ is replaced by what it cannot fall below while the loss shrinks: $[\sigma_k(Y_1) - \lVert Y_1 - SU_1V^T\rVert]_+/s_{\max}$,
+# with $X = WS\Phi_1^T$ and $Y_1 = W^T Y$.
 #
 # The next cell trains from six random starts whose product of standard deviations is fixed, and from an orthogonal and a balanced one.
 
@@ -171,16 +171,16 @@ _ = ledger.claim("rate-equality", over_bound(net, pair), 1, n=1, d=2, q=1, m=5)
 # (The factor 20 is n: the library's time is that of the *mean* loss.) No bound is violated in these runs. With one sample and one output v2's Proposition 1 is
 # an *equality* at any width (derived here; tested at m = 5). Equal sizes are slow, but not the slowest: V counts with its length, $U_1$ with its weakest direction.
 #
-# A trap: $U^\top U - V^\top V$ with *all* of U is conserved too, but its level is larger, and the bound with *that* level is false (the check of exercise 4 breaks
+# A trap: $U^T U - V^T V$ with *all* of U is conserved too, but its level is larger, and the bound with *that* level is false (the check of exercise 4 breaks
 # it). For measuring a drift both serve, because $U_2$ is constant.
 #
 # ## 4. What a step conserves
 #
 # A law that the flow obeys exactly is a free test of an integrator: no exact solution is needed.
 #
-# **Claim.** A step of gradient descent changes Λ by exactly $\eta^2 (\dot U_1^\top \dot U_1 - \dot V^\top \dot V)$, so the drift up to a fixed time is of order
+# **Claim.** A step of gradient descent changes Λ by exactly $\eta^2 (\dot U_1^T \dot U_1 - \dot V^T \dot V)$, so the drift up to a fixed time is of order
 # η; a Runge-Kutta step of fourth order leaves a drift of order η⁴. And there are steps that leave none. With $Z = [V; U_1]$ the flow is $\dot Z = AZ$ with
-# $A = \left[\begin{smallmatrix}0 & F^\top\\ F & 0\end{smallmatrix}\right]$, $F = \Phi_1^\top X^\top(Y - XUV^\top)$. The exponential of such an A is a *Lorentz boost*, a
+# $A = \left[\begin{smallmatrix}0 & F^T\\ F & 0\end{smallmatrix}\right]$, $F = \Phi_1^T X^T(Y - XUV^T)$. The exponential of such an A is a *Lorentz boost*, a
 # linear map of Z that leaves Λ as it is. The Cayley map $(I - \frac{\eta}{2}A)^{-1}(I + \frac{\eta}{2}A)$ is one too, and cheaper; we take it as a step. Conservation is not accuracy: the last two lines take two steps of 0.8, twenty times the largest of the others.
 
 # %%
@@ -222,10 +222,10 @@ print(
 #
 # ## 5. Which fit? The invariant set
 #
-# At the end $UV^\top = \hat\Theta + \Phi_2 U_2 V(\infty)^\top$, with $U_2$ still at its start. So the distance to the min-norm solution is
-# $\lVert U_2(0)\, V(\infty)^\top\rVert$.
+# At the end $UV^T = \hat\Theta + \Phi_2 U_2 V(\infty)^T$, with $U_2$ still at its start. So the distance to the min-norm solution is
+# $\lVert U_2(0)\, V(\infty)^T\rVert$.
 #
-# **Claim** (Min et al. 2021, v1, Proposition 1; v2, Proposition 10). The set $\{V U_2^\top = 0,\; U_1 U_2^\top = 0\}$ is invariant, also under finite
+# **Claim** (Min et al. 2021, v1, Proposition 1; v2, Proposition 10). The set $\{V U_2^T = 0,\; U_1 U_2^T = 0\}$ is invariant, also under finite
 # steps of gradient descent; if training from inside it ends at a fit, that fit is $\hat\Theta$. Three starts inside it, three outside, V = 0 among these:
 
 # %%
@@ -327,8 +327,8 @@ _ = ledger.claim("figure1", torch.stack(ratios), 1, **ran)
 #
 # ## 7. Does Gauss-Newton keep the bias?
 #
-# The undamped Gauss-Newton step is $\dot U_1 = FV$, $\dot V = F^\top U_1$ with another F, the solution of a Sylvester equation
-# $U_1U_1^\top F + F VV^\top = \Phi_1^\top\hat\Theta - U_1V^\top$. So its *flow* freezes $U_2$, conserves Λ and keeps the invariant set, and it ends about as far from
+# The undamped Gauss-Newton step is $\dot U_1 = FV$, $\dot V = F^T U_1$ with another F, the solution of a Sylvester equation
+# $U_1U_1^T F + F VV^T = \Phi_1^T\hat\Theta - U_1V^T$. So its *flow* freezes $U_2$, conserves Λ and keeps the invariant set, and it ends about as far from
 # $\hat\Theta$ as gradient flow does. Its error falls as $e^{-t}$ whatever the imbalance. Full steps are another
 # matter (derived here): from a wide random start the first ends near $\lVert V\rVert^2 = q\gamma + \lVert\hat\Theta\rVert^2/(4\gamma)$.
 
@@ -378,7 +378,7 @@ _ = ledger.claim("zoo-adam", kept["Adam"]["inside"], **zoo.SIZES, step=zoo.ADAM)
 
 # %% [markdown]
 # Three separate properties. $U_2$ stays frozen under every rule that steps in the row space. The invariant set is kept by every rule of the
-# form $\dot U_1 = F_1 V$, $\dot V = F_2 U_1$. To conserve Λ, $F_2 = F_1^\top$ and small steps are needed: layer-wise Gauss-Newton misses the first,
+# form $\dot U_1 = F_1 V$, $\dot V = F_2 U_1$. To conserve Λ, $F_2 = F_1^T$ and small steps are needed: layer-wise Gauss-Newton misses the first,
 # momentum 0.9 with this step the second. Adam divides each
 # coordinate by its own size, which mixes rows of X with everything else, and loses the bias. Weight decay shrinks $U_2$:
 # in time it forgets the start, and it never fits exactly. With $U_2$ = 0 the table cannot tell a kept set from a frozen $U_2$; exercise 6 can.

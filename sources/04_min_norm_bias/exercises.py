@@ -24,7 +24,7 @@
 # *optional* one is for the fast.
 #
 # Arrays are `torch.float64` tensors: inputs $X$ $(n, d)$ of rank $r$, labels $Y$ $(n, q)$, parameters $U$ $(d, m)$ and $V$ $(q, m)$ of the network
-# $f(x) = VU^\top x$. With orthonormal bases $\Phi_1$ ($r$ columns) of the row space of $X$ and $\Phi_2$ of what is perpendicular to it,
+# $f(x) = VU^T x$. With orthonormal bases $\Phi_1$ ($r$ columns) of the row space of $X$ and $\Phi_2$ of what is perpendicular to it,
 # $U = \Phi_1 U_1 + \Phi_2 U_2$: the part that the samples see, and the rest. Where a number is asked for, a Python number and a tensor without axes are equally right. Leave the arguments as they are.
 # Numbers have to agree to seven digits, entries to seven digits of the largest one, in exercise 5 to eight. The formulas are yours to write: an answer calls nothing of `regimes`.
 
@@ -39,8 +39,8 @@ from regimes_course.lesson04.boxes import BOXES, data, recorded
 #
 # ★ · 10 minutes · derive, then implement · core
 #
-# A network was trained until it fits: $XUV^\top = Y$. How far is its predictor $\Theta = UV^\top$ from the min-norm solution $\hat\Theta = X^+Y$, that is,
-# what is $\lVert UV^\top - X^+Y\rVert_F$?
+# A network was trained until it fits: $XUV^T = Y$. How far is its predictor $\Theta = UV^T$ from the min-norm solution $\hat\Theta = X^+Y$, that is,
+# what is $\lVert UV^T - X^+Y\rVert_F$?
 #
 # You are not told $Y$, and of $U$ you have only the start. You do have the $V$ of the end. That is enough for gradient descent, stochastic gradient descent,
 # momentum and Gauss-Newton, whatever the step: each of their steps moves $U$ by a combination of the rows of $X$.
@@ -76,7 +76,7 @@ check("04/distance_from_last_layer", distance_from_last_layer)
 see("04/distance_from_last_layer", distance_from_last_layer)
 
 # %% [markdown] discussion="distance_from_last_layer" tags=["solution"]
-# **Discussion.** $U V^\top = \hat\Theta + \Phi_2\,U_2(0)\,V(\infty)^\top$, and $\Phi_2$ has orthonormal columns, so the distance is $\lVert U_2(0)\,V(\infty)^\top\rVert_F$. All that training
+# **Discussion.** $U V^T = \hat\Theta + \Phi_2\,U_2(0)\,V(\infty)^T$, and $\Phi_2$ has orthonormal columns, so the distance is $\lVert U_2(0)\,V(\infty)^T\rVert_F$. All that training
 # contributes is $V(\infty)$. Halve $U_2$ at the start and the distance is exactly half as large: nothing else notices, because $U_1$ and $V$ train without ever
 # seeing $U_2$. Adam rescales each entry of the gradient by itself and leaves the row space: for it the formula fails.
 
@@ -130,7 +130,7 @@ see("04/start_sizes", start_sizes)
 #
 # ★★ · 20 minutes · construct · core
 #
-# Gradient flow, gradient descent and Gauss-Newton from $V U_2^\top = 0$ *and* $U_1 U_2^\top = 0$ keep both products at zero, and so end at $\hat\Theta$ if they
+# Gradient flow, gradient descent and Gauss-Newton from $V U_2^T = 0$ *and* $U_1 U_2^T = 0$ keep both products at zero, and so end at $\hat\Theta$ if they
 # end at a solution. Taking $U_2 = 0$ would be easy. Construct such a start with
 #
 # 1. much outside: $\lVert U_2\rVert_F \ge 1$,
@@ -179,7 +179,7 @@ see("04/invariant_init", invariant_init)
 # %% [markdown] discussion="invariant_init" tags=["solution"]
 # **Discussion.** Units of two kinds are one way; another is to take any $U$ and $V$ and to subtract from the rows of $U_1$ and $V$ their projections on the rows of
 # $U_2$. What it takes is that the rows of $\binom{V}{U_1}$ are perpendicular to those of $U_2$. Their products obey a linear homogeneous equation, which zero solves for
-# all time. One product alone is not kept: $V U_2^\top$ grows out of $U_1 U_2^\top$. So a network whose output is zero at the start, even on inputs of any kind, need not
+# all time. One product alone is not kept: $V U_2^T$ grows out of $U_1 U_2^T$. So a network whose output is zero at the start, even on inputs of any kind, need not
 # end at the min-norm solution.
 
 # %% [markdown] exercise="imbalance_level" stars=2 minutes=15 concept="imbalance as speed"
@@ -187,7 +187,7 @@ see("04/invariant_init", invariant_init)
 #
 # ★★ · 15 minutes · implement
 #
-# Gradient flow conserves the imbalance $\Lambda = U_1^\top U_1 - V^\top V$, and the eigenvalues of $\Lambda$ bound its rate from below. Write
+# Gradient flow conserves the imbalance $\Lambda = U_1^T U_1 - V^T V$, and the eigenvalues of $\Lambda$ bound its rate from below. Write
 # $\lambda_k(A)$ for the $k$-th *largest* eigenvalue of a symmetric $A$, and $[a]_+ = \max(a, 0)$. Return three numbers, the level and the two spreads:
 #
 # $$\begin{aligned}
@@ -236,7 +236,7 @@ check("04/imbalance_level", imbalance_level)
 see("04/imbalance_level", imbalance_level)
 
 # %% [markdown] discussion="imbalance_level" tags=["solution"]
-# **Discussion.** With the loss $\frac12\lVert Y - XUV^\top\rVert_F^2$ the level alone guarantees
+# **Discussion.** With the loss $\frac12\lVert Y - XUV^T\rVert_F^2$ the level alone guarantees
 # $L(t) - L^* \le e^{-2 s_r^2 c t}\,(L(0) - L^*)$, where $c$ is the level and $s_r$ the smallest singular value of $X$ that is not zero. The whole $U$ in place
 # of $U_1$ gives a conserved matrix too, so a test of conservation does not find that mistake. But the "guarantee" it leads to is too good, and training
 # breaks it. For wide networks nobody forms the $m\times m$ matrix: at most $r + q$ of its eigenvalues differ from zero, and a QR decomposition finds them.
@@ -246,14 +246,14 @@ see("04/imbalance_level", imbalance_level)
 #
 # ★★ · 25 minutes · derive, then implement
 #
-# Inside the row space the predictor is $U_1 V^\top$, and it should become the target $\Phi_1^\top\hat\Theta$. The undamped Gauss-Newton step is the shortest change
+# Inside the row space the predictor is $U_1 V^T$, and it should become the target $\Phi_1^T\hat\Theta$. The undamped Gauss-Newton step is the shortest change
 # of *all* parameters that does so to first order: of all solutions of
 #
-# $$dU_1\,V^\top + U_1\,dV^\top = \text{target} - U_1 V^\top$$
+# $$dU_1\,V^T + U_1\,dV^T = \text{target} - U_1 V^T$$
 #
-# the one with the smallest $\lVert dU_1\rVert_F^2 + \lVert dV\rVert_F^2$. Show that it has the form $dU_1 = FV$, $dV = F^\top U_1$ with one matrix $F$ of shape $(r, q)$, find
-# the equation that $F$ solves, and solve it without the Jacobian, which is $rq \times (r + q)m$. The sum of any eigenvalue of $U_1U_1^\top$ and any of
-# $VV^\top$ is positive here; each of the two matrices by itself may be singular.
+# the one with the smallest $\lVert dU_1\rVert_F^2 + \lVert dV\rVert_F^2$. Show that it has the form $dU_1 = FV$, $dV = F^T U_1$ with one matrix $F$ of shape $(r, q)$, find
+# the equation that $F$ solves, and solve it without the Jacobian, which is $rq \times (r + q)m$. The sum of any eigenvalue of $U_1U_1^T$ and any of
+# $VV^T$ is positive here; each of the two matrices by itself may be singular.
 
 
 # %% exercise="gn_step"
@@ -295,7 +295,7 @@ see("04/gn_step", gn_step)
 # six exponents before you measure them with your function.
 
 # %% [markdown] discussion="gn_step" tags=["solution"]
-# **Discussion.** $\delta = J^\top F$ says that each layer moves along the other one, and $JJ^\top$ is the Sylvester operator. A mode of the residual is divided by
+# **Discussion.** $\delta = J^T F$ says that each layer moves along the other one, and $JJ^T$ is the Sylvester operator. A mode of the residual is divided by
 # $a_i + b_j$ and shared between the layers as $b_j$ to $a_i$: the larger the other layer, the more it moves. Steps of this form leave $U_2$ alone and keep the invariant
 # set. `scipy.linalg.solve_sylvester` solves the same equation. The next cell measures the six exponents.
 
@@ -342,9 +342,9 @@ for number, box in enumerate(BOXES):
 # %% [markdown]
 # Write the function that says what an optimizer keeps:
 #
-# 1. *frozen*: $U_2 = \Phi_2^\top U$ does not move, but for rounding,
-# 2. *kept*: from inside the set, $V U_2^\top$ and $U_1 U_2^\top$ both stay zero, but for rounding,
-# 3. *conserved*: every entry of $\Lambda = U_1^\top U_1 - V^\top V$ is conserved in the limit of small steps. Finite steps make it drift, by an amount in proportion
+# 1. *frozen*: $U_2 = \Phi_2^T U$ does not move, but for rounding,
+# 2. *kept*: from inside the set, $V U_2^T$ and $U_1 U_2^T$ both stay zero, but for rounding,
+# 3. *conserved*: every entry of $\Lambda = U_1^T U_1 - V^T V$ is conserved in the limit of small steps. Finite steps make it drift, by an amount in proportion
 #    to the step.
 
 
@@ -394,7 +394,7 @@ see("04/what_is_kept", what_is_kept)
 # %% [markdown] discussion="what_is_kept" tags=["solution"]
 # **Discussion.** Three properties, three reasons. $U_2$ is *frozen* by every step that moves $U$ by combinations of the samples: mini-batches, momentum, any preconditioner on the side
 # of the samples. The set is *kept* by steps $dU_1 = F_1 V$, $dV = F_2 U_1$ with any $F_1$, $F_2$, and sums of such steps: blocks and unequal rates pass, and so
-# does weight decay, which shrinks everything alike. *Conserved* takes $F_2 = F_1^\top$: each layer at the same rate, with the same residual. Adam rescales each entry of the gradient by itself
+# does weight decay, which shrinks everything alike. *Conserved* takes $F_2 = F_1^T$: each layer at the same rate, with the same residual. Adam rescales each entry of the gradient by itself
 # and loses all three, and with them the bias to the min-norm solution.
 #
 # Momentum with a fixed factor conserves $\Lambda$ in the limit, although its drift at a given step is an order of magnitude above that of gradient descent. And no optimizer here has

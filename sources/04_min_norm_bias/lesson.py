@@ -42,7 +42,7 @@ show(*draw.hero())
 # ## 1. One layer: the part that never moves
 #
 # Take 20 samples with 50 inputs each, the rows of X, and a linear function $x\cdot\Theta$. A step of gradient descent on
-# $\frac12\lVert X\Theta - Y\rVert^2$ adds $X^\top(\dots)$ to Θ: a combination of samples. The thirty directions that no sample has are never touched. So
+# $\frac12\lVert X\Theta - Y\rVert^2$ adds $X^T(\dots)$ to Θ: a combination of samples. The thirty directions that no sample has are never touched. So
 #
 # $$\begin{aligned}
 # \Theta_{\text{end}} = \hat\Theta + {}&\text{(the part of the start} \\
@@ -50,7 +50,7 @@ show(*draw.hero())
 # \end{aligned}$$
 #
 # where $\hat\Theta$ is the shortest of all fits, also called the *min-norm solution*. Our samples are perpendicular and of length one, so that all directions are learned
-# equally fast; then $\hat\Theta = X^\top Y$.
+# equally fast; then $\hat\Theta = X^T Y$.
 #
 # **Predict.** A random start of length 5; thirty of fifty directions are unseen. How far from $\hat\Theta$ does training end? A number.
 
@@ -88,10 +88,10 @@ guess(my_guess, told, number=distance, why=why)
 #
 # ## 2. Two layers: what decides
 #
-# Now $\Theta = UV^\top$ with U (50 × m) and V (1 × m), m = 100. Split U into the part $U_1$ in the directions of the samples and the part $U_2$ in the unseen ones. The gradient of U is $X^\top(\dots)V$,
+# Now $\Theta = UV^T$ with U (50 × m) and V (1 × m), m = 100. Split U into the part $U_1$ in the directions of the samples and the part $U_2$ in the unseen ones. The gradient of U is $X^T(\dots)V$,
 # combinations of samples again, so $U_2$ *never moves*. But it is multiplied by V, which does:
 #
-# $$\Theta_{\text{end}} = \hat\Theta + U_2(0)\, V(\text{end})^\top .$$
+# $$\Theta_{\text{end}} = \hat\Theta + U_2(0)\, V(\text{end})^T .$$
 #
 # **One product decides: what never moves, times the last layer as it became.** What happens to V does not depend on $U_2$. So with entries of size s the
 # distance is, as a root mean square (r.m.s.) over the $U_2$ one may draw, $\sqrt{30}\, s\, \lVert V(\text{end})\rVert$.
@@ -121,7 +121,7 @@ guess(my_answer, "no: V grows along U₁, and U₁ is not orthogonal to U₂", w
 # %% [markdown]
 # The first two numbers of each line agree to the last digit: that is the point. The picture, again with two inputs, starts from *large* weights. From V = 0 a fan opens, from one
 # point. If V alone is orthogonal to $U_2$, the paths bend away. Only if $U_1$ is orthogonal to $U_2$ as well, every run ends at the star, however large its weights. The two
-# conditions, $U_1U_2^\top = 0$ and $VU_2^\top = 0$, are the *invariant set* of the paper: inside it they hold for ever, also under finite steps (exercise 3).
+# conditions, $U_1U_2^T = 0$ and $VU_2^T = 0$, are the *invariant set* of the paper: inside it they hold for ever, also under finite steps (exercise 3).
 #
 # So there are two ways to end near: orthogonal weights, or small ones.
 #
@@ -138,7 +138,7 @@ guess(my_answer, "no: V grows along U₁, and U₁ is not orthogonal to U₂", w
 show(*draw.hyperbolas())
 
 # %% [markdown]
-# In the wide network the kernel of lesson 01 is $K = U_1U_1^\top + \lVert V\rVert^2 I$ (a change of V moves the outputs through $U_1$, a change of U through V), and twice its smallest eigenvalue is the slowest rate of the loss.
+# In the wide network the kernel of lesson 01 is $K = U_1U_1^T + \lVert V\rVert^2 I$ (a change of V moves the outputs through $U_1$, a change of U through V), and twice its smallest eigenvalue is the slowest rate of the loss.
 # **V, one row, counts with its length; $U_1$, twenty rows, with its weakest direction**, of about $\sigma_U(\sqrt m - \sqrt{20})$ if its entries are random of size $\sigma_U$. With $\sigma_V$ for V,
 #
 # $$\text{rate} \approx 2m\,\sigma_V^2 + 2\,\sigma_U^2\,\big(\sqrt m - \sqrt{20}\big)^2 .$$
@@ -251,7 +251,7 @@ line_of_fits.show()
 # %% [markdown]
 # ## The answer in three sentences
 #
-# What decides is $U_2(0)\,V(\text{end})^\top$: weights that the data never touch, times the last layer as it becomes. Make it small by starting small, which is slow unless the last layer is the large one, or start inside the set where it stays zero; an output of zero is not enough. Full Gauss-Newton steps from a small start make V too long in one stroke and spoil the choice; small steps
+# What decides is $U_2(0)\,V(\text{end})^T$: weights that the data never touch, times the last layer as it becomes. Make it small by starting small, which is slow unless the last layer is the large one, or start inside the set where it stays zero; an output of zero is not enough. Full Gauss-Newton steps from a small start make V too long in one stroke and spoil the choice; small steps
 # keep it.
 #
 # ## How sure are we?

@@ -110,8 +110,8 @@ guess(
 # ## 2. At a small start the damping decides
 #
 # All these runs had the damping $\varepsilon = 5\cdot 10^{-3}$. Lesson 02 showed why there has to be one: at a small start $K$ is nearly singular. The
-# published code takes $\max(\text{floor}, \lambda_{\min})$. (Its floor is $10^{-7}$ on $JJ^\top$ at width 5000; multiplied by the width this is
-# $5\cdot 10^{-4}$ on our $K = m JJ^\top$.)
+# published code takes $\max(\text{floor}, \lambda_{\min})$. (Its floor is $10^{-7}$ on $JJ^T$ at width 5000; multiplied by the width this is
+# $5\cdot 10^{-4}$ on our $K = m JJ^T$.)
 #
 # **Predict.** std = 0.01. With $\varepsilon = 10^{-7}$ we should be nearer to "true" Gauss-Newton. Is the test loss better or worse than with
 # $5\cdot 10^{-3}$? By what factor?

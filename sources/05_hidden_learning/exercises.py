@@ -269,7 +269,7 @@ for std, (losses, left) in curves.items():
 # $\frac1m \Phi v = y$ in the least-squares sense.
 #
 # Features of small hidden weights nearly depend on each other, and fitting along directions in which they hardly vary takes enormous
-# weights. So drop every eigenvalue of $\frac1m\Phi\Phi^\top$ that is at most `cutoff` times the largest, and fit in the directions that remain.
+# weights. So drop every eigenvalue of $\frac1m\Phi\Phi^T$ that is at most `cutoff` times the largest, and fit in the directions that remain.
 
 
 # %% exercise="refit_last_layer"

@@ -92,12 +92,12 @@ print(f"says zero: {zero:.2g}, random features re-fitted: {random:.2g}")
 # We take the Gauss-Newton steps of lessons 01 and 02. With the residual $r = f - y$, one number per training point, and a damping $\varepsilon$ that keeps us from dividing by nothing,
 #
 # $$\begin{aligned}
-# a &= \Big(JJ^\top + \frac{\varepsilon}{m} I\Big)^{-1} r, \\
-# \Delta v &= -\eta\,\Phi^\top a, \\
+# a &= \Big(JJ^T + \frac{\varepsilon}{m} I\Big)^{-1} r, \\
+# \Delta v &= -\eta\,\Phi^T a, \\
 # \Delta w_j &= -\eta \sum_i a_i\, D_{ij}\, x_i .
 # \end{aligned}$$
 #
-# $J$ holds all derivatives of the 50 outputs ($m JJ^\top$ is the kernel $K$ of those lessons), and $\eta$ is the step; after $k$ steps the *time* is $t = \eta k$.
+# $J$ holds all derivatives of the 50 outputs ($m JJ^T$ is the kernel $K$ of those lessons), and $\eta$ is the step; after $k$ steps the *time* is $t = \eta k$.
 # $D_{ij} = \frac1m v_j\,\phi'(w_j\cdot x_i)$ says how the output at $x_i$ answers to what goes into unit $j$.
 #
 # Look for $v$ in these formulas before you read on: at the start it is zero.

@@ -233,8 +233,8 @@ guess(my_guess, f"{slopes[0]:.2f} for erf, {slopes[1]:.2f} for ReLU (medians)")
 # every $\alpha$. **Claim.** Large $\alpha$ is lazy, at any width (Chizat et al. 2019, section 2), and a lazy network can be much worse on new data (their section 3).
 #
 # First the lesson's tent, over seeds: how far the weights move, and which share of the bends between -0.9 and 0.9, by their size $|v|\,\lVert(w, b)\rVert$, is within 0.03 of a corner of the data. Then
-# **sparse parity**: 30 random signs, the label is the product of the first two, 256 samples, trained to an error of 1 %. *Alignment* is the cosine of $K$ and $yy^\top$,
-# $y^\top K y/(n\lVert K\rVert)$.
+# **sparse parity**: 30 random signs, the label is the product of the first two, 256 samples, trained to an error of 1 %. *Alignment* is the cosine of $K$ and $yy^T$,
+# $y^T K y/(n\lVert K\rVert)$.
 
 # %%
 rich, middle, stiff = ([path(a, seed=int(s)) for s in SEEDS + 20] for a in (0.1, 1.0, 10.0))
@@ -283,7 +283,7 @@ _ = ledger.claim("alignment", turned[0]["aligned"] / turned[-1]["aligned"])
 
 # %% [markdown]
 # One network, one step, one start: from nearly all right to no better than a kernel, by one number in front. At $\alpha = 30$ the network *is* kernel
-# regression. At $\alpha = 0.1$ the kernel has drifted by several times its size, and it has drifted *towards the labels*: its alignment with $yy^\top$
+# regression. At $\alpha = 0.1$ the kernel has drifted by several times its size, and it has drifted *towards the labels*: its alignment with $yy^T$
 # is several times that of the lazy one. (The drift falls a little faster than $\alpha^{-1}$, its rate in the limit.)
 #
 # ## 5. Count before you train

@@ -101,7 +101,7 @@ guess(my_guess, f"a tenth, nearly: from {far[1]:.2g} of their length to {far[2]:
 # ## 2. If nothing moves, training is solved
 #
 # Over a short way a function is its tangent. Let $J$ hold the derivatives of the nine outputs with respect to all weights. A step $\eta$ against the gradient of
-# half the squared length of the residual $r = f - y$ moves the weights by $-\eta J^\top r$, and so the outputs by $-\eta JJ^\top r$. Only the *kernel* $K = JJ^\top$
+# half the squared length of the residual $r = f - y$ moves the weights by $-\eta J^T r$, and so the outputs by $-\eta JJ^T r$. Only the *kernel* $K = JJ^T$
 # counts, the *neural tangent kernel* or NTK (lesson 01): its entry $K(x, x')$ says how much training on $x'$ moves the output at $x$. If it stands still, then after k steps
 #
 # $$\begin{aligned}

@@ -84,7 +84,7 @@ guess(my_guess, "nothing: the error is at least 1 % of the inputs")
 #
 # ## 2. The exact step
 #
-# We want weights $\delta$ with $J\delta = r$, where $r = f - y$. The head $u$ lifts that to the state, $E = r u^\top = (e_1, e_2)$. The walk back of the lesson, with features $A = [\phi(x_2V_F), 1]$ and
+# We want weights $\delta$ with $J\delta = r$, where $r = f - y$. The head $u$ lifts that to the state, $E = r u^T = (e_1, e_2)$. The walk back of the lesson, with features $A = [\phi(x_2V_F), 1]$ and
 # $B = [\phi(x_1V_G), 1]$, and $DG[t]$ for how $G$ moves if its input moves by $t$:
 # $$\begin{aligned}
 # \delta_F &= A^+ e_1, \\

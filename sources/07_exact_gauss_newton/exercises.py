@@ -225,7 +225,7 @@ see("07/verified", verified)
 # ★★ · 10 minutes · implement · optional
 #
 # Section 6 of [*deeper*](../lessons/deeper/07_exact_gauss_newton.ipynb) compares features by linear CKA, of features $X$ and $Y$ of the same samples. Centre the columns of both, then
-# $$\mathrm{CKA} = \frac{\lVert X^\top Y\rVert_F^2}{\lVert X^\top X\rVert_F\,\lVert Y^\top Y\rVert_F} .$$
+# $$\mathrm{CKA} = \frac{\lVert X^T Y\rVert_F^2}{\lVert X^T X\rVert_F\,\lVert Y^T Y\rVert_F} .$$
 # What must a measure of "the same features" not see? Here are the digits; the second set is the first one rotated, shifted and magnified.
 
 # %%
@@ -264,7 +264,7 @@ check("07/cka", cka)
 see("07/cka", cka)
 
 # %% [markdown] discussion="cka" tags=["solution"]
-# **Discussion.** It is the cosine between the centred Gram matrices $XX^\top$ and $YY^\top$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
+# **Discussion.** It is the cosine between the centred Gram matrices $XX^T$ and $YY^T$: rotations leave them alone, a common factor drops out, centring removes shifts. A single feature that is magnified does change it: a network
 # that stretches one direction, as Adam does in *deeper*, loses CKA and participation ratio together.
 
 # %% [markdown] exercise="exact_step" stars=3 minutes=20 concept="the exact step"
@@ -326,7 +326,7 @@ see("07/exact_step", exact_step)
 #
 # ★★★ · 20 minutes · derive, then implement
 #
-# A network has weights $W_k$ in several layers. Output $c$ of sample $i$ moves by $\sum_k a_{ki}^\top\,\dot W_k\, s_{kic}$ if the weights move by $\dot W_k$, with features $a_{ki}$ and
+# A network has weights $W_k$ in several layers. Output $c$ of sample $i$ moves by $\sum_k a_{ki}^T\,\dot W_k\, s_{kic}$ if the weights move by $\dot W_k$, with features $a_{ki}$ and
 # sensitivities $s_{kic}$. Return the shortest of all steps that move the outputs by $r$, one tensor per layer, without writing down the Jacobian.
 
 

@@ -97,7 +97,7 @@ def left(W):  # of the training loss
 #
 # Let $r = f - y$ be the *residual*, ten numbers per image, and $J$ the *Jacobian*: if the weights move by a small δ, the outputs move by $J\delta$. Gauss-Newton wants weights with $J\delta = r$; taking
 # half of them away, a step of size η = 0.5, halves every error to first order. J has 1,280 rows and about 65,700 columns. Nobody writes it down: say how the *state* $[x_1, x_2]$ has to move,
-# $E = r u^\top$ with halves $e_1$ and $e_2$, and walk back. At each half layer, ask for the weights that make what is wanted on their own; then carry what is wanted back through it. Each of the two blocks makes all of E; we take the mean. With A the features,
+# $E = r u^T$ with halves $e_1$ and $e_2$, and walk back. At each half layer, ask for the weights that make what is wanted on their own; then carry what is wanted back through it. Each of the two blocks makes all of E; we take the mean. With A the features,
 # `pinv(A) @ e` are the *shortest* weights (smallest sum of squares) that A turns into e; there are some, because there are more features than images.
 
 
@@ -152,7 +152,7 @@ guess(my_guess, "both", why={"the second": "it is little, but no rounding error"
 #
 # The last two need, of each half layer, features A (128 × 513) and *sensitivities* S (128 × 10 × 32): how much each output moves if what the half layer adds moves.
 # In J, output c of image n has as its row the outer product of $A_n$ and $S_{nc}$. Two rows have the inner product $(A_n\cdot A_m)(S_{nc}\cdot S_{md})$: that is the *kernel* K of a half layer, its
-# part of $JJ^\top$. From one number $a$ per output the rows make weights, $J^\top a$.
+# part of $JJ^T$. From one number $a$ per output the rows make weights, $J^T a$.
 #
 # **Predict.** After four steps of each (128 images), exact has 34 % of the new images right and shortest 75 %. Layer by layer sees the ten outputs only. Nearer to
 # `34` or to `75`?
@@ -207,14 +207,14 @@ guess(my_guess, f"{scores['layer by layer']:.0f} %", number=scores["layer by lay
 #
 # | method | inverts | does not see |
 # |---|---|---|
-# | Gauss-Newton | $JJ^\top$ of all layers, with damping | – |
+# | Gauss-Newton | $JJ^T$ of all layers, with damping | – |
 # | layer by layer | the part of each layer | the other layers |
-# | K-FAC | $A^\top A$ and $S^\top S$ of a layer, one after the other | which input came with which sensitivity |
-# | Shampoo | roots of running averages of $DD^\top$ and $D^\top D$ | single samples |
+# | K-FAC | $A^T A$ and $S^T S$ of a layer, one after the other | which input came with which sensitivity |
+# | Shampoo | roots of running averages of $DD^T$ and $D^T D$ | single samples |
 # | SOAP | nothing: Adam, in the axes Shampoo finds | single samples |
-# | Muon | the root of $D^\top D$, for one averaged D | how large a gradient is |
+# | Muon | the root of $D^T D$, for one averaged D | how large a gradient is |
 #
-# Muon brings all singular values of D near one by a polynomial (roughly: between 0.7 and 1.2, the tiniest below). All gradients are $J^\top r/n$, so we `pull` again. We stop at the training loss of the shortest rule.
+# Muon brings all singular values of D near one by a polynomial (roughly: between 0.7 and 1.2, the tiniest below). All gradients are $J^T r/n$, so we `pull` again. We stop at the training loss of the shortest rule.
 #
 # **Predict.** Muon's weights go about as far as the exact rule's, more than twice as far as the shortest rule's. Per cent of new images right: nearer to `34` or to `75`?
 

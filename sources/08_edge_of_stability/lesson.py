@@ -120,8 +120,8 @@ for k in (0, 100, 174, 240, 300, 498):
 # &\quad = \nabla\ell(p) + \tfrac{a^2}{2}\,\nabla S(p) + \dots
 # \end{aligned}$$
 #
-# The quadratic term is the third derivative of $\ell$, twice along u, and that *is* the gradient of $S = u^\top H u$ ($H$ is the Hessian of $\ell$; that u turns does not matter
-# to first order, because an eigenvector makes $u^\top H u$ stationary). What is left out is of order $a^4$.
+# The quadratic term is the third derivative of $\ell$, twice along u, and that *is* the gradient of $S = u^T H u$ ($H$ is the Hessian of $\ell$; that u turns does not matter
+# to first order, because an eigenvector makes $u^T H u$ stationary). What is left out is of order $a^4$.
 #
 # **So a swing of size a is gradient descent on $\ell + \frac{a^2}{2} S$: swinging puts a price on sharpness.** This holds for every smooth loss. Now the cycle: too
 # sharp, the swing grows; it pushes S down; it dies; S climbs again (Damian, Nichani, Lee 2023).

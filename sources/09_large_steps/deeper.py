@@ -69,7 +69,7 @@ def table(*rows):
 #
 # Line by line. A unit's gradient is $\frac1m$ times a mean of terms of length at most $|\ell'|\,\mathrm{Lip}\,|x|$, so that of all $m$ units together is at most $\mathrm{Lip}\,L/\sqrt m$: times
 # $\sqrt m$, the first bound. The Hessian has two parts. One is a mean of $\ell''$ times squares of gradients of $f$, at most $\mathrm{Lip}^2/m$; the other a mean of $\ell'$ times the Hessian of $f$,
-# which has one block a unit, $\frac1m a_j\phi''\,x x^\top$, and so is at most $\beta/m$. Times $m$, the second bound.
+# which has one block a unit, $\frac1m a_j\phi''\,x x^T$, and so is at most $\beta/m$. Times $m$, the second bound.
 #
 # A small risk makes a flat loss. Below $L = 2/(\eta(\mathrm{Lip}^2+\beta))$ the curvature is below $2/\eta$ *here*. But a step goes from here to there. Write
 # $c = \eta(\mathrm{Lip}^2 + \beta)L$. The step moves the weights by $m\eta$ times the gradient, at most $\eta\sqrt m\,\mathrm{Lip}\,L$, and $f$ has slope at most $\mathrm{Lip}/\sqrt m$ in them: each $q_i$

@@ -259,7 +259,7 @@ for k in range(1, 9):
 #
 # Your function gets `run`. `run(std, t, seed)` trains 50 hidden units by Gauss-Newton on 40 samples from $v = 0$ to the time `t`, and returns a dictionary of tensors:
 # `features` (40, 50) of the training data and `features_test` (500, 50), without the $1/m$, each also as `features_start` and `features_test_start`; the output weights `v` (50,), labels
-# `y` and `y_test`. Re-fits drop eigenvalues of $\Phi\Phi^\top$ of at most 1e-6 of the largest, as in exercise 4 of lesson 05. `std` may be 0.05 to 20, and `t` 0.05 to 5. At each place put the *median over
+# `y` and `y_test`. Re-fits drop eigenvalues of $\Phi\Phi^T$ of at most 1e-6 of the largest, as in exercise 4 of lesson 05. `std` may be 0.05 to 20, and `t` 0.05 to 5. At each place put the *median over
 # seeds*, of gap and of gain. The check measures
 #
 # | | band | why this is fair |

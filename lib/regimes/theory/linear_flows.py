@@ -73,7 +73,7 @@ def half_time(u0, v0, y) -> Tensor:
 def orthogonal_flow(a, b, sigma, t) -> Modes:
     r"""The modes of a wider network from ``U1 U1^T = a^2``, ``V V^T = b^2``, ``U1 V^T = 0``, on data with ``s = 1``.
 
-    With :math:`Y_t = \sum_j \sigma_j p_j q_j^\top` the flow splits into ``u_j = U1^T p_j`` and ``v_j = V^T q_j``, each
+    With :math:`Y_t = \sum_j \sigma_j p_j q_j^T` the flow splits into ``u_j = U1^T p_j`` and ``v_j = V^T q_j``, each
     with its own ``w``: :math:`|u_j|^2 = a^2 + g`, :math:`|v_j|^2 = b^2 + g`, :math:`u_j \cdot v_j = P (w - 1/w)` with
     :math:`P = (a^2 + b^2)/4` and :math:`g = P (w - 1)^2 / w`. At the end
     :math:`|v_j|^2 = \frac12[\sqrt{(a^2 + b^2)^2 + 4\sigma_j^2} - a^2 + b^2]`.

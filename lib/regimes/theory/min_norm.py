@@ -1,10 +1,10 @@
 r"""Two-layer linear networks: how fast the flow converges, and how far from the min-norm solution it ends.
 
-Conventions: predictor :math:`\Theta = U V^\top` with ``U (d, m)`` and ``V (q, m)``; data ``X (n, d)`` of rank ``r`` with
+Conventions: predictor :math:`\Theta = U V^T` with ``U (d, m)`` and ``V (q, m)``; data ``X (n, d)`` of rank ``r`` with
 singular values ``s`` and ``X = W diag(s) Phi1^T``; ``U = Phi1 U1 + Phi2 U2``, where ``U2`` is what the data cannot see;
-whitened target ``Yt = W^T Y``. Loss and time are the paper's: :math:`L = \frac12 \|Y - X U V^\top\|_F^2`, a sum, and
+whitened target ``Yt = W^T Y``. Loss and time are the paper's: :math:`L = \frac12 \|Y - X U V^T\|_F^2`, a sum, and
 :math:`\dot w = -\partial L/\partial w`. For the mean :math:`|.|^2/2n` divide every rate by ``n``. The imbalance
-:math:`\Lambda = U_1^\top U_1 - V^\top V` is conserved.
+:math:`\Lambda = U_1^T U_1 - V^T V` is conserved.
 
 Sources: [1] Min, Tarmoun, Vidal, Mallada, ICML 2021; [2] the same authors' second version, arXiv 2105.06351v2. What
 is marked *derived* is in neither. The exact solutions are in `regimes.theory.linear_flows`.
@@ -95,7 +95,7 @@ def start_rate(levels: Levels, product: Tensor, target: Tensor, s: Tensor) -> Te
     r"""Lower bound on the rate of ``L - L*`` for all time, known at initialisation; [2], Thm 3.
 
     `margin_rate` with each singular value of the product replaced by what it cannot fall below,
-    :math:`[\sigma(Y_t) - \|Y_t - \mathrm{diag}(s) U_1 V^\top\|_F]_+ / \max(s)`. ``L(t) - L* <= exp(-rate t) (L(0) - L*)``,
+    :math:`[\sigma(Y_t) - \|Y_t - \mathrm{diag}(s) U_1 V^T\|_F]_+ / \max(s)`. ``L(t) - L* <= exp(-rate t) (L(0) - L*)``,
     without a further factor of two.
 
     Args:
@@ -163,7 +163,7 @@ def random_init_bound(m: int, alpha: float, *, d: int, q: int, s: Tensor, target
 def conditional_law(m: float | Tensor, alpha: float | Tensor, norm: float | Tensor, outside: int) -> Tensor:
     r"""Root mean square distance to :math:`\hat\Theta` given the last layer: ``sqrt(outside) m^(-alpha) norm`` (derived).
 
-    Once the error is zero, the distance is :math:`\|U_2 V^\top\|_F`. ``U2`` never moves and the other weights never see
+    Once the error is zero, the distance is :math:`\|U_2 V^T\|_F`. ``U2`` never moves and the other weights never see
     it, so it is independent of where ``V`` ends. Exact at every width, for every rule that steps in the row space.
 
     Args:

@@ -3,10 +3,10 @@ r"""One-pass SGD on committee machines in high dimension: a small ODE for the ov
 A committee is the *mean* of erf units: :math:`f = \frac1p \sum_j g(u_j)` with :math:`u_j = w_j\cdot x`, inputs ``x ~ N(0,
 I_d)`` and rows ``w_j`` of length of order one; the teacher :math:`f^* = \frac1k\sum_r g(u^*_r)` likewise. A step on one fresh
 sample with label :math:`f^* + \sqrt\Delta\,\zeta` is :math:`w_j \leftarrow w_j + \frac{\eta}{d}\, E\, g'(u_j)\, x`, with the
-error ``E = label - f`` and ``eta`` = learning rate over width. The overlaps :math:`Q = WW^\top`, :math:`M = WW^{*\top}` then
+error ``E = label - f`` and ``eta`` = learning rate over width. The overlaps :math:`Q = WW^T`, :math:`M = WW^{*T}` then
 follow, as ``d`` grows,
 
-.. math:: \dot M = J_*, \qquad \dot Q = J + J^\top + \eta N,
+.. math:: \dot M = J_*, \qquad \dot Q = J + J^T + \eta N,
     \qquad J_{jb} = E[g'(u_j)\,u_b\,E], \quad N_{jl} = E[g'(u_j)\,g'(u_l)\,E^2]
 
 in the time ``t = eta * steps / d``, the sum of the step sizes: ``J`` is the drift, ``N`` the noise, and everything depends on

@@ -116,7 +116,7 @@ def climb(edge: Mapping[str, Tensor], loss: Mapping[str, Tensor]) -> tuple[Figur
     bottom.set(xlabel="step k", ylabel="relative loss", xlim=(0, 1.08 * steps))
     dip = f"first falls to {low:.2g}, " if (low := moving[: moving.argmax() + 1].min()) < 0.95 * moving[0] else ""
     way = f"crosses 2 at step {crossed}, swings up to {moving.max():.2g}," if crossed is not None else "never comes to 2,"
-    rises = f"rose at {len(rose)} steps (black dots)" if len(rose) else "never rose"
+    rises = f"rose at {len(rose)} steps (dots)" if len(rose) else "never rose"
     return fig, (
         f"Both start at {moving[0]:.2g}. The lazy run never exceeds {edge['lazy'].max():.2g}; the one scaled by 1/m {dip}{way} "
         f"and is at {end:.3g} after {steps} steps. Its loss {rises}, and is {loss['1/m'][-1]:.0e} at the end."

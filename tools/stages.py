@@ -1,8 +1,7 @@
 """The tests of the course, stage by stage: `python3 course.py test [STAGE ...]`.
 
 Every stage runs, also when another failed; the table at the end says what to look at. On two processors or more two stages run
-at once, the longest first, each with one thread, and beside them those with a browser, which mostly wait. What they say is
-shown when they end.
+at once, the longest first, each with one thread, and what they say is shown when they end.
 """
 
 import argparse
@@ -85,14 +84,12 @@ def run_stage(name: str, chromium: str | None, ci: bool, quiet: bool) -> tuple[s
 
 
 def run_stages(names: list[str], chromium: str | None, ci: bool, lanes: int) -> list[tuple[str, str, float]]:
-    """Run the stages named, `lanes` at a time and with more than one those with a browser beside them; a row for each."""
+    """Run the stages named, `lanes` at a time; a row for each, in their order."""
     quiet = lanes > 1 and len(names) > 1
     if quiet:
         print(f"{lanes} stages at a time: {', '.join(names)}", flush=True)
-    with ThreadPoolExecutor(lanes) as lane, ThreadPoolExecutor(1) as beside:
-        pools = [beside if lanes > 1 and name in BROWSERS else lane for name in names]
-        rows = [pool.submit(run_stage, name, chromium, ci, quiet) for pool, name in zip(pools, names, strict=True)]
-        return [row.result() for row in rows]
+    with ThreadPoolExecutor(lanes) as lane:
+        return list(lane.map(lambda name: run_stage(name, chromium, ci, quiet), names))
 
 
 def table(rows: list[tuple[str, str, float]], total: float) -> str:

@@ -112,6 +112,15 @@ class Said:
     text: str
 
 
+def _goes_on(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def say(
     line: str, folder: Path, home: dict[str, str], python: Path = Path(sys.executable), seconds: float | None = None
 ) -> Said:
@@ -136,8 +145,9 @@ def say(
                 os.killpg(process.pid, signal.SIGINT)  # as the terminal does: to the whole group
                 try:
                     process.wait(PATIENCE / 1000)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    raise
+                    wait_until(lambda: not _goes_on(process.pid), f"the end of all that {line!r} has begun")
+                finally:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
                 return Said(None, text())
             return Said(process.wait(), text())

@@ -127,8 +127,8 @@ SAYS = {
     ],
     learned: ["by 0.01 after 10, 0.002 after 1,000 steps"],
     pairs: [
-        "At α = 0.1 it has four blocks, and 98% of new samples",
-        "at α = 30 71% are; its trace of blocks was there at the start",
+        "four blocks at α = 0.1, where 98% of new samples are right",
+        "at α = 30, where 71% are right, a trace was there at the start",
         "gets at most 66% right with half a sample for each pair or less, at least 94% with one or more.",
     ],
     two_scalings: ["NTK scaling, 50 units 2 %; mean-field scaling, 50 units 2 %; NTK scaling, 1,000 units 0.1 %;"],

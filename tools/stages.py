@@ -1,7 +1,7 @@
 """The tests of the course, stage by stage: `python3 course.py test [STAGE ...]`.
 
 Every stage runs, also when another failed; the table at the end says what to look at. On two processors or more two stages run
-at once, the longest first, each with one thread, and what they say is shown when they end.
+at once, each with one thread, and what they say is shown when they end.
 """
 
 import argparse
@@ -31,19 +31,19 @@ BUDGETS, CLAIMS = "tests/course/test_budgets.py", "tests/course/test_claims.py"
 UNIT = ("tests/lib", "tests/kit", "tests/learner", "tests/notebooks", "tests/site")
 DOOR = "tests/browser/door"  # the commands of the README, in a clone with an environment of its own
 
-# Every word list is run as `python -m ...` from the root. The longest stages stand first, so that two lanes end together.
+# Every word list is run as `python -m ...` from the root. In this order two lanes end together.
 STAGES = {
-    "notebooks": [[*PYTEST, *NBVAL, "--ignore=lessons/deeper", "lessons", "exercises", "solutions"]],
-    "deeper": [[*PYTEST, *NBVAL, "lessons/deeper"]],
-    "claims": [[*PYTEST, CLAIMS]],
     "door": [[*PYTEST, DOOR]],
-    "site": [[*PYTEST, "-m", "site", "tests/site"]],
-    "unit": [[*PYTEST, "-m", "not browser and not long and not site", *UNIT]],
-    "teacher": [[*PYTEST, "-m", "not long", "tests/teacher"]],
-    "browser": [[*PYTEST, "tests/browser", f"--ignore={DOOR}"]],
     "lessons": [[*PYTEST, "tests/lessons"]],
-    "mistakes": [[*PYTEST, *MISTAKES]],
+    "browser": [[*PYTEST, "-m", "not long", "tests/browser", f"--ignore={DOOR}"]],
+    "claims": [[*PYTEST, CLAIMS]],
+    "teacher": [[*PYTEST, "-m", "not long", "tests/teacher"]],
+    "unit": [[*PYTEST, "-m", "not browser and not long and not site", *UNIT]],
     "course": [[*PYTEST, "tests/course", *(f"--ignore={path}" for path in (*MISTAKES, BUDGETS, CLAIMS))]],
+    "notebooks": [[*PYTEST, *NBVAL, "--ignore=lessons/deeper", "lessons", "exercises", "solutions"]],
+    "mistakes": [[*PYTEST, *MISTAKES]],
+    "deeper": [[*PYTEST, *NBVAL, "lessons/deeper"]],
+    "site": [[*PYTEST, "-m", "site", "tests/site"]],
     "budgets": [[*PYTEST, BUDGETS]],
     "stale": [["tools.notebooks", "check"]],
     "lint": [["ruff", "check", *CODE], ["ruff", "format", "--check", *CODE], ["mypy"]],

@@ -81,14 +81,28 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 pytestmark = pytest.mark.browser
 
 
+WHOLE = ("lessons/00_start_here.ipynb", "lessons/07_exact_gauss_newton.ipynb")  # with a film; with progress bars
+
+
 @pytest.mark.parametrize("path", LESSONS)
 def test_a_lesson_reads_runs_and_its_sliders_move(open_notebook, path):
+    reads_runs_and_moves(open_notebook, path, whole=path in WHOLE)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", [path for path in LESSONS if path not in WHOLE])
+def test_every_lesson_runs_whole(open_notebook, path):
+    reads_runs_and_moves(open_notebook, path, whole=True)
+
+
+def reads_runs_and_moves(open_notebook, path: str, whole: bool) -> None:
+    """Open a notebook, run it or only what its sliders need (other stages run the rest, without a browser), and move them."""
     notebook, built = open_notebook(path), nbformat.read(ROOT / path, 4)
     stored = kinds(built)
     pictures_show(notebook, sum(output.count("image/png") for output in stored))
     formulas_show(notebook, [cell.source for cell in built.cells if cell.cell_type == "markdown"])
 
-    if "deeper" in path:
+    if not whole:
         built.cells = [cell for cell in built.cells if plays(cell)]
         notebook, stored = open_notebook(path, built), kinds(built)
     notebook.run_all()
@@ -122,7 +136,7 @@ def test_a_stored_film_waits_plays_pauses_and_plays_again_by_keyboard(open_noteb
 
 
 def plays(cell: nbformat.NotebookNode) -> bool:
-    """Whether the widgets need this cell. Of what goes deeper, the stage `claims` runs the others, for minutes."""
+    """Whether the widgets need this cell."""
     return bool({"setup", "widget"} & set(cell.metadata.get("tags", []))) or ".widgets import" in cell.source
 
 

@@ -76,7 +76,9 @@ def keep(section: str, where: str, rows: Iterable[Row]) -> None:
     stored, rows = read(), list(rows)
     fresh = {row.task for row in rows}
     old = stored[section]["rows"] if section in stored else []
-    stored[section] = {"about": where, "rows": [*(row for row in old if row.task not in fresh), *rows]}
+    places = list(dict.fromkeys(row.task for row in (*old, *rows)))  # a task stays where it stands
+    kept = [row for row in old if row.task not in fresh]
+    stored[section] = {"about": where, "rows": sorted([*kept, *rows], key=lambda row: places.index(row.task))}
     plain = {name: part | {"rows": [asdict(row) for row in part["rows"]]} for name, part in stored.items()}
     (ROOT / STORE).write_text(json.dumps(plain, indent=1) + "\n", "utf-8")
     (ROOT / PAGE).write_text(page(stored), "utf-8")

@@ -123,11 +123,11 @@ def hero() -> tuple[Figure, str, bytes]:
     arrow = {"arrowstyle": "->", "shrinkB": 6}
     axes[0].annotate("the shortest\nfit", ray(ANGLE), (1.45, 1.2), arrowprops=arrow, fontsize=10.5)
     axes[0].text(1.62, -0.6, "all fits", color=GREEN, fontweight="bold")
-    axes[0].text(-1.85, -1.6, "black: starts\norange: ends", fontsize=10, bbox=PLATE)
+    axes[0].text(-1.85, -1.6, "coloured: ends\nthe others: starts", fontsize=10, bbox=PLATE)
     fig.suptitle("Every run fits the data; the start and the method decide which fit it is", fontsize=11)
     ends = [plane.rms(path) for _, path, _ in ways]
     says = (
-        f"150 random starts a panel (black), and where training ends. Root mean square distance from the shortest fit: "
+        f"150 random starts a panel, and in colour where training ends. Root mean square distance from the shortest fit: "
         f"{', '.join(f'{end:.2g}' for end in ends[:3])} from weights of size {', '.join(f'{M**-a:.2g}' for a in SIZES)} by "
         f"gradient flow; {ends[3]:.2g} from the smallest by full Gauss-Newton steps, {ends[3] / ends[2]:.2g} times as far."
     )

@@ -23,6 +23,7 @@ mathjax3_config = {"options": {"enableMenu": False}}  # its menu loads from else
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+toc_object_entries_show_parents = "hide"  # the names of methods alone fit beside the page
 python_use_unqualified_type_names = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False

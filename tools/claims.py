@@ -49,8 +49,9 @@ def page(root: Path) -> str:
         verdicts.update(claim["verdict"] for claim in entries)
         kinds.update(claim["kind"] for claim in entries)
         title = f"[{path.name[:2]} {notebook.metadata['regimes']['title']}](../{path.relative_to(root).as_posix()})"
-        sections.append(f"## {title}\n\n" + _table(map(_row, entries)))
-        others += [(f"{title}: {claim}", *rest) for claim, *rest in map(_row, entries) if rest[-1] != VERDICTS[0]]
+        rows = [_row(entry) for entry in entries]
+        sections.append(f"## {title}\n\n" + _table(rows))
+        others += [(f"{title}: {claim}", *rest) for claim, *rest in rows if rest[-1] != VERDICTS[0]]
     if twice := [name for name, count in seen.items() if count > 1]:
         raise ValueError(f"claims with the same id: {', '.join(twice)}; show each lesson's ledger once, at its end")
     total = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if verdicts[v])

@@ -180,9 +180,8 @@ def minimum_norm_solve(
     """
     check_singular(singular)
     eps = K.shape[-1] * torch.finfo(K.dtype).eps  # the usual bound: below eps * lambda_max an eigenvalue is rounding
-    jitter = torch.finfo(K.dtype).eps * _trace(
-        K
-    )  # lifts eigenvalues that rounding has made negative, at which Cholesky would stop
+    # A jitter lifts eigenvalues that rounding has made negative, at which Cholesky would stop.
+    jitter = torch.finfo(K.dtype).eps * _trace(K)
     L, failed = torch.linalg.cholesky_ex(_lifted(K, jitter))
     step = vjp(_back(L, r))
     for _ in range(2):  # the first removes what the jitter and the squared condition number cost, the second its own rounding
